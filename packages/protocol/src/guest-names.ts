@@ -1,0 +1,45 @@
+/**
+ * Fixed names by which the guest finds what the host gives it. A second of one name stops the boot.
+ * Ports are virtio-serial ports (`/sys/class/virtio-ports/vportNpM/name`); disks are virtio-blk serials (at most 20 bytes).
+ */
+export const GUEST_PORTS = {
+  /** Guest to host, text lines: numbered boot stages. See {@link STAGES}. */
+  stage: 'cloister.stage',
+  /** ttrpc in sessions: hostd is the client, the agent the server. */
+  agent: 'cloister.agent',
+  /** Multiplexed byte streams, opened by either side to a named target. */
+  net: 'cloister.net',
+  /** Simulated mode only: report requests to the simulated secure processor. */
+  tee: 'cloister.tee',
+} as const
+
+export const GUEST_DISKS = {
+  root: 'cloister-root',
+  initdata: 'cloister-initdata',
+  scratch: 'cloister-scratch',
+} as const
+
+/** How the guest proves itself; named on the measured command line as `cloister.mode=`. */
+export const ATTESTER_MODES = ['hardware', 'simulated', 'probe', 'debug'] as const
+export type AttesterMode = (typeof ATTESTER_MODES)[number]
+
+/**
+ * Boot stages in order. The initrd and the agent write `<number> <name> <uptime in ms>\n` to the stage port; a failure
+ * that ends the VM is the line `! <error code>\n` (a code only: the host is not told more).
+ */
+export const STAGES = {
+  initrd: 10,
+  modules: 20,
+  verity: 30,
+  root: 40,
+  agent: 50,
+  initdata: 60,
+  attest: 70,
+  attested: 80,
+  pull: 90,
+  unpacked: 100,
+  ready: 110,
+  started: 120,
+  exited: 130,
+} as const
+export type StageName = keyof typeof STAGES
