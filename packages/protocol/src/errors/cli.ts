@@ -1,3 +1,111 @@
 import type { ErrorEntry } from './entry.ts'
 
-export const CLI_ERRORS = {} as const satisfies Record<string, ErrorEntry>
+/** The command line and the owner's side of a run. */
+export const CLI_ERRORS = {
+  'cli.usage': {
+    title: 'Cannot read the command line',
+    why: 'an option or argument is missing, unknown or malformed',
+    fix: ['cloister help COMMAND'],
+    status: 400,
+    exit: 6,
+  },
+  'cli.unknown-command': {
+    title: 'There is no such command',
+    why: 'the first words of the command line name none',
+    fix: ['cloister help'],
+    status: 400,
+    exit: 6,
+  },
+  'cli.unknown-code': {
+    title: 'There is no such error code',
+    why: 'the word is in no catalogue of this version',
+    fix: ['see docs/reference/errors.md'],
+    status: 404,
+    exit: 6,
+  },
+  'cli.interrupted': {
+    title: 'Interrupted',
+    why: 'a signal asked the command to end',
+    fix: ['run it again; what had been started is listed by `cloister ps`'],
+    status: 499,
+    exit: 1,
+    retryable: true,
+  },
+  'cli.timed-out': {
+    title: 'Gave up waiting',
+    why: 'the time given by --timeout has passed',
+    fix: ['cloister ps', 'run it again with a longer --timeout'],
+    status: 504,
+    exit: 4,
+    retryable: true,
+  },
+  'cli.not-root': {
+    title: 'Cannot install packages without root',
+    why: 'apt needs root',
+    fix: ['run the printed apt-get command as root, then run this again'],
+    status: 403,
+    exit: 7,
+  },
+  'cli.declined': {
+    title: 'Stopped: the answer was no',
+    why: 'the plan was not confirmed',
+    fix: ['run it again and confirm, or pass --yes'],
+    status: 409,
+    exit: 1,
+  },
+  'cli.install-failed': {
+    title: 'Cannot install the missing packages',
+    why: 'apt-get failed; its last lines are shown',
+    fix: ['apt-get update', 'run the printed apt-get command by hand to see more'],
+    status: 500,
+    exit: 5,
+    retryable: true,
+  },
+  'cli.file-unreadable': {
+    title: 'Cannot read the file',
+    why: 'it does not exist, is not a regular file, or may not be read',
+    fix: ['check the path and its permissions'],
+    status: 400,
+    exit: 6,
+  },
+  'tee.none': {
+    title: 'This host has no trusted execution environment, and simulation was not asked for',
+    why: 'no driver reports that this host can run it',
+    fix: ['cloister doctor', 'for trying out, without any protection: add --tee simulated'],
+    status: 412,
+    exit: 5,
+  },
+  'trust.refused': {
+    title: 'The workload is not trusted',
+    why: 'at least one check of its evidence failed',
+    fix: ['cloister verify NAME -o json', 'cloister broker audit'],
+    status: 403,
+    exit: 2,
+  },
+  'trust.undecided': {
+    title: 'The trust of the workload could not be decided',
+    why: 'an endorsement or an answer is missing',
+    fix: ['cloister verify NAME -o json'],
+    status: 409,
+    exit: 3,
+    retryable: true,
+  },
+  'owner.broker-unreachable': {
+    title: 'Cannot reach the broker',
+    why: 'nothing answers at the address that the owner has pinned',
+    fix: ['cloister broker status', 'cloister broker start --detach'],
+    status: 503,
+    exit: 4,
+    retryable: true,
+  },
+  'owner.broker-pin-mismatch': {
+    title: 'The broker has another key than the one pinned',
+    why: 'another server answers at that address, or its key was changed',
+    fix: [
+      'cloister broker status',
+      'if you changed the key yourself, remove owner/broker.json and start the broker again',
+    ],
+    status: 403,
+    exit: 2,
+  },
+} as const satisfies Record<string, ErrorEntry>

@@ -1,0 +1,254 @@
+/** Every command with its one-line summary, grouped as help shows them. Modules load only when their command runs. */
+import { CloisterError } from '@cloister/protocol/error'
+import type { Command } from './command.ts'
+
+interface TableEntry {
+  readonly group: string
+  readonly summary: string
+  readonly load: () => Promise<{ command: Command }>
+}
+
+const TABLE: Readonly<Record<string, TableEntry>> = {
+  quickstart: {
+    group: 'Start',
+    summary: 'set up everything and run the demo: attested, encrypted, attacked',
+    load: () => import('./commands/quickstart.ts'),
+  },
+  test: {
+    group: 'Start',
+    summary: 'set up everything and run the tests',
+    load: () => import('./commands/test.ts'),
+  },
+  doctor: {
+    group: 'Start',
+    summary: 'what this host can do, and the fix for what it cannot',
+    load: () => import('./commands/doctor.ts'),
+  },
+  run: {
+    group: 'Workloads',
+    summary: 'run an OCI image in a confidential VM',
+    load: () => import('./commands/run.ts'),
+  },
+  ps: { group: 'Workloads', summary: 'list workloads', load: () => import('./commands/ps.ts') },
+  inspect: {
+    group: 'Workloads',
+    summary: 'everything known of one workload',
+    load: () => import('./commands/inspect.ts'),
+  },
+  logs: {
+    group: 'Workloads',
+    summary: 'what a workload wrote, as far as its policy lets the host read it',
+    load: () => import('./commands/logs.ts'),
+  },
+  stop: {
+    group: 'Workloads',
+    summary: 'stop a workload',
+    load: () => import('./commands/stop.ts'),
+  },
+  rm: { group: 'Workloads', summary: 'remove a workload', load: () => import('./commands/rm.ts') },
+  attest: {
+    group: 'Trust',
+    summary: 'fetch fresh evidence and the attestation token of a workload',
+    load: () => import('./commands/attest.ts'),
+  },
+  verify: {
+    group: 'Trust',
+    summary: 'appraise a workload with a fresh nonce; exit 0, 2 refused, 3 undecided',
+    load: () => import('./commands/verify.ts'),
+  },
+  connect: {
+    group: 'Trust',
+    summary: 'a local port that ends, over verified TLS, inside the guest',
+    load: () => import('./commands/connect.ts'),
+  },
+  measure: {
+    group: 'Trust',
+    summary: 'predict launch digests',
+    load: () => import('./commands/measure.ts'),
+  },
+  'evidence parse': {
+    group: 'Trust',
+    summary: 'show what evidence says, unverified',
+    load: () => import('./commands/evidence-parse.ts'),
+  },
+  'evidence verify': {
+    group: 'Trust',
+    summary: 'verify and appraise evidence from a file',
+    load: () => import('./commands/evidence-verify.ts'),
+  },
+  'secret put': {
+    group: 'Owner',
+    summary: 'store a secret at the broker',
+    load: () => import('./commands/secret-put.ts'),
+  },
+  'secret ls': {
+    group: 'Owner',
+    summary: 'list secrets, never their values',
+    load: () => import('./commands/secret-ls.ts'),
+  },
+  'secret rm': {
+    group: 'Owner',
+    summary: 'delete a secret',
+    load: () => import('./commands/secret-rm.ts'),
+  },
+  'policy show': {
+    group: 'Owner',
+    summary: 'the release policy of a secret, or what a workload may do',
+    load: () => import('./commands/policy-show.ts'),
+  },
+  'policy apply': {
+    group: 'Owner',
+    summary: 'replace the release policy of a secret',
+    load: () => import('./commands/policy-apply.ts'),
+  },
+  'policy eval': {
+    group: 'Owner',
+    summary: 'evaluate a Rego query, with an explanation',
+    load: () => import('./commands/policy-eval.ts'),
+  },
+  'policy check': {
+    group: 'Owner',
+    summary: 'parse and compile Rego, point at dangerous openings',
+    load: () => import('./commands/policy-check.ts'),
+  },
+  'policy test': {
+    group: 'Owner',
+    summary: 'run the Rego rules named test_…',
+    load: () => import('./commands/policy-test.ts'),
+  },
+  'policy fmt': {
+    group: 'Owner',
+    summary: 'format Rego',
+    load: () => import('./commands/policy-fmt.ts'),
+  },
+  'image encrypt': {
+    group: 'Images',
+    summary: 'encrypt the layers of an image',
+    load: () => import('./commands/image-encrypt.ts'),
+  },
+  'image sign': {
+    group: 'Images',
+    summary: 'sign an image with a key pair, as cosign does',
+    load: () => import('./commands/image-sign.ts'),
+  },
+  'image inspect': {
+    group: 'Images',
+    summary: 'manifest, layers, encryption and signatures of an image',
+    load: () => import('./commands/image-inspect.ts'),
+  },
+  'guest-image build': {
+    group: 'Images',
+    summary: 'build the guest image from Debian packages',
+    load: () => import('./commands/guest-image-build.ts'),
+  },
+  'guest-image verify': {
+    group: 'Images',
+    summary: 'rebuild a guest image and compare every byte',
+    load: () => import('./commands/guest-image-verify.ts'),
+  },
+  'guest-image ls': {
+    group: 'Images',
+    summary: 'list guest images',
+    load: () => import('./commands/guest-image-ls.ts'),
+  },
+  'broker start': {
+    group: 'Services',
+    summary: 'run the broker (Verifier and key broker); --detach for the background',
+    load: () => import('./commands/broker-start.ts'),
+  },
+  'broker status': {
+    group: 'Services',
+    summary: 'whether the broker answers, its pins and counts',
+    load: () => import('./commands/broker-status.ts'),
+  },
+  'broker audit': {
+    group: 'Services',
+    summary: 'decisions of the broker with their reasons',
+    load: () => import('./commands/broker-audit.ts'),
+  },
+  'broker stop': {
+    group: 'Services',
+    summary: 'stop the local broker',
+    load: () => import('./commands/broker-stop.ts'),
+  },
+  'hostd status': {
+    group: 'Services',
+    summary: 'whether hostd answers, its version and host',
+    load: () => import('./commands/hostd-status.ts'),
+  },
+  'hostd stop': {
+    group: 'Services',
+    summary: 'stop hostd; running guests go on',
+    load: () => import('./commands/hostd-stop.ts'),
+  },
+  explain: {
+    group: 'Comfort',
+    summary: 'what an error code means and what to do',
+    load: () => import('./commands/explain.ts'),
+  },
+  completion: {
+    group: 'Comfort',
+    summary: 'completion script for bash, zsh or fish',
+    load: () => import('./commands/completion.ts'),
+  },
+}
+
+export interface FoundCommand {
+  readonly name: string
+  /** How many words of the command line name it: 1 or 2. */
+  readonly words: number
+}
+
+/** The command that the first words name. @throws CloisterError `cli.unknown-command` */
+export function findCommand(argv: readonly string[]): FoundCommand {
+  const [first = '', second = ''] = argv
+  const pair = `${first} ${second}`
+  if (Object.hasOwn(TABLE, pair)) return { name: pair, words: 2 }
+  if (Object.hasOwn(TABLE, first)) return { name: first, words: 1 }
+  const close = closest(first, second)
+  throw new CloisterError('cli.unknown-command', {
+    received: `${first} ${second}`.trim().slice(0, 60),
+    fix: close.length > 0 ? close.map((name) => `cloister ${name}`) : ['cloister help'],
+  })
+}
+
+export async function loadCommand(found: FoundCommand): Promise<Command> {
+  const { command } = await entry(found.name).load()
+  return command
+}
+
+export function summaries(): readonly { name: string; group: string; summary: string }[] {
+  return Object.entries(TABLE).map(([name, { group, summary }]) => ({ name, group, summary }))
+}
+
+function entry(name: string): TableEntry {
+  const found = TABLE[name]
+  if (found === undefined) throw new CloisterError('cli.unknown-command', { received: name })
+  return found
+}
+
+/** Commands of the same group word, else those within two edits. */
+function closest(first: string, second: string): string[] {
+  const names = Object.keys(TABLE)
+  const sameGroup = names.filter((name) => name.startsWith(`${first} `))
+  if (sameGroup.length > 0) return sameGroup
+  const word = `${first} ${second}`.trim()
+  return names.filter((name) => Math.min(edits(first, name), edits(word, name)) <= 2).slice(0, 3)
+}
+
+/** Levenshtein distance; both words are cut to 24 characters. */
+function edits(from: string, to: string): number {
+  const a = from.slice(0, 24)
+  const b = to.slice(0, 24)
+  let previous = Array.from({ length: b.length + 1 }, (_, index) => index)
+  for (let row = 1; row <= a.length; row++) {
+    const current = [row]
+    for (let column = 1; column <= b.length; column++) {
+      const substitution = (previous[column - 1] ?? 0) + (a[row - 1] === b[column - 1] ? 0 : 1)
+      const insertion = (current[column - 1] ?? 0) + 1
+      current.push(Math.min(substitution, insertion, (previous[column] ?? 0) + 1))
+    }
+    previous = current
+  }
+  return previous[b.length] ?? 0
+}

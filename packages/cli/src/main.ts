@@ -1,0 +1,67 @@
+/** Entry of `cloister`: reads the command line, runs one command, prints one error, sets the exit code. */
+import { CloisterError } from '@cloister/protocol/error'
+import { findCommand, loadCommand } from './command-table.ts'
+import { parseCommandLine } from './command-line.ts'
+import { printHelp } from './help.ts'
+import { openOutput } from './output.ts'
+import { renderError } from './render-error.ts'
+
+const VERSION_WORDS = new Set(['version', '--version', '-V'])
+
+async function main(argv: readonly string[]): Promise<number> {
+  const [first] = argv
+  if (first === undefined || first === 'help' || first === '--help' || first === '-h')
+    return await printHelp(argv.slice(1), process.stdout)
+  if (VERSION_WORDS.has(first)) {
+    const { PRODUCT_VERSION } = await import('./product-version.ts')
+    process.stdout.write(`cloister ${PRODUCT_VERSION}\n`)
+    return 0
+  }
+  const found = findCommand(argv)
+  const command = await loadCommand(found)
+  const line = parseCommandLine(found, command, argv.slice(found.words))
+  if (line.options['help'] === true) return await printHelp([found.name], process.stdout)
+  const output = openOutput(line)
+  using interrupt = interruption(line.timeoutMs)
+  return (await command.run({ ...line, output, signal: interrupt.signal })) ?? 0
+}
+
+/** A signal that fires on Ctrl-C, on SIGTERM, or when `--timeout` has passed. */
+function interruption(timeoutMs: number | undefined): Disposable & { signal: AbortSignal } {
+  const controller = new AbortController()
+  const interrupt = () => {
+    controller.abort(new CloisterError('cli.interrupted'))
+  }
+  process.once('SIGINT', interrupt).once('SIGTERM', interrupt)
+  const timer =
+    timeoutMs === undefined
+      ? undefined
+      : setTimeout(() => {
+          controller.abort(
+            new CloisterError('cli.timed-out', {
+              why: `--timeout of ${timeoutMs / 1000} s has passed`,
+            }),
+          )
+        }, timeoutMs)
+  timer?.unref()
+  return {
+    signal: controller.signal,
+    [Symbol.dispose]() {
+      clearTimeout(timer)
+      process.off('SIGINT', interrupt).off('SIGTERM', interrupt)
+    },
+  }
+}
+
+// A reader that has gone (`cloister ps | head -1`) is no failure of ours.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  process.exit(error.code === 'EPIPE' ? 0 : 1)
+})
+
+try {
+  process.exitCode = await main(process.argv.slice(2))
+} catch (thrown) {
+  const error = CloisterError.from(thrown)
+  process.exitCode = error.exit
+  renderError(error, process.argv)
+}

@@ -1,0 +1,45 @@
+/** Prints the one error: as the error object with `-o json`, else as lines on standard error. */
+import type { CloisterError } from '@cloister/protocol/error'
+import { paint } from './paint.ts'
+
+export function renderError(error: CloisterError, argv: readonly string[]): void {
+  const json =
+    argv.some(
+      (word, index) => (word === '-o' || word === '--output') && argv[index + 1] === 'json',
+    ) ||
+    argv.includes('-ojson') ||
+    argv.includes('--output=json')
+  // Standard output keeps to one JSON document: the error takes the place of the data.
+  if (json) process.stdout.write(`${JSON.stringify({ error }, null, 2)}\n`)
+  const color =
+    process.stderr.isTTY === true &&
+    (process.env['NO_COLOR'] ?? '') === '' &&
+    !argv.includes('--no-color')
+  process.stderr.write(errorText(error, color))
+  if (argv.includes('--verbose') && error.stack !== undefined)
+    process.stderr.write(`${stackOf(error)}\n`)
+}
+
+/** The lines that a person reads. */
+export function errorText(error: CloisterError, color: boolean): string {
+  const painter = paint(color)
+  const object = error.toJSON()
+  const lines = [
+    `${painter.red('error')} ${painter.bold(object.code)}  ${object.title}`,
+    `  why       ${object.why}`,
+  ]
+  for (const member of ['where', 'expected', 'received', 'requestId'] as const) {
+    const value = object[member]
+    if (value !== undefined) lines.push(`  ${member.toLowerCase().padEnd(9)} ${value}`)
+  }
+  for (const [index, fix] of object.fix.entries())
+    lines.push(`  ${(index === 0 ? 'fix' : '').padEnd(9)} ${fix}`)
+  lines.push(`  more      cloister explain ${object.code}`)
+  return `${lines.join('\n')}\n`
+}
+
+function stackOf(error: Error): string {
+  const { cause } = error
+  const below = cause instanceof Error ? `\ncaused by: ${stackOf(cause)}` : ''
+  return `${error.stack ?? error.message}${below}`
+}
