@@ -1,0 +1,92 @@
+/** Finds the hostd of this user, or starts one that outlives the caller. */
+import { spawn } from 'node:child_process'
+import { closeSync, mkdirSync, openSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Directories } from '@cloister/protocol/directories'
+import { CloisterError } from '@cloister/protocol/error'
+import { HOSTD_API_VERSION } from '@cloister/protocol/hostd-api'
+import { HostdClient, hostdSocket } from './client.ts'
+import { PRODUCT_VERSION } from './product-version.ts'
+
+export interface EnsureOptions {
+  /** How long a new hostd may take until it answers. Default 15 s: twenty times what it needs on a busy two-core machine. */
+  readonly timeoutMs?: number
+  readonly signal?: AbortSignal
+}
+
+/** Where a hostd started by {@link ensureHostd} writes what it has to say. */
+export function hostdLog(directories: Pick<Directories, 'hostd'>): string {
+  return join(directories.hostd, 'hostd.log')
+}
+
+/**
+ * A client of a hostd that answers and is of this version; starts one, in a session of its own, when none answers.
+ *
+ * @throws CloisterError `hostd.version-mismatch` when the one that answers is of another version, `hostd.unreachable`
+ * when a new one does not come up
+ */
+export async function ensureHostd(
+  directories: Directories,
+  options: EnsureOptions = {},
+): Promise<HostdClient> {
+  const client = new HostdClient(hostdSocket(directories))
+  if (await answers(client)) return client
+  const child = startHostd(directories)
+  const deadline = Date.now() + (options.timeoutMs ?? 15_000)
+  while (Date.now() < deadline) {
+    await sleep(25, undefined, { signal: options.signal })
+    if (await answers(client)) return client
+    // Exit 0 or a lost race for the lock leave another hostd that is about to answer.
+    if (child.exitCode !== null && child.exitCode !== 0 && child.exitCode !== LOST_RACE_EXIT) break
+  }
+  throw new CloisterError('hostd.unreachable', {
+    where: hostdLog(directories),
+    why:
+      child.exitCode === null
+        ? 'hostd was started and does not answer'
+        : `hostd was started and ended with exit code ${child.exitCode}`,
+  })
+}
+
+/** Exit code of `hostd.already-running`. */
+const LOST_RACE_EXIT = 5
+
+async function answers(client: HostdClient): Promise<boolean> {
+  try {
+    const { version, apiVersion } = await client.info()
+    if (version !== PRODUCT_VERSION || apiVersion !== HOSTD_API_VERSION)
+      throw new CloisterError('hostd.version-mismatch', {
+        expected: PRODUCT_VERSION,
+        received: version,
+      })
+    return true
+  } catch (error) {
+    if (error instanceof CloisterError && error.code === 'hostd.unreachable') return false
+    throw error
+  }
+}
+
+function startHostd(directories: Directories) {
+  mkdirSync(directories.hostd, { recursive: true, mode: 0o700 })
+  // Truncated at each start: the log is bounded by what one hostd says.
+  const log = openSync(hostdLog(directories), 'w', 0o600)
+  try {
+    const child = spawn(process.execPath, [new URL('main.ts', import.meta.url).pathname], {
+      detached: true,
+      stdio: ['ignore', log, log],
+      cwd: '/',
+      env: {
+        ...process.env,
+        CLOISTER_HOME: directories.home,
+        CLOISTER_RUNTIME_DIR: directories.runtime,
+      },
+    })
+    child.unref()
+    // A failed spawn (no memory) shows as no answer; without a listener it would end the caller.
+    child.on('error', () => undefined)
+    return child
+  } finally {
+    closeSync(log)
+  }
+}
