@@ -141,7 +141,9 @@ export class HostdClient {
         if (head.length > 0) stream.unshift(head)
         resolve(stream)
       })
-      sent.on('response', (response) => rejectWithError(response).catch(reject))
+      sent.on('response', (response) => {
+        rejectWithError(response).catch(reject)
+      })
       sent.on('error', (error) => reject(unreachable(error, this.#socketPath)))
       sent.end()
     })
