@@ -1,3 +1,307 @@
 import type { ErrorEntry } from './entry.ts'
 
-export const BROKER_ERRORS = {} as const satisfies Record<string, ErrorEntry>
+const AUDIT = 'cloister audit --request REQUEST_ID'
+
+/** A check of the release decision (design, rule 2): the guest only learns `release.refused`; these stand in the audit. */
+const releaseCheck = (title: string, why: string, fix: string) =>
+  ({ title, why, fix: [fix, AUDIT], status: 401, exit: 2 }) as const satisfies ErrorEntry
+
+const RELEASE_CHECKS = {
+  'release.policy-absent': releaseCheck(
+    'Nobody may have this secret',
+    'it has no release policy, and a secret without one goes to nobody',
+    'cloister policy apply SECRET POLICY_FILE',
+  ),
+  'release.secret-unknown': releaseCheck(
+    'There is no such secret',
+    'no secret is stored under this path',
+    'cloister secret put NAME --from-file FILE',
+  ),
+  'release.anchors': releaseCheck(
+    'The evidence stands under anchors that the policy does not name',
+    'the policy lists other trust anchors, for instance AMD where the evidence is simulated',
+    'cloister policy show SECRET',
+  ),
+  'release.simulated': releaseCheck(
+    'A simulated TEE may not have this secret',
+    'the secret was not created with --allow-simulated',
+    'cloister secret put NAME --allow-simulated --from-file FILE',
+  ),
+  'release.attestation-degraded': releaseCheck(
+    'The attestation has warnings',
+    'the appraisal is not affirming, and the policy does not accept less',
+    'mend what the warnings name, or set allowDegraded in the release policy',
+  ),
+  'release.measurement-unknown': releaseCheck(
+    'The guest image is not registered',
+    'no registered guest image has this launch digest under these anchors',
+    'cloister guest-image register MANIFEST',
+  ),
+  'release.image-withdrawn': releaseCheck(
+    'The guest image was withdrawn',
+    'the owner withdrew this version',
+    'run the workload on a current guest image',
+  ),
+  'release.image-not-listed': releaseCheck(
+    'The policy does not name this guest image',
+    'the release policy lists other guest images',
+    'cloister policy show SECRET',
+  ),
+  'release.image-version': releaseCheck(
+    'The guest image is too old',
+    'the release policy demands a higher version',
+    'cloister guest-image build --refresh',
+  ),
+  'release.workload-unregistered': releaseCheck(
+    'The initdata is not registered',
+    'no workload was registered with this initdata digest',
+    'start it with `cloister run`, which registers the initdata',
+  ),
+  'release.workload-superseded': releaseCheck(
+    'A newer revision of the workload is registered',
+    'only the current revision gets secrets',
+    'start the current revision',
+  ),
+  'release.workload-withdrawn': releaseCheck(
+    'The workload was withdrawn',
+    'the owner withdrew this revision',
+    'register a new revision with `cloister run`',
+  ),
+  'release.workload-not-listed': releaseCheck(
+    'The policy does not name this workload',
+    'the release policy lists other workloads or revisions',
+    'cloister policy show SECRET',
+  ),
+  'release.vmpl': releaseCheck(
+    'The report was not made at VMPL 0',
+    'code at a lower privilege level asked for it',
+    'attest from the guest kernel at VMPL 0',
+  ),
+  'release.debug': releaseCheck(
+    'The guest may be debugged',
+    'its guest policy allows the host to decrypt its memory',
+    'start the guest without the debug bit',
+  ),
+  'release.migration-agent': releaseCheck(
+    'The guest has a migration agent',
+    'its guest policy allows one, or its report names one',
+    'start the guest without a migration agent',
+  ),
+  'release.guest-policy': releaseCheck(
+    'The guest policy has bits that the release policy does not allow',
+    'SMT, CXL, or a missing single-socket requirement',
+    'cloister policy show SECRET',
+  ),
+  'release.processor': releaseCheck(
+    'The policy does not name this line of processors',
+    'a line without minimum TCB in the release policy gets nothing',
+    'add the line with its minimum TCB to the release policy',
+  ),
+  'release.tcb.reported': releaseCheck(
+    'The reported TCB is too low',
+    'a component is below the minimum of the release policy',
+    "update the host's firmware",
+  ),
+  'release.tcb.committed': releaseCheck(
+    'The committed TCB is too low',
+    'the host could go back to older firmware than the policy allows',
+    "commit the host's firmware (SNP_COMMIT)",
+  ),
+  'release.tcb.launch': releaseCheck(
+    'The TCB at launch was too low',
+    'the guest was started under older firmware than the policy allows',
+    'start the guest anew',
+  ),
+  'release.platform': releaseCheck(
+    'The policy does not name this processor',
+    'its chip id is not among the enrolled platforms',
+    'cloister platform enroll CHIP_ID',
+  ),
+  'release.key': releaseCheck(
+    'The key of the request is not the one in REPORT_DATA',
+    'the token belongs to another key pair or to another broker',
+    'attest anew',
+  ),
+  'release.token-expired': releaseCheck(
+    'The attestation result has expired',
+    'a token is good for minutes only',
+    'attest anew',
+  ),
+} as const satisfies Record<string, ErrorEntry>
+
+export type ReleaseCheckCode = keyof typeof RELEASE_CHECKS
+
+/** A check that the broker makes of evidence, beside those of the verifier. */
+const ATTESTATION_CHECKS = {
+  'attestation.tee-unsupported': {
+    title: 'Cannot appraise this kind of TEE',
+    why: 'this broker has no verifier for it',
+    fix: ['use a TEE that `cloister doctor` lists'],
+    status: 401,
+    exit: 2,
+  },
+  'attestation.evidence-malformed': {
+    title: 'Cannot read the evidence',
+    why: 'it does not have the documented shape',
+    fix: ['compare it with docs/reference/broker.md', AUDIT],
+    status: 401,
+    exit: 2,
+  },
+  'attestation.initdata-mismatch': {
+    title: 'The initdata is not the one that the hardware was started with',
+    why: 'its digest differs from HOST_DATA',
+    fix: ['start the guest with the registered initdata', AUDIT],
+    status: 401,
+    exit: 2,
+  },
+} as const satisfies Record<string, ErrorEntry>
+
+export type AttestationCheckCode = keyof typeof ATTESTATION_CHECKS
+
+/** The broker: attestation, release, its owner's side. */
+export const BROKER_ERRORS = {
+  ...RELEASE_CHECKS,
+  ...ATTESTATION_CHECKS,
+  'jwe.malformed': {
+    title: 'Cannot open the encrypted resource',
+    why: 'it is not a JWE for this key',
+    fix: ['attest anew; a broker of another version may be the cause'],
+    status: 400,
+    exit: 1,
+  },
+  'attestation.refused': {
+    title: 'The broker refused the evidence',
+    why: 'a check failed; the owner finds which one in the audit',
+    fix: [AUDIT],
+    status: 401,
+    exit: 2,
+  },
+  'release.refused': {
+    title: 'The broker refused the secret',
+    why: 'a check failed; the owner finds which one in the audit',
+    fix: [AUDIT],
+    status: 401,
+    exit: 2,
+  },
+  'kbs.version': {
+    title: 'Cannot talk to this broker',
+    why: 'it speaks version 0.4.0 of the KBS protocol only',
+    fix: ['use guest components that speak 0.4.0'],
+    status: 401,
+    exit: 1,
+  },
+  'kbs.session': {
+    title: 'The session is not known',
+    why: 'it has expired, was used already, or belongs to another broker',
+    fix: ['start the handshake anew'],
+    status: 401,
+    exit: 4,
+    retryable: true,
+  },
+  'kbs.token': {
+    title: 'The attestation token is not valid',
+    why: 'it is missing, has expired, or was not signed by this broker',
+    fix: ['attest anew'],
+    status: 401,
+    exit: 2,
+  },
+  'kbs.path': {
+    title: 'There is nothing at this path',
+    why: 'the broker does not serve it',
+    fix: ['compare it with docs/reference/broker.md'],
+    status: 404,
+    exit: 6,
+  },
+  'broker.busy': {
+    title: 'The broker is busy',
+    why: 'too many sessions or requests are under way',
+    fix: ['try again later'],
+    status: 503,
+    exit: 4,
+    retryable: true,
+  },
+  'broker.body-too-large': {
+    title: 'The request is too large',
+    why: 'its body exceeds the limit',
+    fix: ['send less; see the limits in docs/reference/broker.md'],
+    status: 413,
+    exit: 6,
+  },
+  'broker.admin.unauthorized': {
+    title: 'Not permitted at the broker',
+    why: "the request is not signed by the owner's admin key, or its token is too old",
+    fix: ['use the machine that holds owner/admin.pem', 'check the clock'],
+    status: 401,
+    exit: 7,
+  },
+  'broker.not-found': {
+    title: 'The broker has no such thing',
+    why: 'nothing is registered under this name',
+    fix: ['list what is there first'],
+    status: 404,
+    exit: 1,
+  },
+  'broker.workload.name': {
+    title: 'Cannot register the workload: its name differs',
+    why: 'the initdata names another workload than the path does',
+    fix: ['use the name in the initdata'],
+    status: 400,
+    exit: 6,
+  },
+  'broker.workload.revision': {
+    title: 'Cannot register the workload: its revision does not rise',
+    why: 'the same or a higher revision is registered already',
+    fix: ['raise the revision in the initdata'],
+    status: 409,
+    exit: 1,
+  },
+  'broker.guest-image.mode': {
+    title: 'Cannot register the guest image: the attester mode does not belong to the anchors',
+    why: "AMD's anchors go with mode hardware only, simulated anchors with mode simulated only",
+    fix: ['register mode hardware for amd, mode simulated for simulated'],
+    status: 400,
+    exit: 6,
+  },
+  'broker.guest-image.version': {
+    title: 'Cannot register the guest image: its version does not rise',
+    why: 'the same version with other contents, or a higher one, is registered already',
+    fix: ['raise imageVersion and build anew'],
+    status: 409,
+    exit: 1,
+  },
+  'broker.guest-image.empty': {
+    title: 'Cannot register the guest image: it has no launch digests',
+    why: 'its manifest holds none for this mode',
+    fix: ['build the guest image with firmware'],
+    status: 400,
+    exit: 6,
+  },
+  'broker.simulated.secrets': {
+    title: 'Cannot trust a simulated TEE: the broker holds real secrets',
+    why: 'there is a secret that was not created with --allow-simulated',
+    fix: ['use another broker for simulation', 'cloister secret ls'],
+    status: 409,
+    exit: 2,
+  },
+  'broker.simulated.off': {
+    title: 'Cannot trust a simulated TEE',
+    why: 'this broker was not started for simulation',
+    fix: ['start a broker of its own with --allow-simulated'],
+    status: 409,
+    exit: 2,
+  },
+  'broker.storage': {
+    title: "Cannot open the broker's storage",
+    why: 'the database or its key is missing, damaged or of a newer version',
+    fix: ['restore broker.db and kek.bin from the same backup'],
+    status: 500,
+    exit: 5,
+  },
+  'broker.listen': {
+    title: 'Cannot open the port of the broker',
+    why: 'another process has it, or this user may not',
+    fix: ['choose another with --listen'],
+    status: 500,
+    exit: 5,
+  },
+} as const satisfies Record<string, ErrorEntry>

@@ -1,0 +1,208 @@
+/**
+ * The owner's side of the broker, `/cloister/v1/…`: shapes of requests and answers. Every call carries
+ * `Authorization: Bearer <JWT>` signed by the owner's Ed25519 key, with `role: "admin"`, `aud` the broker's URL
+ * and `exp` at most five minutes ahead.
+ */
+import { z } from 'zod'
+import { GuestImageManifestSchema } from './guest-image-manifest.ts'
+import { ATTESTER_MODES } from './guest-names.ts'
+import { ResourcePathSchema } from './workload.ts'
+
+export const ADMIN_PATH = '/cloister/v1'
+export const ADMIN_ROLE = 'admin'
+/** A token may not live longer, seconds. */
+export const ADMIN_TOKEN_SECONDS = 300
+
+const Hex = (bytes: number) => z.string().regex(new RegExp(`^[0-9a-f]{${bytes * 2}}$`))
+const Name = z.string().regex(/^[a-z0-9][a-z0-9.-]{0,62}$/)
+const Svn = z.int().min(0).max(255)
+/** Milliseconds since 1970. */
+const Time = z.int()
+
+/**
+ * Whose signature evidence stands under. `amd`: the roots compiled into the verifier. `simulated`: a root that was pinned by
+ * fingerprint; it proves nothing about hardware.
+ */
+export const AnchorSetSchema = z.enum(['amd', 'simulated'])
+export type AnchorSet = z.infer<typeof AnchorSetSchema>
+
+/** Lowest component values; compared one by one. `fmc` is for Turin and later; absent: 0. */
+export const MinimumTcbSchema = z.strictObject({
+  bootloader: Svn,
+  tee: Svn,
+  snp: Svn,
+  microcode: Svn,
+  fmc: Svn.optional(),
+})
+export type MinimumTcb = z.infer<typeof MinimumTcbSchema>
+
+export const PROCESSOR_LINES = ['Milan', 'Genoa', 'Turin'] as const
+export type ProcessorLine = (typeof PROCESSOR_LINES)[number]
+
+/**
+ * Who may have a secret (design, rule 2). All of it must hold at each release. What cannot be chosen here always holds:
+ * VMPL 0, no debug, no migration agent, a registered current workload revision, a registered guest image.
+ */
+export const ReleasePolicySchema = z.strictObject({
+  version: z.literal(1),
+  anchors: z.array(AnchorSetSchema).min(1),
+  /** By name, and by revision when given (inclusive). */
+  workloads: z
+    .array(
+      z.strictObject({
+        name: Name,
+        minimumRevision: z.int().min(1).optional(),
+        maximumRevision: z.int().min(1).optional(),
+      }),
+    )
+    .min(1),
+  guestImages: z.array(z.strictObject({ name: Name, minimumVersion: z.int().min(1) })).min(1),
+  /** Processor lines that may have it, each with the lowest reported, committed and launch TCB. A line not listed gets nothing. */
+  minimumTcb: z.partialRecord(z.enum(PROCESSOR_LINES), MinimumTcbSchema),
+  guestPolicy: z
+    .strictObject({
+      allowSmt: z.boolean().default(true),
+      allowCxl: z.boolean().default(false),
+      requireSingleSocket: z.boolean().default(false),
+    })
+    .prefault({}),
+  /** `any`, those enrolled at the broker, or these chip ids (64 bytes, hex). */
+  platforms: z.union([z.enum(['any', 'enrolled']), z.array(Hex(64)).min(1)]).default('any'),
+  /** Also when the appraisal has warnings, as for a Milan chip that is not enrolled (its root seed can be extracted). */
+  allowDegraded: z.boolean().default(false),
+})
+export type ReleasePolicy = z.infer<typeof ReleasePolicySchema>
+export type ReleasePolicyInput = z.input<typeof ReleasePolicySchema>
+
+/** One check with what was wanted and what came; the owner alone sees these. */
+export const CheckSchema = z.object({
+  code: z.string(),
+  outcome: z.enum(['pass', 'warn', 'fail', 'not-checked']),
+  expected: z.string().optional(),
+  received: z.string().optional(),
+  where: z.string().optional(),
+})
+export type AuditCheck = z.infer<typeof CheckSchema>
+
+/** GET /status */
+export const BrokerStatusSchema = z.object({
+  version: z.string(),
+  /** The URL that admin tokens name as `aud`. */
+  url: z.string(),
+  /** SHA-256 of the DER SubjectPublicKeyInfo of the TLS key, hex; the next key's too while keys rotate. */
+  spki: z.array(Hex(32)).min(1).max(2),
+  /** Certificate of the token signer, PEM. */
+  tokenSigner: z.string(),
+  /** Whether simulated roots can be pinned at all, and those pinned: SHA-256 of the root certificate's DER, hex. */
+  allowSimulated: z.boolean(),
+  simulatedRoots: z.array(Hex(32)),
+  counts: z.object({
+    secrets: z.int(),
+    workloads: z.int(),
+    guestImages: z.int(),
+    platforms: z.int(),
+    auditEntries: z.int(),
+  }),
+})
+export type BrokerStatus = z.infer<typeof BrokerStatusSchema>
+
+/** PUT /secrets/<r>/<t>/<tag>. Without `release` the stored policy stays; without any the secret goes to nobody. */
+export const PutSecretSchema = z.strictObject({
+  /** Base64, standard alphabet with padding. */
+  value: z.base64(),
+  /** May go to a simulated TEE, which protects nothing. */
+  allowSimulated: z.boolean().default(false),
+  release: ReleasePolicySchema.optional(),
+})
+export type PutSecret = z.input<typeof PutSecretSchema>
+
+export const PutSecretResultSchema = z.object({ path: ResourcePathSchema, version: z.int() })
+export type PutSecretResult = z.infer<typeof PutSecretResultSchema>
+
+/** GET /secrets; never values. */
+export const SecretListSchema = z.object({
+  secrets: z.array(
+    z.object({
+      path: ResourcePathSchema,
+      version: z.int(),
+      createdAt: Time,
+      allowSimulated: z.boolean(),
+      release: ReleasePolicySchema.nullable(),
+    }),
+  ),
+})
+export type SecretList = z.infer<typeof SecretListSchema>
+
+/** PUT /workloads/<name> */
+export const PutWorkloadSchema = z.strictObject({ initdata: z.base64() })
+export type PutWorkload = z.infer<typeof PutWorkloadSchema>
+
+export const REVISION_STATES = ['current', 'superseded', 'withdrawn'] as const
+export const WorkloadRevisionSchema = z.object({
+  name: Name,
+  revision: z.int(),
+  /** SHA-256 of the initdata's bytes, hex: HOST_DATA. */
+  initdataDigest: Hex(32),
+  state: z.enum(REVISION_STATES),
+  registeredAt: Time,
+})
+export type WorkloadRevision = z.infer<typeof WorkloadRevisionSchema>
+export const WorkloadListSchema = z.object({ workloads: z.array(WorkloadRevisionSchema) })
+
+/** POST /workloads/<name>/withdraw. Without `revision`: all of them. */
+export const WithdrawWorkloadSchema = z.strictObject({ revision: z.int().min(1).optional() })
+
+/** PUT /guest-images/<name> */
+export const PutGuestImageSchema = z.strictObject({
+  manifest: GuestImageManifestSchema,
+  mode: z.enum(ATTESTER_MODES),
+  anchors: AnchorSetSchema,
+})
+export type PutGuestImage = z.infer<typeof PutGuestImageSchema>
+
+export const GuestImageListSchema = z.object({
+  guestImages: z.array(
+    z.object({
+      name: Name,
+      imageVersion: z.int(),
+      mode: z.enum(ATTESTER_MODES),
+      anchors: AnchorSetSchema,
+      digests: z.int(),
+      state: z.enum(['current', 'withdrawn']),
+      registeredAt: Time,
+    }),
+  ),
+})
+export type GuestImageList = z.infer<typeof GuestImageListSchema>
+
+/** POST /guest-images/<name>/withdraw: in every mode. */
+export const WithdrawGuestImageSchema = z.strictObject({ imageVersion: z.int().min(1) })
+
+/** PUT /anchors/simulated: SHA-256 of the root certificate's DER, hex. */
+export const PutSimulatedAnchorSchema = z.strictObject({ fingerprint: Hex(32) })
+
+/** GET /platforms, PUT and DELETE /platforms/<chip id> */
+export const PlatformListSchema = z.object({
+  platforms: z.array(z.object({ chipId: Hex(64), enrolledAt: Time })),
+})
+
+/** GET /audit?requestId=&workload=&limit=; newest first. */
+export const AuditEntrySchema = z.object({
+  sequence: z.int(),
+  time: Time,
+  requestId: Hex(16),
+  kind: z.enum(['attestation', 'release', 'admin']),
+  outcome: z.enum(['allowed', 'refused']),
+  /** The first failed check, or the admin call; absent when allowed. */
+  code: z.string().optional(),
+  workload: z.string().optional(),
+  revision: z.int().optional(),
+  /** Path of the secret, or what the admin call was about. */
+  subject: z.string().optional(),
+  checks: z.array(CheckSchema),
+  /** SHA-256 chain over the entries, hex: an entry that is changed or missing breaks it. */
+  previousHash: Hex(32),
+  hash: Hex(32),
+})
+export type AuditEntry = z.infer<typeof AuditEntrySchema>
+export const AuditListSchema = z.object({ entries: z.array(AuditEntrySchema) })
