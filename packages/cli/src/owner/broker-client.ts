@@ -1,0 +1,146 @@
+/** The owner's calls to the broker; shapes in `protocol/broker-admin-api`. */
+import type { KeyObject } from 'node:crypto'
+import type { z } from 'zod'
+import {
+  ADMIN_PATH,
+  AuditListSchema,
+  BrokerStatusSchema,
+  GuestImageListSchema,
+  PutSecretResultSchema,
+  SecretListSchema,
+  WorkloadListSchema,
+  WorkloadRevisionSchema,
+  type AuditEntry,
+  type BrokerStatus,
+  type GuestImageList,
+  type PutGuestImage,
+  type PutSecret,
+  type PutSecretResult,
+  type ReleasePolicyInput,
+  type SecretList,
+  type WorkloadRevision,
+} from '@cloister/protocol/broker-admin-api'
+import type { Directories } from '@cloister/protocol/directories'
+import { CloisterError } from '@cloister/protocol/error'
+import { adminToken, openAdminKey } from './admin-key.ts'
+import { pinnedRequest } from './pinned-connection.ts'
+import { readPinnedBroker, type PinnedBroker } from './pinned-broker.ts'
+
+export class BrokerClient {
+  readonly pinned: PinnedBroker
+  readonly #key: KeyObject
+  readonly #signal: AbortSignal | undefined
+
+  constructor(pinned: PinnedBroker, key: KeyObject, signal?: AbortSignal) {
+    this.pinned = pinned
+    this.#key = key
+    this.#signal = signal
+  }
+
+  async status(): Promise<BrokerStatus> {
+    return await this.#call('GET', '/status', BrokerStatusSchema)
+  }
+
+  async putSecret(path: string, secret: PutSecret): Promise<PutSecretResult> {
+    return await this.#call('PUT', `/secrets/${path}`, PutSecretResultSchema, secret)
+  }
+
+  async secrets(): Promise<SecretList['secrets']> {
+    return (await this.#call('GET', '/secrets', SecretListSchema)).secrets
+  }
+
+  async removeSecret(path: string): Promise<void> {
+    await this.#call('DELETE', `/secrets/${path}`)
+  }
+
+  async putReleasePolicy(path: string, policy: ReleasePolicyInput): Promise<void> {
+    await this.#call('PUT', `/release-policies/${path}`, undefined, policy)
+  }
+
+  async putWorkload(name: string, initdata: Uint8Array): Promise<WorkloadRevision> {
+    const body = { initdata: Buffer.from(initdata).toString('base64') }
+    return await this.#call('PUT', `/workloads/${name}`, WorkloadRevisionSchema, body)
+  }
+
+  async workloads(): Promise<readonly WorkloadRevision[]> {
+    return (await this.#call('GET', '/workloads', WorkloadListSchema)).workloads
+  }
+
+  /** Without a revision: all of them. */
+  async withdrawWorkload(name: string, revision?: number): Promise<void> {
+    await this.#call(
+      'POST',
+      `/workloads/${name}/withdraw`,
+      undefined,
+      revision === undefined ? {} : { revision },
+    )
+  }
+
+  async putGuestImage(name: string, image: PutGuestImage): Promise<void> {
+    await this.#call('PUT', `/guest-images/${name}`, undefined, image)
+  }
+
+  async guestImages(): Promise<GuestImageList['guestImages']> {
+    return (await this.#call('GET', '/guest-images', GuestImageListSchema)).guestImages
+  }
+
+  async withdrawGuestImage(name: string, imageVersion: number): Promise<void> {
+    await this.#call('POST', `/guest-images/${name}/withdraw`, undefined, { imageVersion })
+  }
+
+  async pinSimulatedRoot(fingerprint: string): Promise<void> {
+    await this.#call('PUT', '/anchors/simulated', undefined, { fingerprint })
+  }
+
+  /** Newest first. */
+  async audit(filter: {
+    requestId?: string
+    workload?: string
+    limit?: number
+  }): Promise<readonly AuditEntry[]> {
+    const query = new URLSearchParams()
+    for (const [name, value] of Object.entries(filter)) query.set(name, String(value))
+    return (await this.#call('GET', `/audit?${query}`, AuditListSchema)).entries
+  }
+
+  #call(method: string, path: string, schema?: undefined, body?: object): Promise<undefined>
+  #call<Shape extends z.ZodType>(
+    method: string,
+    path: string,
+    schema: Shape,
+    body?: object,
+  ): Promise<z.infer<Shape>>
+  async #call(method: string, path: string, schema?: z.ZodType, body?: object): Promise<unknown> {
+    const { status, body: answer } = await pinnedRequest({
+      url: new URL(`${ADMIN_PATH}${path}`, this.pinned.url),
+      spki: this.pinned.spki,
+      method,
+      headers: {
+        authorization: `Bearer ${await adminToken(this.#key, this.pinned.url)}`,
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+      },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+      signal: this.#signal,
+    })
+    if (status >= 300) throw CloisterError.fromJSON(json(answer))
+    if (schema === undefined) return undefined
+    const parsed = schema.safeParse(json(answer))
+    if (parsed.success) return parsed.data
+    throw new CloisterError('owner.broker-answer-malformed', { where: path, cause: parsed.error })
+  }
+}
+
+function json(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString('utf8'))
+  } catch (cause) {
+    throw new CloisterError('owner.broker-answer-malformed', { cause })
+  }
+}
+
+/** The pinned broker. @throws CloisterError `owner.broker-unpinned` when there is none */
+export function openBroker(directories: Directories, signal?: AbortSignal): BrokerClient {
+  const pinned = readPinnedBroker(directories)
+  if (pinned === undefined) throw new CloisterError('owner.broker-unpinned')
+  return new BrokerClient(pinned, openAdminKey(directories), signal)
+}

@@ -1,0 +1,120 @@
+/** One HTTPS request over TLS that is pinned to public keys: no certificate authority is asked. */
+import { createHash } from 'node:crypto'
+import { request as httpRequest } from 'node:http'
+import { connect, type TLSSocket } from 'node:tls'
+import { CloisterError } from '@cloister/protocol/error'
+
+export interface PinnedRequest {
+  readonly url: URL
+  /** SHA-256 of the DER SubjectPublicKeyInfo, hex. */
+  readonly spki: readonly string[]
+  readonly method: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body?: string
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface PinnedResponse {
+  readonly status: number
+  readonly body: Buffer
+}
+
+/** Answers of the broker are lists at most. */
+const MAX_ANSWER_BYTES = 32 << 20
+const TIMEOUT_MS = 30_000
+
+/** @throws CloisterError `owner.broker-unreachable`, `owner.broker-pin-mismatch` */
+export async function pinnedRequest(call: PinnedRequest): Promise<PinnedResponse> {
+  const socket = await pinnedSocket(call)
+  try {
+    return await exchange(call, socket)
+  } catch (cause) {
+    if (cause instanceof CloisterError) throw cause
+    throw new CloisterError('owner.broker-unreachable', { where: call.url.origin, cause })
+  } finally {
+    socket.destroy()
+  }
+}
+
+/** Nothing is sent before the peer's key was compared. */
+async function pinnedSocket({ url, spki, signal }: PinnedRequest): Promise<TLSSocket> {
+  const { promise, resolve, reject } = Promise.withResolvers<TLSSocket>()
+  signal?.throwIfAborted()
+  const socket = connect({
+    host: url.hostname.replace(/^\[|\]$/g, ''),
+    port: Number(url.port === '' ? 443 : url.port),
+    // The pin is stronger than any authority's word; without a match the connection ends below.
+    rejectUnauthorized: false,
+    minVersion: 'TLSv1.3',
+  })
+  const abort = () => {
+    reject(signal?.reason)
+    socket.destroy()
+  }
+  signal?.addEventListener('abort', abort, { once: true })
+  socket.setTimeout(TIMEOUT_MS, () => {
+    socket.destroy(new Error('no answer in 30 s'))
+  })
+  socket.once('error', (cause) => {
+    reject(
+      new CloisterError('owner.broker-unreachable', {
+        where: url.origin,
+        why: cause.message,
+        cause,
+      }),
+    )
+  })
+  socket.once('secureConnect', () => {
+    const received = publicKeyDigest(socket)
+    if (received !== undefined && spki.includes(received)) resolve(socket)
+    else {
+      socket.destroy()
+      reject(
+        new CloisterError('owner.broker-pin-mismatch', {
+          where: url.origin,
+          expected: spki.join(' or '),
+          received: received ?? 'no certificate',
+        }),
+      )
+    }
+  })
+  return await promise.finally(() => {
+    signal?.removeEventListener('abort', abort)
+  })
+}
+
+function publicKeyDigest(socket: TLSSocket): string | undefined {
+  const certificate = socket.getPeerX509Certificate()
+  if (certificate === undefined) return undefined
+  const spki = certificate.publicKey.export({ type: 'spki', format: 'der' })
+  return createHash('sha256').update(spki).digest('hex')
+}
+
+async function exchange(call: PinnedRequest, socket: TLSSocket): Promise<PinnedResponse> {
+  const { promise, resolve, reject } = Promise.withResolvers<PinnedResponse>()
+  const request = httpRequest(
+    {
+      createConnection: () => socket,
+      method: call.method,
+      path: `${call.url.pathname}${call.url.search}`,
+      headers: { host: call.url.host, connection: 'close', ...call.headers },
+      ...(call.signal !== undefined && { signal: call.signal }),
+    },
+    (response) => {
+      const chunks: Buffer[] = []
+      let size = 0
+      response.on('data', (chunk: Buffer) => {
+        size += chunk.length
+        if (size > MAX_ANSWER_BYTES) response.destroy(new Error('the answer is too long'))
+        else chunks.push(chunk)
+      })
+      response.once('error', reject)
+      response.once('end', () => {
+        resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks) })
+      })
+    },
+  )
+  request.once('error', reject)
+  request.end(call.body)
+  return await promise
+}

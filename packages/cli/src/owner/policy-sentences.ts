@@ -1,0 +1,58 @@
+/** A release policy as sentences. */
+import type { ReleasePolicy, SecretList } from '@cloister/protocol/broker-admin-api'
+
+type Secret = SecretList['secrets'][number]
+
+export function releaseSentences({ release, allowSimulated }: Secret): string[] {
+  if (release === null) return ['goes to nobody: it has no release policy']
+  return [
+    `goes to ${release.workloads.map(workloadPhrase).join(' or ')}, current revision, VMPL 0, no debug, no migration`,
+    `in guest image ${release.guestImages.map(({ name, minimumVersion }) => `${name} version ${minimumVersion} or newer`).join(' or ')}`,
+    ...anchorSentences(release, allowSimulated),
+    platformSentence(release),
+    release.allowDegraded
+      ? 'also when the appraisal has warnings'
+      : 'only when the appraisal has no warnings',
+  ]
+}
+
+function workloadPhrase({
+  name,
+  minimumRevision,
+  maximumRevision,
+}: ReleasePolicy['workloads'][number]): string {
+  const from = minimumRevision === undefined ? '' : ` from revision ${minimumRevision}`
+  const to = maximumRevision === undefined ? '' : ` up to revision ${maximumRevision}`
+  return `workload ${name}${from}${to}`
+}
+
+function anchorSentences(
+  { anchors, minimumTcb }: ReleasePolicy,
+  allowSimulated: boolean,
+): string[] {
+  const lines = Object.entries(minimumTcb).map(
+    ([line, tcb]) =>
+      `${line} with at least bootloader ${tcb.bootloader}, tee ${tcb.tee}, snp ${tcb.snp}, microcode ${tcb.microcode}`,
+  )
+  return [
+    ...(anchors.includes('amd')
+      ? [
+          `on AMD hardware: ${lines.length > 0 ? lines.join('; ') : 'no processor line is listed, so none'}`,
+        ]
+      : []),
+    ...(anchors.includes('simulated')
+      ? [
+          allowSimulated
+            ? 'in simulation too, which protects nothing'
+            : 'not in simulation: the secret was stored without --allow-simulated',
+        ]
+      : []),
+  ]
+}
+
+function platformSentence({ platforms }: ReleasePolicy): string {
+  if (platforms === 'any') return 'on any chip'
+  return platforms === 'enrolled'
+    ? 'on enrolled chips only'
+    : `on ${platforms.length} named chip(s) only`
+}

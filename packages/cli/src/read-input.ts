@@ -1,0 +1,30 @@
+/** Reads what a command takes from a file, or from standard input when the name is `-`. */
+import { open } from 'node:fs/promises'
+import { CloisterError } from '@cloister/protocol/error'
+
+/** @throws CloisterError `cli.file-unreadable`, also when it is longer than `most` bytes */
+export async function readInput(file: string, most: number): Promise<Buffer> {
+  try {
+    const handle = file === '-' ? undefined : await open(file)
+    await using _ = { [Symbol.asyncDispose]: async () => await handle?.close() }
+    const chunks: Buffer[] = []
+    let size = 0
+    for await (const chunk of handle?.createReadStream({ autoClose: false }) ?? process.stdin) {
+      size += (chunk as Buffer).length
+      if (size > most)
+        throw new CloisterError('cli.file-unreadable', {
+          where: file,
+          why: `it is longer than ${most} bytes`,
+        })
+      chunks.push(chunk as Buffer)
+    }
+    return Buffer.concat(chunks)
+  } catch (cause) {
+    if (cause instanceof CloisterError) throw cause
+    throw new CloisterError('cli.file-unreadable', {
+      where: file,
+      ...(cause instanceof Error && { why: cause.message.replace(/, open '.*$/s, '') }),
+      cause,
+    })
+  }
+}
