@@ -1,0 +1,88 @@
+import { mkdir, mkdtemp, readdir, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { WorkloadRecord } from './record.ts'
+import { RecordStore } from './record-store.ts'
+
+const BYTES = new TextEncoder().encode('version = "0.1.0"\n')
+
+function record(id: string): WorkloadRecord {
+  const shared = { cpus: 1, memoryMiB: 512, scratchMiB: 64, vcpuType: 'EPYC-v4', ports: [] }
+  return {
+    version: 1,
+    request: {
+      name: 'web',
+      guestImage: 'base',
+      tee: 'simulated',
+      debug: false,
+      targets: {},
+      ...shared,
+    },
+    view: {
+      id,
+      name: 'web',
+      state: 'starting',
+      tee: 'simulated',
+      debug: false,
+      guestImage: { name: 'base', imageVersion: 1 },
+      image: { reference: 'localhost/web@sha256:00', digest: 'sha256:00' },
+      initdataDigest: '0'.repeat(64),
+      createdAt: '2026-01-01T00:00:00.000Z',
+      stages: [],
+      ...shared,
+    },
+    step: 'taken',
+    container: { id: 'web', readStdout: true, readStderr: true, signal: true },
+  }
+}
+
+async function newRoot(): Promise<string> {
+  return join(await mkdtemp(join(tmpdir(), 'cloister-store-')), 'workloads')
+}
+
+test('RecordStore gives back what was saved and the exact initdata', async () => {
+  const root = await newRoot()
+  const store = new RecordStore(root)
+  await store.load()
+  const kept = record('0123456789ab')
+  await store.create(kept, BYTES)
+  kept.step = 'sandbox'
+  await store.save(kept)
+  assert.deepEqual((await new RecordStore(root).load()).records, [kept])
+  assert.deepEqual(new Uint8Array(await store.initdata('0123456789ab')), BYTES)
+})
+
+test('RecordStore.load clears folders that a crash left half made or half removed', async () => {
+  const root = await newRoot()
+  const store = new RecordStore(root)
+  await store.load()
+  await store.create(record('0123456789ab'), BYTES)
+  await mkdir(join(root, 'aaaaaaaaaaaa'))
+  await writeFile(join(root, 'aaaaaaaaaaaa', 'initdata.toml'), BYTES)
+  await mkdir(join(root, 'bbbbbbbbbbbb.removed'))
+  await writeFile(join(root, '0123456789ab', 'workload.json.new'), '{"half')
+  const { records, unreadable } = await store.load()
+  assert.equal(records.length, 1)
+  assert.deepEqual(unreadable, [])
+  assert.deepEqual(await readdir(root), ['0123456789ab'])
+})
+
+test('RecordStore.load names a folder whose record others changed, and keeps it', async () => {
+  const root = await newRoot()
+  const store = new RecordStore(root)
+  await store.load()
+  await store.create(record('0123456789ab'), BYTES)
+  await writeFile(join(root, '0123456789ab', 'workload.json'), '{"version":2}')
+  assert.deepEqual(await store.load(), { records: [], unreadable: ['0123456789ab'] })
+})
+
+test('RecordStore.remove leaves nothing', async () => {
+  const root = await newRoot()
+  const store = new RecordStore(root)
+  await store.load()
+  await store.create(record('0123456789ab'), BYTES)
+  await store.remove('0123456789ab')
+  assert.deepEqual(await readdir(root), [])
+})
