@@ -1,0 +1,17 @@
+import { FormatError } from './format-error.ts'
+
+const ENCODER = new TextEncoder()
+const DECODER = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+export function toUtf8(text: string): Uint8Array<ArrayBuffer> {
+  return ENCODER.encode(text)
+}
+
+/** @throws FormatError when the bytes are not UTF-8 */
+export function fromUtf8(format: string, field: string, bytes: Uint8Array): string {
+  try {
+    return DECODER.decode(bytes)
+  } catch {
+    throw new FormatError(format, field, 0, 'not UTF-8')
+  }
+}

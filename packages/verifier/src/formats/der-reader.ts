@@ -1,0 +1,213 @@
+/**
+ * DER (ITU-T X.690) read front to back by schema. Strict: definite, minimal lengths; one-byte tags; minimal
+ * INTEGERs; nothing left over. Depth is bounded by the schema that calls it, never by the input.
+ */
+import { FormatError } from '../bytes/format-error.ts'
+
+export const TAG = {
+  boolean: 0x01,
+  integer: 0x02,
+  bitString: 0x03,
+  octetString: 0x04,
+  null: 0x05,
+  oid: 0x06,
+  enumerated: 0x0a,
+  utf8String: 0x0c,
+  printableString: 0x13,
+  teletexString: 0x14,
+  ia5String: 0x16,
+  utcTime: 0x17,
+  generalizedTime: 0x18,
+  visibleString: 0x1a,
+  bmpString: 0x1e,
+  sequence: 0x30,
+  set: 0x31,
+} as const
+
+/** Tag of an EXPLICIT (constructed) or IMPLICIT primitive context field. */
+export function contextTag(number: number, form: 'constructed' | 'primitive'): number {
+  return (form === 'constructed' ? 0xa0 : 0x80) | number
+}
+
+export interface DerElement {
+  readonly tag: number
+  /** Header and contents, a view into the input. */
+  readonly raw: Uint8Array
+  readonly contents: Uint8Array
+  /** Of the header, from the start of the outermost input. */
+  readonly offset: number
+}
+
+export class DerReader {
+  readonly #format: string
+  readonly #bytes: Uint8Array
+  readonly #base: number
+  #offset = 0
+
+  /** @param base - offset of `bytes` in the outermost input, for error messages */
+  constructor(format: string, bytes: Uint8Array, base = 0) {
+    this.#format = format
+    this.#bytes = bytes
+    this.#base = base
+  }
+
+  get done(): boolean {
+    return this.#offset === this.#bytes.length
+  }
+
+  /** Tag of the next element, undefined at the end. */
+  peek(): number | undefined {
+    return this.#bytes[this.#offset]
+  }
+
+  any(field: string): DerElement {
+    const start = this.#offset
+    const tag = this.#byte(start, field)
+    if ((tag & 0x1f) === 0x1f) this.fail(field, 'tag of more than one byte')
+    let cursor = start + 1
+    let length = this.#byte(cursor++, field)
+    if (length > 0x80) {
+      const size = length - 0x80
+      if (size > 4) this.fail(field, 'length of more than four bytes')
+      length = 0
+      for (let index = 0; index < size; index++) length = length * 256 + this.#byte(cursor++, field)
+      if (length < 0x80 || length < 256 ** (size - 1)) this.fail(field, 'length is not minimal')
+    } else if (length === 0x80) this.fail(field, 'indefinite length')
+    const left = this.#bytes.length - cursor
+    if (length > left) this.fail(field, `needs ${length} bytes, ${left} left`)
+    this.#offset = cursor + length
+    return {
+      tag,
+      raw: this.#bytes.subarray(start, this.#offset),
+      contents: this.#bytes.subarray(cursor, this.#offset),
+      offset: this.#base + start,
+    }
+  }
+
+  element(tag: number, field: string): DerElement {
+    const found = this.peek()
+    if (found !== tag)
+      this.fail(field, `tag ${found === undefined ? 'missing' : hex(found)}, wanted ${hex(tag)}`)
+    return this.any(field)
+  }
+
+  /** The element if the next one has that tag. */
+  optional(tag: number, field: string): DerElement | undefined {
+    return this.peek() === tag ? this.any(field) : undefined
+  }
+
+  /** Opens a constructed element. */
+  enter(tag: number, field: string): DerReader {
+    return this.open(this.element(tag, field))
+  }
+
+  open(element: DerElement): DerReader {
+    const header = element.raw.length - element.contents.length
+    return new DerReader(this.#format, element.contents, element.offset + header)
+  }
+
+  /** Reads an element again, from its header on. */
+  again(element: DerElement): DerReader {
+    return new DerReader(this.#format, element.raw, element.offset)
+  }
+
+  sequence(field: string): DerReader {
+    return this.enter(TAG.sequence, field)
+  }
+
+  oid(field: string): string {
+    const { contents } = this.element(TAG.oid, field)
+    return oidText(contents) ?? this.fail(field, 'malformed object identifier')
+  }
+
+  /** Contents of an INTEGER: big-endian two's complement, minimal. */
+  integer(field: string): Uint8Array {
+    const { contents } = this.element(TAG.integer, field)
+    if (!isMinimalInteger(contents)) this.fail(field, 'integer is not minimal')
+    return contents
+  }
+
+  /** A non-negative INTEGER below 2^31. */
+  smallInteger(field: string): number {
+    return smallInteger(this.integer(field)) ?? this.fail(field, 'integer out of range')
+  }
+
+  boolean(field: string): boolean {
+    const { contents } = this.element(TAG.boolean, field)
+    const [value] = contents
+    if (contents.length !== 1 || (value !== 0 && value !== 0xff))
+      this.fail(field, 'boolean is neither 00 nor FF')
+    return value === 0xff
+  }
+
+  octetString(field: string): Uint8Array {
+    return this.element(TAG.octetString, field).contents
+  }
+
+  /** A BIT STRING of whole bytes. */
+  bitStringBytes(field: string): Uint8Array {
+    const { contents } = this.element(TAG.bitString, field)
+    if (contents[0] !== 0) this.fail(field, 'bit string is not of whole bytes')
+    return contents.subarray(1)
+  }
+
+  end(): void {
+    if (!this.done) this.fail('end', `${this.#bytes.length - this.#offset} bytes too many`)
+  }
+
+  fail(field: string, problem: string): never {
+    throw new FormatError(this.#format, field, this.#base + this.#offset, problem)
+  }
+
+  #byte(offset: number, field: string): number {
+    return this.#bytes[offset] ?? this.fail(field, 'ends too early')
+  }
+}
+
+/** Parses one SEQUENCE that fills the input. */
+export function readSequence(format: string, bytes: Uint8Array): DerReader {
+  const outer = new DerReader(format, bytes)
+  const inner = outer.sequence(format)
+  outer.end()
+  return inner
+}
+
+/** Dotted text of an OBJECT IDENTIFIER's contents; undefined when malformed or an arc exceeds 2^31. */
+export function oidText(contents: Uint8Array): string | undefined {
+  if (contents.length === 0 || contents.length > 64) return undefined
+  const arcs: number[] = []
+  let arc = 0
+  let started = false
+  for (const byte of contents) {
+    if (!started && byte === 0x80) return undefined
+    if (arc > 0xffffff) return undefined
+    arc = (arc << 7) | (byte & 0x7f)
+    started = (byte & 0x80) !== 0
+    if (started) continue
+    arcs.push(arc)
+    arc = 0
+  }
+  if (started) return undefined
+  const [first = 0, ...others] = arcs
+  const root = Math.min(Math.floor(first / 40), 2)
+  return [root, first - root * 40, ...others].join('.')
+}
+
+export function isMinimalInteger(contents: Uint8Array): boolean {
+  const [first, second] = contents
+  if (first === undefined) return false
+  if (second === undefined) return true
+  return !((first === 0 && second < 0x80) || (first === 0xff && second >= 0x80))
+}
+
+/** Value of a non-negative INTEGER's contents below 2^31, else undefined. */
+export function smallInteger(contents: Uint8Array): number | undefined {
+  if (contents.length > 4 || (contents[0] as number) >= 0x80) return undefined
+  let value = 0
+  for (const byte of contents) value = value * 256 + byte
+  return value
+}
+
+function hex(value: number): string {
+  return `0x${value.toString(16).padStart(2, '0')}`
+}

@@ -1,0 +1,49 @@
+/** PEM (RFC 7468): text armour around DER. Both line ends, text between blocks and a trailing NUL are accepted. */
+import { fromBase64, toBase64 } from '../bytes/base64.ts'
+import { FormatError } from '../bytes/format-error.ts'
+import { fromUtf8 } from '../bytes/text.ts'
+
+const MAX_BLOCKS = 64
+
+export interface PemBlock {
+  /** `CERTIFICATE`, `X509 CRL`, … */
+  readonly label: string
+  readonly der: Uint8Array
+}
+
+export function isPem(bytes: Uint8Array): boolean {
+  const head = new TextDecoder('latin1').decode(bytes.subarray(0, 4096))
+  return head.includes('-----BEGIN ')
+}
+
+/**
+ * Reads every block in order.
+ *
+ * @throws FormatError when a block does not end, has another end label, or is not base64
+ */
+export function parsePem(input: Uint8Array | string): PemBlock[] {
+  const text = typeof input === 'string' ? input : fromUtf8('PEM', 'text', input)
+  const blocks: PemBlock[] = []
+  let cursor = 0
+  for (;;) {
+    const begin = text.indexOf('-----BEGIN ', cursor)
+    if (begin < 0) return blocks
+    if (blocks.length === MAX_BLOCKS)
+      throw new FormatError('PEM', 'blocks', begin, `more than ${MAX_BLOCKS}`)
+    const labelEnd = text.indexOf('-----', begin + 11)
+    if (labelEnd < 0) throw new FormatError('PEM', 'label', begin, 'does not end')
+    const label = text.slice(begin + 11, labelEnd)
+    const end = text.indexOf('-----END ', labelEnd)
+    if (end < 0 || !text.startsWith(`${label}-----`, end + 9))
+      throw new FormatError('PEM', 'end', begin, 'is missing or has another label')
+    const body = text.slice(labelEnd + 5, end).replaceAll(/[\r\n\t ]+/g, '')
+    blocks.push({ label, der: fromBase64(body) })
+    cursor = end + 9 + label.length + 5
+  }
+}
+
+/** Base64 in lines of 64, one line feed at the end. */
+export function encodePem(label: string, der: Uint8Array): string {
+  const lines = toBase64(der).match(/.{1,64}/g) ?? []
+  return `-----BEGIN ${label}-----\n${lines.join('\n')}\n-----END ${label}-----\n`
+}

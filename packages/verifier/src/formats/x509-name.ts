@@ -1,0 +1,82 @@
+/** Distinguished names (RFC 5280 section 4.1.2.4). */
+import { fromUtf8 } from '../bytes/text.ts'
+import { TAG } from './der-reader.ts'
+import type { DerReader } from './der-reader.ts'
+import { der, derOid, derPrintableString, derSequence, derUtf8String } from './der-writer.ts'
+
+export const NAME_OID = {
+  commonName: '2.5.4.3',
+  serialNumber: '2.5.4.5',
+  country: '2.5.4.6',
+  locality: '2.5.4.7',
+  state: '2.5.4.8',
+  organization: '2.5.4.10',
+  organizationalUnit: '2.5.4.11',
+} as const
+
+export interface NameAttribute {
+  readonly oid: string
+  readonly value: string
+}
+
+export interface Name {
+  /** DER, for comparing issuer with subject. */
+  readonly raw: Uint8Array
+  /** In the order of the certificate. */
+  readonly attributes: readonly NameAttribute[]
+}
+
+const MAX_ATTRIBUTES = 32
+
+export function readName(outer: DerReader, field: string): Name {
+  const element = outer.element(TAG.sequence, field)
+  const reader = outer.open(element)
+  const attributes: NameAttribute[] = []
+  while (!reader.done) {
+    const set = reader.enter(TAG.set, field)
+    do {
+      if (attributes.length === MAX_ATTRIBUTES) reader.fail(field, 'too many attributes')
+      const pair = set.sequence(field)
+      const oid = pair.oid(field)
+      attributes.push({ oid, value: readText(pair, field) })
+      pair.end()
+    } while (!set.done)
+  }
+  return { raw: element.raw, attributes }
+}
+
+/** Values of one attribute, in order. */
+export function nameValues(name: Name, oid: string): string[] {
+  return name.attributes.filter((attribute) => attribute.oid === oid).map(({ value }) => value)
+}
+
+/** The common name if there is exactly one. */
+export function commonName(name: Name): string | undefined {
+  const values = nameValues(name, NAME_OID.commonName)
+  return values.length === 1 ? values[0] : undefined
+}
+
+/** One attribute per RDN; country as PrintableString, all others as UTF8String. */
+export function encodeName(attributes: readonly NameAttribute[]): Uint8Array<ArrayBuffer> {
+  const rdns = attributes.map(({ oid, value }) => {
+    const text = oid === NAME_OID.country ? derPrintableString(value) : derUtf8String(value)
+    return der(TAG.set, derSequence(derOid(oid), text))
+  })
+  return derSequence(...rdns)
+}
+
+function readText(reader: DerReader, field: string): string {
+  const { tag, contents } = reader.any(field)
+  switch (tag) {
+    case TAG.utf8String:
+    case TAG.printableString:
+    case TAG.ia5String:
+    case TAG.visibleString:
+      return fromUtf8('X.509 name', field, contents)
+    case TAG.teletexString:
+    case TAG.bmpString:
+      return new TextDecoder(tag === TAG.bmpString ? 'utf-16be' : 'latin1').decode(contents)
+    default:
+      return reader.fail(field, `text type 0x${tag.toString(16)} is not supported`)
+  }
+}
