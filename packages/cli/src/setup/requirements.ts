@@ -1,0 +1,57 @@
+/** Programs of the host that Cloister calls, and the Debian packages that bring them. */
+import { accessSync, constants } from 'node:fs'
+import { delimiter, join } from 'node:path'
+
+export interface Requirement {
+  /** Program on the path. */
+  readonly program: string
+  /** Debian package that brings it. */
+  readonly debianPackage: string
+  readonly purpose: string
+}
+
+/** For building the guest image and running guests. */
+export const RUN_REQUIREMENTS: readonly Requirement[] = [
+  {
+    program: 'qemu-system-x86_64',
+    debianPackage: 'qemu-system-x86',
+    purpose: 'runs the virtual machines',
+  },
+  {
+    program: 'dpkg-deb',
+    debianPackage: 'dpkg',
+    purpose: 'unpacks the packages of the guest image',
+  },
+  { program: 'xz', debianPackage: 'xz-utils', purpose: 'unpacks kernel modules' },
+]
+
+/** For tests against tools that others wrote, beside {@link RUN_REQUIREMENTS}. */
+export const TEST_REQUIREMENTS: readonly Requirement[] = [
+  { program: 'skopeo', debianPackage: 'skopeo', purpose: 'interoperability of encrypted images' },
+  { program: 'umoci', debianPackage: 'umoci', purpose: 'interoperability of image layers' },
+  { program: 'chromium', debianPackage: 'chromium', purpose: 'the verifier in a real browser' },
+]
+
+export function missingRequirements(requirements: readonly Requirement[]): readonly Requirement[] {
+  return requirements.filter(({ program }) => findProgram(program) === undefined)
+}
+
+/** Also looks where packages put system programs, for a user's path may lack them. */
+export function findProgram(program: string): string | undefined {
+  const folders = [
+    ...(process.env['PATH'] ?? '').split(delimiter),
+    '/usr/local/sbin',
+    '/usr/sbin',
+    '/sbin',
+  ]
+  return folders.map((folder) => join(folder, program)).find(isExecutable)
+}
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
