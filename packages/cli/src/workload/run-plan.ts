@@ -1,0 +1,196 @@
+/** What `run` was asked for, read from the command line; nothing is looked up here. */
+import { CloisterError } from '@cloister/protocol/error'
+import { listOption, textOption, type CommandLine, type OptionSpec } from '../command.ts'
+import { resourcePath } from '../owner/resource-path.ts'
+
+export const TEE_CHOICES = ['auto', 'snp', 'simulated'] as const
+export type TeeChoice = (typeof TEE_CHOICES)[number]
+
+export interface SecretUse {
+  readonly resource: string
+  /** Absolute path in the container. */
+  readonly file: string
+}
+
+export interface RunPlan {
+  readonly image: string
+  /** Absent: made from the image's name. */
+  readonly name: string | undefined
+  readonly tee: TeeChoice
+  readonly ports: readonly { address: string; host: number; guest: number }[]
+  readonly env: readonly string[]
+  readonly secrets: readonly SecretUse[]
+  readonly resources: readonly string[]
+  readonly cpus: number
+  readonly memoryMiB: number
+  readonly scratchMiB: number
+  readonly args: readonly string[]
+  readonly entrypoint: string | undefined
+  readonly logs: boolean
+  readonly debug: boolean
+  /** Public key, PEM file, that must have signed the image. */
+  readonly signedBy: string | undefined
+  readonly registryCa: string | undefined
+  readonly registryCredentials: string | undefined
+  readonly policy: string | undefined
+}
+
+export const RUN_OPTIONS: Readonly<Record<string, OptionSpec>> = {
+  publish: {
+    type: 'string',
+    short: 'p',
+    multiple: true,
+    value: '[ADDRESS:]HOST:GUEST',
+    help: 'forward a port of the host, in clear',
+  },
+  env: {
+    type: 'string',
+    short: 'e',
+    multiple: true,
+    value: 'NAME=VALUE',
+    help: 'environment variable; the host can read it',
+  },
+  secret: {
+    type: 'string',
+    multiple: true,
+    value: 'NAME[:PATH]',
+    help: 'secret of the broker as a file; default /run/secrets/NAME',
+  },
+  resource: {
+    type: 'string',
+    multiple: true,
+    value: 'NAME',
+    help: 'secret that the workload may fetch at 127.0.0.1:8006/cdh/resource/',
+  },
+  cpus: { type: 'string', value: 'N', help: 'vCPUs: 1, 2, 4 or 8; default 2' },
+  memory: {
+    type: 'string',
+    short: 'm',
+    value: 'SIZE',
+    help: 'memory, such as 512M or 2G; default 1G',
+  },
+  disk: {
+    type: 'string',
+    value: 'SIZE',
+    help: 'scratch disk for image and writes; default 8G, sparse',
+  },
+  name: { type: 'string', value: 'NAME', help: 'name of the workload; default from the image' },
+  tee: {
+    type: 'string',
+    value: TEE_CHOICES.join('|'),
+    help: 'default auto: a real TEE, or a refusal',
+  },
+  entrypoint: { type: 'string', value: 'PROGRAM', help: "replaces the image's entry point" },
+  'signed-by': {
+    type: 'string',
+    value: 'FILE',
+    help: 'public key (PEM) that must have signed the image',
+  },
+  'registry-ca': {
+    type: 'string',
+    value: 'FILE',
+    help: "PEM certificates that the registry's TLS must chain to",
+  },
+  'registry-credentials': {
+    type: 'string',
+    value: 'SECRET',
+    help: 'secret of the broker with a Docker config for that registry',
+  },
+  policy: {
+    type: 'string',
+    value: 'FILE',
+    help: 'agent policy in Rego, in place of the built-in one',
+  },
+  logs: { type: 'boolean', help: 'let the host read standard output and error' },
+  debug: { type: 'boolean', help: 'boot with a console; trust is then debug' },
+  detach: { type: 'boolean', short: 'd', help: 'return when the workload runs' },
+  yes: { type: 'boolean', short: 'y', help: 'ask nothing' },
+}
+
+/** @throws CloisterError `cli.usage` */
+export function readRunPlan(line: CommandLine): RunPlan {
+  const [image = ''] = line.positionals
+  return {
+    image,
+    name: textOption(line, 'name'),
+    tee: teeChoice(textOption(line, 'tee')),
+    ports: listOption(line, 'publish').map(publishedPort),
+    env: listOption(line, 'env').map(environmentEntry),
+    secrets: listOption(line, 'secret').map(secretUse),
+    resources: listOption(line, 'resource').map(resourcePath),
+    cpus: count('cpus', textOption(line, 'cpus') ?? '2'),
+    memoryMiB: mebibytes('memory', textOption(line, 'memory') ?? '1G'),
+    scratchMiB: mebibytes('disk', textOption(line, 'disk') ?? '8G'),
+    args: line.rest,
+    entrypoint: textOption(line, 'entrypoint'),
+    logs: line.options['logs'] === true,
+    debug: line.options['debug'] === true,
+    signedBy: textOption(line, 'signed-by'),
+    registryCa: textOption(line, 'registry-ca'),
+    registryCredentials: mapped(textOption(line, 'registry-credentials'), resourcePath),
+    policy: textOption(line, 'policy'),
+  }
+}
+
+function mapped<Value>(text: string | undefined, read: (text: string) => Value): Value | undefined {
+  return text === undefined ? undefined : read(text)
+}
+
+function bad(why: string, expected: string, received: string): CloisterError {
+  return new CloisterError('cli.usage', { why, expected, received: received.slice(0, 80) })
+}
+
+function teeChoice(text = 'auto'): TeeChoice {
+  const found = TEE_CHOICES.find((choice) => choice === text)
+  if (found === undefined) throw bad('--tee is unknown', TEE_CHOICES.join(', '), text)
+  return found
+}
+
+function publishedPort(text: string) {
+  const match = /^(?:(\d{1,3}(?:\.\d{1,3}){3}):)?(\d{1,5}):(\d{1,5})$/.exec(text)
+  const host = Number(match?.[2])
+  const guest = Number(match?.[3])
+  if (match === null || !isPort(host) || !isPort(guest))
+    throw bad('--publish is malformed', '[ADDRESS:]HOST:GUEST', text)
+  return { address: match[1] ?? '127.0.0.1', host, guest }
+}
+
+function isPort(value: number): boolean {
+  return value >= 1 && value <= 65_535
+}
+
+function environmentEntry(text: string): string {
+  if (/^[A-Za-z_][A-Za-z0-9_]*=/.test(text)) return text
+  throw bad('--env is malformed', 'NAME=VALUE', text.split('=')[0] ?? '')
+}
+
+function secretUse(text: string): SecretUse {
+  const at = text.indexOf(':/')
+  const resource = resourcePath(at === -1 ? text : text.slice(0, at))
+  const file = at === -1 ? `/run/secrets/${resource.split('/').at(-1) ?? ''}` : text.slice(at + 1)
+  return { resource, file }
+}
+
+function count(option: string, text: string): number {
+  const value = Number(text)
+  if (/^\d{1,3}$/.test(text) && value >= 1) return value
+  throw bad(`--${option} is no count`, 'a whole number from 1', text)
+}
+
+const UNITS: Readonly<Record<string, number>> = {
+  '': 1,
+  m: 1,
+  mi: 1,
+  g: 1024,
+  gi: 1024,
+  t: 1024 ** 2,
+  ti: 1024 ** 2,
+}
+
+function mebibytes(option: string, text: string): number {
+  const match = /^(\d{1,7})(m|mi|g|gi|t|ti)?b?$/i.exec(text)
+  const unit = UNITS[(match?.[2] ?? '').toLowerCase()]
+  if (match === null || unit === undefined)
+    throw bad(`--${option} is no size`, 'such as 512M or 2G', text)
+  return Number(match[1]) * unit
+}
