@@ -1,0 +1,42 @@
+/** One measured promise: its floor (what hardware and libraries below cost) and ours, in the same run and unit. */
+export interface Figure {
+  readonly name: string
+  readonly unit: string
+  /** 0 when the promise has no floor. */
+  readonly floor: number
+  readonly ours: number
+  /** The promise in words, as in docs/performance.md. */
+  readonly promise: string
+  readonly held: boolean
+}
+
+/** The median time of one call, in milliseconds: batches long enough for the clock, their median against noise. */
+export function medianMs(work: () => unknown, { batches = 15, callsPerBatch = 20 } = {}): number {
+  work()
+  const times: number[] = []
+  for (let batch = 0; batch < batches; batch++) {
+    const start = performance.now()
+    for (let call = 0; call < callsPerBatch; call++) work()
+    times.push((performance.now() - start) / callsPerBatch)
+  }
+  return median(times)
+}
+
+export async function medianMsAsync(
+  work: () => Promise<unknown>,
+  { batches = 9, callsPerBatch = 10 } = {},
+): Promise<number> {
+  await work()
+  const times: number[] = []
+  for (let batch = 0; batch < batches; batch++) {
+    const start = performance.now()
+    for (let call = 0; call < callsPerBatch; call++) await work()
+    times.push((performance.now() - start) / callsPerBatch)
+  }
+  return median(times)
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN
+}
