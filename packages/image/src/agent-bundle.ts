@@ -1,0 +1,43 @@
+/** Bundles the guest agent and what it imports into one file: one open, one parse, no resolution in the guest. */
+import { fileURLToPath } from 'node:url'
+
+import { CloisterError } from '@cloister/protocol/error'
+
+const REPOSITORY = fileURLToPath(new URL('../../../', import.meta.url))
+export const AGENT_ENTRY = fileURLToPath(new URL('../../agent/src/main.ts', import.meta.url))
+
+/**
+ * The bundle as an ES module. The same sources give the same bytes wherever the repository lies.
+ *
+ * @param entry - path of the program; absent: the agent
+ * @throws CloisterError `guest-image.agent-bundle-failed`
+ */
+export async function bundleAgent(entry: string = AGENT_ENTRY): Promise<string> {
+  // Imported here: it is large, and only builds need it.
+  const { rolldown } = await import('rolldown')
+  try {
+    const bundle = await rolldown({
+      input: entry,
+      cwd: REPOSITORY,
+      platform: 'node',
+      logLevel: 'silent',
+      onLog: (_level, { code, message }) => {
+        // An import that is left open would fail in the guest, where there is no node_modules.
+        if (code === 'UNRESOLVED_IMPORT') throw new Error(message)
+      },
+    })
+    const { output } = await bundle.generate({
+      format: 'esm',
+      codeSplitting: false,
+      minify: true,
+    })
+    await bundle.close()
+    return output[0].code
+  } catch (cause) {
+    throw new CloisterError('guest-image.agent-bundle-failed', {
+      where: entry,
+      why: cause instanceof Error ? cause.message.slice(0, 400) : String(cause),
+      cause,
+    })
+  }
+}

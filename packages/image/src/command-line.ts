@@ -1,0 +1,54 @@
+/** The kernel command lines of an image: measured, so they carry what must not be changed by the host. */
+import type { GuestImageManifest } from '@cloister/protocol/guest-image-manifest'
+import type { AttesterMode } from '@cloister/protocol/guest-names'
+
+type Verity = GuestImageManifest['root']['verity']
+
+/**
+ * Drivers that are built into the kernel, talk to devices of the host and have no use here: the kernel does not start them.
+ * virtiofs, NVMe, TPM (two), VM generation ID (asks for reseeding), the keyboard controller.
+ */
+const SILENCED_INITCALLS = [
+  'virtio_fs_init',
+  'nvme_init',
+  'init_tis',
+  'crb_acpi_driver_init',
+  'vmgenid_plaform_driver_init',
+  'i8042_init',
+] as const
+
+const HARDENING = [
+  'quiet',
+  'loglevel=0',
+  'panic=-1',
+  'oops=panic',
+  'lockdown=confidentiality',
+  'lsm=lockdown,capability,landlock,yama',
+  'module.sig_enforce=1',
+  'random.trust_bootloader=off',
+  'random.trust_cpu=on',
+  'sysctl.kernel.sysrq=0',
+  'debugfs=off',
+  'nohibernate',
+  'vsyscall=none',
+  'audit=0',
+  `initcall_blacklist=${SILENCED_INITCALLS.join(',')}`,
+] as const
+
+/** No console: nothing that the guest prints reaches the host. */
+const SILENT = ['8250.nr_uarts=0', 'console=null'] as const
+const CONSOLE = ['console=ttyS0'] as const
+
+/** The exact text for QEMU's `-append` in each mode. */
+export function commandLines(verity: Verity): Record<AttesterMode, string> {
+  const { rootHash, dataBlocks, hashOffset, salt } = verity
+  const root = `cloister.root=${rootHash},${dataBlocks},${hashOffset},${salt}`
+  const line = (mode: AttesterMode, output: readonly string[]) =>
+    [`cloister.mode=${mode}`, root, ...HARDENING, ...output].join(' ')
+  return {
+    hardware: line('hardware', SILENT),
+    simulated: line('simulated', SILENT),
+    probe: line('probe', SILENT),
+    debug: line('debug', CONSOLE),
+  }
+}

@@ -1,0 +1,93 @@
+/** Picks the kernel modules of the initrd, decompresses them and puts them into the order in which they load. */
+import { readFile, readdir } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+
+import { CloisterError } from '@cloister/protocol/error'
+
+import type { BuildContext } from './run.ts'
+import { readContent } from './files.ts'
+import { run } from './run.ts'
+
+export interface KernelModule {
+  /** With underscores. */
+  readonly name: string
+  readonly content: Buffer
+  /** Whether its refusal stops the boot. */
+  readonly required: boolean
+}
+
+export interface ModuleSelection {
+  readonly required: readonly string[]
+  readonly optional: readonly string[]
+}
+
+/** Path below the tree of unpacked packages. */
+const MODULES = 'usr/lib/modules'
+
+/** The release of the one kernel in the tree, as `uname -r` says it. */
+export async function kernelRelease(tree: string): Promise<string> {
+  const [release] = await readdir(join(tree, MODULES)).catch(() => [])
+  if (release !== undefined) return release
+  throw new CloisterError('guest-image.content-missing', { where: MODULES })
+}
+
+/**
+ * The selected modules and all that they depend on, each after its dependencies; what is built into the kernel is left out.
+ *
+ * @throws CloisterError `guest-image.content-missing` for a module that the kernel's package does not hold
+ */
+export async function loadOrder(
+  tree: string,
+  selection: ModuleSelection,
+  context: BuildContext,
+): Promise<KernelModule[]> {
+  const root = join(MODULES, await kernelRelease(tree))
+  const files = await moduleFiles(join(tree, root))
+  const builtin = (await readContent(tree, join(root, 'modules.builtin'))).toString()
+  const done = new Set(builtin.split('\n').map((path) => plainName(basename(path))))
+  const order: KernelModule[] = []
+
+  const visit = async (wanted: string, required: boolean): Promise<void> => {
+    const name = plainName(wanted)
+    if (done.has(name)) return
+    done.add(name)
+    const file = files.get(name)
+    if (file === undefined)
+      throw new CloisterError('guest-image.content-missing', { where: `kernel module ${name}` })
+    const content = await decompressed(tree, file, context)
+    for (const dependency of dependencies(content)) await visit(dependency, required)
+    order.push({ name, content, required })
+  }
+  for (const name of selection.required) await visit(name, true)
+  for (const name of selection.optional) await visit(name, false)
+  return order
+}
+
+/** The `depends=` entry in the module's section `.modinfo`. */
+export function dependencies(module: Buffer): string[] {
+  const start = module.indexOf('\0depends=', 0, 'latin1') + '\0depends='.length
+  if (start < '\0depends='.length) return []
+  const text = module.toString('latin1', start, module.indexOf(0, start))
+  return text === '' ? [] : text.split(',')
+}
+
+async function moduleFiles(directory: string): Promise<Map<string, string>> {
+  const entries = await readdir(directory, { recursive: true, withFileTypes: true })
+  return new Map(
+    entries
+      .filter((entry) => entry.isFile() && /\.ko(?:\.xz)?$/.test(entry.name))
+      .map((entry) => [plainName(entry.name), join(entry.parentPath, entry.name)]),
+  )
+}
+
+function plainName(file: string): string {
+  return file.replace(/\.ko(?:\.xz)?$/, '').replaceAll('-', '_')
+}
+
+/** The guest's busybox is static, so it runs here too; the kernel would spend the guest's time on decompression. */
+async function decompressed(tree: string, file: string, context: BuildContext): Promise<Buffer> {
+  if (!file.endsWith('.xz')) return readFile(file)
+  const plain = file.slice(0, -'.xz'.length)
+  await run(join(tree, 'usr/bin/busybox'), ['unxz', '-k', '-f', file], context)
+  return readFile(plain)
+}
