@@ -60,9 +60,9 @@ export function openPortSession(
   let repeatMs = FIRST_REPEAT_MS
   let repeat: NodeJS.Timeout | undefined
   const sayHello = () => {
-    stream.write(hello)
     repeat = setTimeout(sayHello, repeatMs)
     repeatMs = Math.min(repeatMs * 2, MAX_REPEAT_MS)
+    stream.write(hello)
   }
   const timer =
     options.timeoutMs === undefined
