@@ -53,6 +53,8 @@ export interface VmSpec {
   readonly vcpuType?: string
 }
 
+export type VmDirectories = Pick<VmSpec, 'runtimeDirectory' | 'stateDirectory'>
+
 /** The pid alone is reused by the kernel; with the start time (clock ticks since boot, field 22 of stat) it is not. */
 export interface ProcessIdentity {
   readonly pid: number
@@ -72,6 +74,8 @@ export interface VmState {
   readonly runtimeDirectory: string
   readonly stateDirectory: string
   readonly startedAt: string
+  /** The latest stage seen. Absent: none yet. */
+  readonly lastStage?: StageName
 }
 
 /** Absolute paths of the sockets that QEMU serves; each takes one client at a time. */
@@ -116,6 +120,8 @@ export interface VmExit {
   readonly signal?: string
   /** End of what QEMU said on stderr, when it failed. */
   readonly qemuSaid?: string
+  /** Why the VM's directories could not be removed. */
+  readonly leftBehind?: string
 }
 
 export interface StopOptions {
@@ -127,17 +133,21 @@ export interface StopOptions {
 
 /** A running VM. Disposing of it kills it and removes its files. */
 export interface Vm extends AsyncDisposable {
+  /** As it is now: `lastStage` grows. */
   readonly state: VmState
   readonly sockets: VmSockets
   /** Stages so far, in order; after adoption those since then. */
   readonly stages: readonly StageRecord[]
-  /** Settles once, never rejects, after QEMU is gone and its files and sockets are removed. */
+  /** Settles once and never rejects, after QEMU is gone and its files and sockets are removed. */
   readonly exited: Promise<VmExit>
   /** Calls for each new stage. Returns how to stop listening. */
   onStage(listener: (stage: StageRecord) => void): () => void
   stop(options?: StopOptions): Promise<VmExit>
   /** The bounded serial log. Empty unless the mode is `debug`. */
   readSerial(): Promise<string>
-  /** Lets go of it and leaves it running, for a restart of hostd. A simulated processor stops serving until adoption. */
+  /**
+   * Lets go of it and leaves it running, for a restart of hostd. A simulated processor stops serving until adoption, and `exited` never
+   * settles then.
+   */
   release(): Promise<void>
 }

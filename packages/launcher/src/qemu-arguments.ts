@@ -1,0 +1,168 @@
+/**
+ * QEMU's command line for one guest: q35 without defaults, sandboxed and stopped (`-S`), with exactly the devices that
+ * dev-docs/architecture.md names. Paths never stand in it: sockets are relative to the working directory, files are descriptors that the
+ * child inherits, so QEMU needs no right on any directory and no name can carry an option.
+ */
+import { GUEST_DISKS, GUEST_PORTS } from '@cloister/protocol/guest-names'
+import { SOCKETS } from './vm-files.ts'
+import type { Accelerator, PublishedPort } from './vm-spec.ts'
+
+/** A file that QEMU gets as an open descriptor. */
+export interface InheritedFile {
+  readonly path: string
+  readonly writable: boolean
+  /** Whether QEMU opens it again by {@link descriptorPath}: then its mode must allow that, though not its folder's. */
+  readonly isReopened: boolean
+}
+
+/** What a TEE driver adds to the command line. */
+export interface TeeArguments {
+  readonly cpu: string
+  /** Options of `-machine`, beyond the shared ones. */
+  readonly machine: readonly string[]
+  /** Whole arguments: objects. */
+  readonly extra: readonly string[]
+  /** Whether the guest boots by the confidential firmware of its image, instead of QEMU's own. */
+  readonly hasFirmware: boolean
+  /** Whether the guest gets the port `cloister.tee`. */
+  readonly hasTeePort: boolean
+}
+
+export interface GuestHardware {
+  readonly id: string
+  readonly accelerator: Accelerator
+  readonly cpus: number
+  readonly memoryMiB: number
+  readonly commandLine: string
+  readonly ports: readonly PublishedPort[]
+  readonly debugSerial: boolean
+}
+
+/** Descriptors of the child: 0 to 2 are standard, these follow. Absent: the guest has no such disk. */
+export interface GuestDescriptors {
+  readonly kernel: number
+  readonly initrd: number
+  /** Only for a TEE with `hasFirmware`. */
+  readonly firmware?: number
+  readonly root?: number
+  readonly initdata?: number
+  readonly scratch?: number
+}
+
+/** virtio 1.0 through the IOMMU API: shared pages are then explicit, as confidential guests need. */
+const VIRTIO = 'disable-legacy=on,iommu_platform=on'
+
+/** Everything q35 brings that these guests do not use is off. */
+const MACHINE = [
+  'q35',
+  'vmport=off',
+  'smm=off',
+  'sata=off',
+  'smbus=off',
+  'usb=off',
+  'graphics=off',
+  'hpet=off',
+  'i8042=off',
+  'mem-merge=off',
+  'dump-guest-core=off',
+]
+
+const SANDBOX = 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'
+
+/** 64 KiB of firmware and kernel messages, overwritten from the oldest. */
+const SERIAL_BYTES = 64 << 10
+
+/** The path by which QEMU opens an inherited descriptor again, with a file offset of its own. */
+export function descriptorPath(descriptor: number): string {
+  return `/proc/self/fd/${descriptor}`
+}
+
+export function qemuArguments(
+  hardware: GuestHardware,
+  descriptors: GuestDescriptors,
+  tee: TeeArguments,
+): string[] {
+  return [
+    ['-name', `guest=cloister-${hardware.id},debug-threads=on`],
+    ['-nodefaults', '-no-user-config', '-display', 'none', '-sandbox', SANDBOX, '-S'],
+    ['-machine', [...MACHINE, ...tee.machine].join(',')],
+    ['-accel', hardware.accelerator === 'kvm' ? 'kvm' : 'tcg,thread=multi'],
+    ['-cpu', tee.cpu, '-smp', String(hardware.cpus), '-m', `${hardware.memoryMiB}M`],
+    ['-rtc', 'base=utc', '-action', 'reboot=shutdown,panic=exit-failure'],
+    ['-chardev', socketChardev('qmp'), '-mon', 'chardev=qmp,mode=control'],
+    tee.extra,
+    bootArguments(hardware, descriptors),
+    portArguments(tee.hasTeePort),
+    diskArguments(descriptors),
+    networkArguments(hardware.ports),
+    hardware.debugSerial ? serialArguments() : [],
+  ].flat()
+}
+
+function bootArguments(hardware: GuestHardware, descriptors: GuestDescriptors): string[] {
+  const { firmware, kernel, initrd } = descriptors
+  return [
+    // By `-bios`: pages of pflash cannot be private.
+    firmware === undefined ? [] : ['-bios', descriptorPath(firmware)],
+    ['-kernel', descriptorPath(kernel), '-initrd', descriptorPath(initrd)],
+    ['-append', hardware.commandLine],
+  ].flat()
+}
+
+function socketChardev(name: keyof typeof SOCKETS): string {
+  return `socket,id=${name},path=${SOCKETS[name]},server=on,wait=off`
+}
+
+function portArguments(hasTeePort: boolean): string[] {
+  const names = ['stage', 'agent', 'net', ...(hasTeePort ? (['tee'] as const) : [])] as const
+  const ports = names.flatMap((name, index) => [
+    '-chardev',
+    socketChardev(name),
+    '-device',
+    `virtserialport,bus=ports.0,nr=${index + 1},chardev=${name},name=${GUEST_PORTS[name]}`,
+  ])
+  const controller = `virtio-serial-pci,id=ports,max_ports=${names.length + 1},${VIRTIO}`
+  return ['-device', controller, ...ports]
+}
+
+/** The scratch space is worthless after the VM: its flushes need not reach the disk, and freed blocks go back at once. */
+const DISK_OPTIONS = {
+  root: 'read-only=on',
+  initdata: 'read-only=on',
+  scratch: 'discard=unmap,cache.no-flush=on',
+} as const
+
+function diskArguments(descriptors: GuestDescriptors): string[] {
+  return (['root', 'initdata', 'scratch'] as const).flatMap((name, index) => {
+    const descriptor = descriptors[name]
+    if (descriptor === undefined) return []
+    const set = index + 1
+    const file = `file.driver=file,file.filename=/dev/fdset/${set}`
+    return [
+      '-add-fd',
+      `fd=${descriptor},set=${set}`,
+      '-blockdev',
+      `driver=raw,node-name=${name},${DISK_OPTIONS[name]},${file}`,
+      '-device',
+      // An error of the host's disk reaches the guest as an error; the default would freeze the guest.
+      `virtio-blk-pci,drive=${name},serial=${GUEST_DISKS[name]},werror=report,rerror=report,${VIRTIO}`,
+    ]
+  })
+}
+
+const GUEST_ADDRESS = '10.0.2.15'
+
+function networkArguments(ports: readonly PublishedPort[]): string[] {
+  const forwards = ports.map(
+    ({ hostAddress = '127.0.0.1', host, guest }) =>
+      `,hostfwd=tcp:${hostAddress}:${host}-${GUEST_ADDRESS}:${guest}`,
+  )
+  const user = `user,id=net0,restrict=on,ipv6=off${forwards.join('')}`
+  return ['-netdev', user, '-device', `virtio-net-pci,netdev=net0,romfile=,${VIRTIO}`]
+}
+
+/** `ringbuf` is bounded and outlives its reader; a file would grow without end. */
+function serialArguments(): string[] {
+  const ring = `ringbuf,id=serial,size=${SERIAL_BYTES}`
+  return ['-chardev', ring, '-device', 'isa-serial,chardev=serial']
+}

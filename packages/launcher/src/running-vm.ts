@@ -1,0 +1,204 @@
+/** A VM whose QEMU runs: watches it, stops it, says why it ended, and leaves nothing of it behind. */
+import { join } from 'node:path'
+import { CloisterError } from '@cloister/protocol/error'
+import { exitReason } from './exit-reason.ts'
+import { killProcess, untilGone } from './process-identity.ts'
+import { QmpClient, type QmpEvent } from './qmp.ts'
+import type { QemuProcess } from './qemu-process.ts'
+import { StageReader } from './stage-reader.ts'
+import { removeDirectories, SOCKETS } from './vm-files.ts'
+import type { StageRecord, StopOptions, Vm, VmExit, VmSockets, VmState } from './vm-spec.ts'
+
+/** From the ACPI power button to the kill. */
+const STOP_TIMEOUT_MS = 10_000
+/** QEMU obeys `quit` at once unless it hangs. */
+const QUIT_TIMEOUT_MS = 2_000
+/** What a dead guest wrote last is read from the socket in this time. */
+const DRAIN_TIMEOUT_MS = 500
+/** QMP statuses out of which a guest never comes by itself. */
+const DEAD_STATUSES: ReadonlySet<unknown> = new Set([
+  'internal-error',
+  'io-error',
+  'guest-panicked',
+])
+
+/** What a VM is made of once QEMU answers. */
+export interface VmParts {
+  readonly state: VmState
+  readonly qmp: QmpClient
+  /** Absent after adoption: then QEMU is another's child. */
+  readonly process?: QemuProcess
+  /** The simulated processor's side of the VM. Absent: the TEE is none of ours. */
+  readonly tee?: AsyncDisposable
+}
+
+export class RunningVm implements Vm {
+  readonly sockets: VmSockets
+  readonly exited: Promise<VmExit>
+  readonly #parts: VmParts
+  readonly #stageReader: StageReader
+  readonly #listeners = new Set<(stage: StageRecord) => void>()
+  #qmp: QmpClient
+  #shutdownReason: string | undefined
+  #deadStatus: string | undefined
+  #stop: 'asked' | 'killed' | undefined
+  #isReleased = false
+
+  constructor(parts: VmParts) {
+    this.#parts = parts
+    const { runtimeDirectory } = parts.state
+    this.sockets = {
+      agent: join(runtimeDirectory, SOCKETS.agent),
+      net: join(runtimeDirectory, SOCKETS.net),
+    }
+    this.#stageReader = new StageReader(join(runtimeDirectory, SOCKETS.stage), (stage) => {
+      for (const listener of this.#listeners) listener(stage)
+    })
+    this.#qmp = this.#watch(parts.qmp)
+    this.exited = this.#untilExited()
+  }
+
+  get stages(): readonly StageRecord[] {
+    return this.#stageReader.stages
+  }
+
+  get state(): VmState {
+    const lastStage = this.#stageReader.stages.at(-1)?.name ?? this.#parts.state.lastStage
+    return { ...this.#parts.state, ...(lastStage !== undefined && { lastStage }) }
+  }
+
+  onStage(listener: (stage: StageRecord) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  async stop({ timeoutMs = STOP_TIMEOUT_MS, force = false }: StopOptions = {}): Promise<VmExit> {
+    this.#stop ??= 'asked'
+    if (!force) {
+      if (timeoutMs > 0 && (await this.#command('system_powerdown'))) await this.#ends(timeoutMs)
+      if (!(await this.#ends(0)) && (await this.#command('quit'))) await this.#ends(QUIT_TIMEOUT_MS)
+    }
+    if (!(await this.#ends(0))) {
+      this.#stop = 'killed'
+      await killProcess(this.#parts.state.process)
+    }
+    return this.exited
+  }
+
+  async readSerial(): Promise<string> {
+    if (this.#parts.state.mode !== 'debug') return ''
+    const qmp = await this.#connected()
+    const text = await qmp.execute('ringbuf-read', { device: 'serial', size: 64 << 10 })
+    return typeof text === 'string' ? text : ''
+  }
+
+  async release(): Promise<void> {
+    this.#isReleased = true
+    this.#qmp.close()
+    this.#stageReader.close()
+    this.#parts.process?.release()
+    await this.#parts.tee?.[Symbol.asyncDispose]()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#isReleased) await this.stop({ force: true })
+  }
+
+  #watch(qmp: QmpClient): QmpClient {
+    qmp.on('event', (event) => this.#event(event))
+    return qmp
+  }
+
+  #event({ name, data }: QmpEvent): void {
+    if (name === 'SHUTDOWN' && typeof data['reason'] === 'string')
+      this.#shutdownReason = data['reason']
+    // We never pause a guest: it stands still because it cannot go on.
+    if (name === 'STOP') void this.#killIfDead()
+  }
+
+  async #killIfDead(): Promise<void> {
+    const status = await this.#qmp.execute('query-status').catch(() => undefined)
+    const name = (status as { status?: unknown } | undefined)?.status
+    if (!DEAD_STATUSES.has(name)) return
+    this.#deadStatus = String(name)
+    await killProcess(this.#parts.state.process)
+  }
+
+  /** Whether QEMU took the command. It may also end before it answers. */
+  async #command(name: string): Promise<boolean> {
+    try {
+      const qmp = await this.#connected()
+      await qmp.execute(name, {}, QUIT_TIMEOUT_MS)
+      return true
+    } catch (error) {
+      if (error instanceof CloisterError) return this.#ends(0)
+      throw error
+    }
+  }
+
+  /** The connection, made anew when it was lost. */
+  async #connected(): Promise<QmpClient> {
+    if (!this.#qmp.isOpen) {
+      const path = join(this.#parts.state.runtimeDirectory, SOCKETS.qmp)
+      this.#qmp = this.#watch(await QmpClient.connect(path, QUIT_TIMEOUT_MS))
+    }
+    return this.#qmp
+  }
+
+  async #ends(timeoutMs: number): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>()
+    const timer = setTimeout(() => resolve(false), timeoutMs)
+    void this.exited.then(() => resolve(true))
+    try {
+      return await promise
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  async #untilExited(): Promise<VmExit> {
+    const end = await this.#untilEnded()
+    const at = new Date()
+    await Promise.race([this.#stageReader.closed, pause(DRAIN_TIMEOUT_MS)])
+    this.#stageReader.close()
+    this.#qmp.close()
+    await this.#parts.tee?.[Symbol.asyncDispose]()
+    const leftBehind = await removeDirectories(this.#parts.state).catch(String)
+    const { failureCode } = this.#stageReader
+    const { lastStage } = this.state
+    const reason = exitReason({
+      ...end,
+      shutdownReason: this.#shutdownReason,
+      stop: this.#stop,
+      isDead: this.#deadStatus !== undefined,
+    })
+    const said = reason === 'qemu-failed' ? (this.#parts.process?.said() ?? '') : ''
+    const qemuSaid = this.#deadStatus === undefined ? said : `status ${this.#deadStatus}\n${said}`
+    return {
+      reason,
+      at,
+      ...end,
+      ...(lastStage !== undefined && { lastStage }),
+      ...(failureCode !== undefined && { guestCode: failureCode }),
+      ...(qemuSaid !== '' && { qemuSaid }),
+      ...(leftBehind !== undefined && { leftBehind }),
+    }
+  }
+
+  /** A child's end is told to us; another's is seen in /proc, from the moment the control socket closes. */
+  async #untilEnded(): Promise<{ exitCode?: number; signal?: string }> {
+    if (this.#parts.process !== undefined) {
+      const end = await this.#parts.process.ended
+      return this.#isReleased ? new Promise(() => {}) : end
+    }
+    const qmp = this.#qmp
+    if (qmp.isOpen) await new Promise((resolve) => qmp.once('close', resolve))
+    if (this.#isReleased) return new Promise(() => {})
+    await untilGone(this.#parts.state.process)
+    return {}
+  }
+}
+
+function pause(durationMs: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, durationMs))
+}

@@ -1,0 +1,111 @@
+/**
+ * The simulated secure processor's identity: made once on this host, kept in one file, mode 0600. Whoever has that file can forge
+ * reports: that is what simulation means, and why its root is pinned apart from AMD's. The keys of ARK and ASK are not kept.
+ */
+import { createPrivateKey, generateKeyPair, randomBytes, type KeyObject } from 'node:crypto'
+import { link, mkdir, open, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { CloisterError } from '@cloister/protocol/error'
+import { fromHex, toHex } from '@cloister/verifier/bytes/hex'
+import { encodePem, parsePem } from '@cloister/verifier/formats/pem'
+import { z } from 'zod'
+import { fileError } from '../vm-files.ts'
+import { issueChain, type EndorsementChain } from './endorsement-chain.ts'
+
+const StoreSchema = z.strictObject({
+  version: z.literal(1),
+  /** 64 bytes, hex. */
+  chipId: z.string().regex(/^[0-9a-f]{128}$/),
+  /** PKCS #8, PEM. */
+  vcekKey: z.string(),
+  ark: z.string(),
+  ask: z.string(),
+  vcek: z.string(),
+  crl: z.string(),
+})
+
+export interface SimulatedIdentity {
+  readonly chipId: Uint8Array
+  readonly vcekKey: KeyObject
+  readonly chain: EndorsementChain
+}
+
+const FILE = 'processor.json'
+
+/**
+ * Opens the identity, or makes it: two RSA-4096 keys take some seconds once.
+ * @param directory - made when absent
+ * @throws CloisterError `simulator.keys-unreadable`, `host.disk-full`
+ */
+export async function openKeyStore(directory: string): Promise<SimulatedIdentity> {
+  const path = join(directory, FILE)
+  const text = await readFile(path, 'utf8').catch(() => undefined)
+  return parseStore(text ?? (await createStore(directory, path)), path)
+}
+
+function parseStore(text: string, where: string): SimulatedIdentity {
+  try {
+    const store = StoreSchema.parse(JSON.parse(text))
+    const { ark, ask, vcek, crl } = store
+    return {
+      chipId: fromHex(store.chipId),
+      vcekKey: createPrivateKey(store.vcekKey),
+      chain: { ark: der(ark), ask: der(ask), vcek: der(vcek), crl: der(crl) },
+    }
+  } catch (error) {
+    throw new CloisterError('simulator.keys-unreadable', { where, cause: error })
+  }
+}
+
+/** Of two processes that make it at once the first wins, and both use that one. */
+async function createStore(directory: string, path: string): Promise<string> {
+  const text = await makeStore()
+  const draft = `${path}.${process.pid}`
+  try {
+    await mkdir(directory, { recursive: true, mode: 0o700 })
+    await rm(draft, { force: true })
+    await writeDurably(draft, text)
+    await link(draft, path).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EEXIST') throw error
+    })
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    throw fileError(error, path)
+  } finally {
+    await rm(draft, { force: true })
+  }
+}
+
+async function writeDurably(path: string, text: string): Promise<void> {
+  await using handle = await open(path, 'wx', 0o600)
+  await handle.writeFile(text)
+  await handle.sync()
+}
+
+async function makeStore(): Promise<string> {
+  const generate = promisify(generateKeyPair)
+  const [ark, ask, vcek] = await Promise.all([
+    generate('rsa', { modulusLength: 4096 }),
+    generate('rsa', { modulusLength: 4096 }),
+    generate('ec', { namedCurve: 'P-384' }),
+  ])
+  const chipId = randomBytes(64)
+  const keys = { ark: ark.privateKey, ask: ask.privateKey, vcek: vcek.privateKey }
+  const chain = issueChain(keys, chipId, new Date())
+  return JSON.stringify({
+    version: 1,
+    chipId: toHex(chipId),
+    vcekKey: vcek.privateKey.export({ format: 'pem', type: 'pkcs8' }).toString(),
+    ark: encodePem('CERTIFICATE', chain.ark),
+    ask: encodePem('CERTIFICATE', chain.ask),
+    vcek: encodePem('CERTIFICATE', chain.vcek),
+    crl: encodePem('X509 CRL', chain.crl),
+  } satisfies z.infer<typeof StoreSchema>)
+}
+
+function der(pem: string): Uint8Array {
+  const [block] = parsePem(pem)
+  if (block === undefined) throw new TypeError('no PEM block')
+  return block.der
+}

@@ -1,0 +1,55 @@
+/**
+ * How QEMU loses privileges. Started by an ordinary user it has none to lose. Started by root it runs under a uid of its own, made from the
+ * VM's id, that no account has and no other VM shares; `setpriv` (util-linux) sets it before QEMU's first instruction, for QEMU's own
+ * `-runas` cannot work under the sandbox that denies setuid.
+ */
+import { createHash } from 'node:crypto'
+import { readFileSync, statSync } from 'node:fs'
+
+/** uids from here on, 2^20 of them, are given to nobody by Linux distributions, systemd or subuid files. */
+const FIRST_UID = 0x7c10_0000
+const NOBODY = 65534
+
+export interface Lowering {
+  readonly uid: number
+  /** What stands before QEMU's own command. */
+  readonly command: readonly string[]
+}
+
+/**
+ * @param devices - device files that QEMU must open; their groups are kept when the group may read and write
+ * @returns absent when this process is not root
+ */
+export function lowering(id: string, devices: readonly string[]): Lowering | undefined {
+  if (process.getuid?.() !== 0) return undefined
+  const uid = hasAllUids() ? ownUid(id) : NOBODY
+  const groups = [...new Set(devices.flatMap(deviceGroup))]
+  return {
+    uid,
+    command: [
+      'setpriv',
+      `--reuid=${uid}`,
+      `--regid=${uid}`,
+      groups.length === 0 ? '--clear-groups' : `--groups=${groups.join(',')}`,
+      '--no-new-privs',
+      '--inh-caps=-all',
+      '--bounding-set=-all',
+      '--',
+    ],
+  }
+}
+
+function ownUid(id: string): number {
+  return FIRST_UID + (createHash('sha256').update(id).digest().readUInt32BE(0) >>> 12)
+}
+
+/** In a user namespace with few uids only `nobody` is sure to exist. */
+function hasAllUids(): boolean {
+  return /^\s*0\s+0\s+4294967295\s*$/.test(readFileSync('/proc/self/uid_map', 'utf8'))
+}
+
+function deviceGroup(path: string): number[] {
+  const found = statSync(path, { throwIfNoEntry: false })
+  // Group 0 would be a privilege by itself.
+  return found !== undefined && found.gid !== 0 && (found.mode & 0o060) === 0o060 ? [found.gid] : []
+}

@@ -1,0 +1,73 @@
+/** Names of a VM's files in its two directories, and how those are made and removed. */
+import { mkdir, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { CloisterError } from '@cloister/protocol/error'
+import type { VmDirectories } from './vm-spec.ts'
+
+/** Sockets in the runtime directory. QEMU runs inside it and makes them by these relative names. */
+export const SOCKETS = {
+  qmp: 'qmp.sock',
+  stage: 'stage.sock',
+  agent: 'agent.sock',
+  net: 'net.sock',
+  tee: 'tee.sock',
+} as const
+
+/** Files in the state directory. */
+export const STATE_FILES = {
+  initdata: 'initdata.img',
+  scratch: 'scratch.img',
+  launchContext: 'launch-context.json',
+} as const
+
+/** unix(7): sun_path holds 108 bytes with its NUL. */
+const MAX_SOCKET_PATH_BYTES = 107
+
+/**
+ * Makes both directories, mode 0700, owned by this process.
+ * @throws CloisterError `vm.socket-path-too-long`, `vm.id-taken`, `host.disk-full`
+ */
+export async function makeDirectories(directories: VmDirectories): Promise<void> {
+  const { runtimeDirectory, stateDirectory } = directories
+  for (const name of Object.values(SOCKETS)) {
+    const path = join(runtimeDirectory, name)
+    if (Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES)
+      throw new CloisterError('vm.socket-path-too-long', { where: path })
+  }
+  await makeNew(runtimeDirectory)
+  try {
+    await makeNew(stateDirectory)
+  } catch (error) {
+    await rm(runtimeDirectory, { recursive: true, force: true })
+    throw error
+  }
+}
+
+async function makeNew(path: string): Promise<void> {
+  try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    await mkdir(path, { mode: 0o700 })
+  } catch (error) {
+    throw fileError(error, path)
+  }
+}
+
+export async function removeDirectories(directories: VmDirectories): Promise<void> {
+  await Promise.all(
+    [directories.runtimeDirectory, directories.stateDirectory].map((path) =>
+      rm(path, { recursive: true, force: true }),
+    ),
+  )
+}
+
+/** Gives a failure of the file system its code: no space, no permission, already there. Anything else is thrown on as it is. */
+export function fileError(error: unknown, where: string): unknown {
+  const code = (error as NodeJS.ErrnoException).code
+  if (code === 'EEXIST') return new CloisterError('vm.id-taken', { where, cause: error })
+  if (code === 'ENOSPC' || code === 'EDQUOT')
+    return new CloisterError('host.disk-full', { where, cause: error })
+  if (code === 'ENOENT') return new CloisterError('vm.file-missing', { where, cause: error })
+  if (code === 'EACCES' || code === 'EPERM')
+    return new CloisterError('vm.file-unreadable', { where, cause: error })
+  return error
+}
