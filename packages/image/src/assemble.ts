@@ -25,6 +25,7 @@ import {
 } from './recipe.ts'
 import { packRoot } from './root-image.ts'
 import { layOutRoot } from './root-tree.ts'
+import { sourcesInput } from './sources.ts'
 import { newestPackageTime, unpackPackages } from './unpack.ts'
 
 export const BUILD_STEPS = ['fetch', 'unpack', 'agent', 'initrd', 'root', 'measure'] as const
@@ -88,7 +89,7 @@ export async function assemble(options: AssembleOptions): Promise<GuestImageMani
     root: { ...(await describeFile(directory, IMAGE_FILES.root)), verity },
     firmware: { snp: await describeFirmware(directory, lock) },
     commandLines: commandLines(verity),
-    inputs: [...lock.packages.map(describePackage), await describeNode(node)],
+    inputs: [...lock.packages.map(describePackage), await describeNode(node), sourcesInput()],
   }
   const manifest = { ...described, expected: { snp: await predictions(directory, described) } }
   await writeFile(join(directory, MANIFEST_FILE), `${JSON.stringify(manifest, null, 2)}\n`)
