@@ -82,10 +82,14 @@ test('an unknown service or method, a malformed request and a malformed frame ar
     handler: () => Promise.reject(new Error('must not be reached')),
     onUnknown: (service, method) => unknown.push(`${service}/${method}`),
   })
+  const channel = frameChannel(near, TTRPC_FRAMING)
+  let answered: (frame: Uint8Array) => void = () => undefined
+  channel.start({ frame: (bytes) => answered(bytes), closed: () => undefined })
   const ask = async (streamId: number, type: number, data: Uint8Array) => {
-    near.write(Buffer.concat([encodeTtrpcHeader(streamId, type, data), data]))
-    const [answer] = (await once(near, 'data')) as [Buffer]
-    const frame = parseTtrpcFrame(answer)
+    const { promise, resolve } = Promise.withResolvers<Uint8Array>()
+    answered = resolve
+    channel.send(encodeTtrpcHeader(streamId, type, data), data)
+    const frame = parseTtrpcFrame(await promise)
     assert.equal(frame.streamId, streamId)
     return fromBinary(ResponseSchema, frame.data).status
   }
