@@ -1,0 +1,61 @@
+import { CloisterError } from '@cloister/protocol/error'
+import { textOption, type Command } from '../command.ts'
+import {
+  DEFAULT_LISTEN,
+  ensureBroker,
+  serveBroker,
+  type ListenAddress,
+} from '../owner/local-broker.ts'
+
+export const command: Command = {
+  usage: 'broker start [--listen HOST:PORT] [--allow-simulated] [--detach]',
+  details:
+    'Pins itself for the owner of this machine. Its keys and secrets lie in CLOISTER_HOME/broker, encrypted at rest.',
+  options: {
+    listen: {
+      type: 'string',
+      value: 'HOST:PORT',
+      help: `default ${DEFAULT_LISTEN.host}:${DEFAULT_LISTEN.port}`,
+    },
+    'allow-simulated': {
+      type: 'boolean',
+      help: 'simulated roots may be pinned; they protect nothing',
+    },
+    detach: { type: 'boolean', short: 'd', help: 'run in the background' },
+  },
+  positionals: [0, 0],
+  async run(invocation) {
+    const { directories, output, signal, options } = invocation
+    const allowSimulated = options['allow-simulated'] === true
+    if (options['detach'] === true) {
+      const broker = await ensureBroker(directories, { allowSimulated, signal })
+      await output.object(
+        { url: broker.pinned.url },
+        { name: broker.pinned.url, text: () => `broker at ${broker.pinned.url}` },
+      )
+      output.talk('next: cloister secret put NAME --from-file FILE')
+      return
+    }
+    await serveBroker(directories, {
+      listen: listenAddress(textOption(invocation, 'listen')),
+      allowSimulated,
+      signal,
+      started: (url) => {
+        output.talk(`broker at ${url}; Ctrl-C ends it`)
+      },
+    })
+  },
+}
+
+function listenAddress(text: string | undefined): ListenAddress {
+  if (text === undefined) return DEFAULT_LISTEN
+  const match = /^(\[[0-9a-fA-F:]+\]|[\w.-]+):(\d{1,5})$/.exec(text)
+  const port = Number(match?.[2])
+  if (match?.[1] !== undefined && port <= 65_535)
+    return { host: match[1].replace(/^\[|\]$/g, ''), port }
+  throw new CloisterError('cli.usage', {
+    why: '--listen is malformed',
+    expected: 'HOST:PORT',
+    received: text.slice(0, 80),
+  })
+}

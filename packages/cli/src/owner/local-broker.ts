@@ -1,0 +1,159 @@
+/** The broker on the owner's machine: run here, or found and started in the background. */
+import { spawn } from 'node:child_process'
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Directories } from '@cloister/protocol/directories'
+import { CloisterError } from '@cloister/protocol/error'
+import { adminPublicKey, openAdminKey } from './admin-key.ts'
+import { BrokerClient, openBroker } from './broker-client.ts'
+import { pinBroker, readPinnedBroker } from './pinned-broker.ts'
+
+export interface ListenAddress {
+  readonly host: string
+  readonly port: number
+}
+
+/** Chosen when no broker was pinned before. */
+export const DEFAULT_LISTEN: ListenAddress = { host: '127.0.0.1', port: 8465 }
+
+/** A new broker makes its keys first; slow machines need a moment. */
+const START_TIMEOUT_MS = 20_000
+
+/** Runs a broker until the signal fires, pinning it for the owner. @throws CloisterError `broker.*` */
+export async function serveBroker(
+  directories: Directories,
+  options: {
+    listen: ListenAddress
+    allowSimulated: boolean
+    signal: AbortSignal
+    started: (url: string) => void
+  },
+): Promise<void> {
+  const { startBroker } = await import('@cloister/broker/broker')
+  const broker = await startBroker({
+    directory: directories.broker,
+    listen: options.listen,
+    adminKeys: [adminPublicKey(openAdminKey(directories))],
+    allowSimulated: options.allowSimulated,
+  })
+  await using _ = broker
+  pinBroker(directories, { url: broker.url, spki: [broker.spki], tokenSigner: broker.tokenSigner })
+  const pidFile = join(directories.broker, 'pid')
+  writeFileSync(pidFile, `${process.pid}\n`, { mode: 0o600 })
+  options.started(broker.url)
+  const { promise, resolve } = Promise.withResolvers<void>()
+  options.signal.addEventListener('abort', () => {
+    resolve()
+  })
+  await promise
+  rmSync(pidFile, { force: true })
+}
+
+export interface EnsureBrokerOptions {
+  /** Lets simulated roots be pinned at a broker that has to be started. */
+  readonly allowSimulated: boolean
+  readonly signal: AbortSignal
+}
+
+/**
+ * The pinned broker when it answers; else one is started in the background, at the pinned address or the default.
+ *
+ * @throws CloisterError `owner.broker-unreachable` when it does not come up; the log's path is in `where`
+ */
+export async function ensureBroker(
+  directories: Directories,
+  { allowSimulated, signal }: EnsureBrokerOptions,
+): Promise<BrokerClient> {
+  const pinned = readPinnedBroker(directories)
+  if (pinned !== undefined) {
+    const client = new BrokerClient(pinned, openAdminKey(directories), signal)
+    if (await answers(client)) return client
+  }
+  const listen = pinned === undefined ? DEFAULT_LISTEN : addressOf(pinned.url)
+  spawnBroker(directories, listen, allowSimulated)
+  const deadline = Date.now() + START_TIMEOUT_MS
+  while (Date.now() < deadline) {
+    await sleep(50, undefined, { signal })
+    if (readPinnedBroker(directories) === undefined) continue
+    const client = openBroker(directories, signal)
+    if (await answers(client)) return client
+  }
+  throw new CloisterError('owner.broker-unreachable', {
+    where: logFile(directories),
+    received: readFileSync(logFile(directories), 'utf8').trim().slice(-300),
+  })
+}
+
+/** Ends a broker that was started in the background. @returns whether one ran */
+export function stopBroker(directories: Directories): boolean {
+  const pid = Number(readIfPresent(join(directories.broker, 'pid')) ?? '')
+  if (!Number.isInteger(pid) || pid < 2 || !isBroker(pid)) return false
+  process.kill(pid, 'SIGTERM')
+  return true
+}
+
+/** A pid alone may belong to another program by now. */
+function isBroker(pid: number): boolean {
+  const words = readIfPresent(`/proc/${pid}/cmdline`)?.split('\0') ?? []
+  return words.some((word) => word.endsWith('/cli/src/main.ts')) && words.includes('broker')
+}
+
+function readIfPresent(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    return undefined
+  }
+}
+
+async function answers(client: BrokerClient): Promise<boolean> {
+  try {
+    await client.status()
+    return true
+  } catch (error) {
+    if (error instanceof CloisterError && error.code === 'owner.broker-unreachable') return false
+    throw error
+  }
+}
+
+function addressOf(url: string): ListenAddress {
+  const { hostname, port } = new URL(url)
+  return { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port) }
+}
+
+function logFile(directories: Directories): string {
+  return join(directories.broker, 'broker.log')
+}
+
+function spawnBroker(
+  directories: Directories,
+  { host, port }: ListenAddress,
+  allowSimulated: boolean,
+): void {
+  mkdirSync(directories.broker, { recursive: true, mode: 0o700 })
+  const log = openSync(logFile(directories), 'w', 0o600)
+  try {
+    const main = join(import.meta.dirname, '../main.ts')
+    const words = [main, 'broker', 'start', '--listen', `${host}:${port}`]
+    const child = spawn(
+      process.execPath,
+      allowSimulated ? [...words, '--allow-simulated'] : words,
+      {
+        detached: true,
+        stdio: ['ignore', log, log],
+        cwd: '/',
+        env: {
+          ...process.env,
+          CLOISTER_HOME: directories.home,
+          CLOISTER_RUNTIME_DIR: directories.runtime,
+        },
+      },
+    )
+    // A failed spawn shows as no answer; without a listener it would end the caller.
+    child.on('error', () => undefined)
+    child.unref()
+  } finally {
+    closeSync(log)
+  }
+}
