@@ -1,0 +1,49 @@
+/** Finds out what this host offers, once. */
+import { join } from 'node:path'
+import type { Directories } from '@cloister/protocol/directories'
+import { chooseAccelerator, type AcceleratorRequest } from './accelerator.ts'
+import { askQemu } from './qemu-capabilities.ts'
+import type { SecureProcessor, VmHost } from './vm-host.ts'
+
+/** Folder of the simulated processor's keys. */
+export function simulatorDirectory(directories: Directories): string {
+  return join(directories.hostd, 'simulator')
+}
+
+/** File in which the accelerator of this host is remembered. */
+export function acceleratorCacheFile(directories: Directories): string {
+  return join(directories.cache, 'accelerator.json')
+}
+
+/**
+ * @param probe - of any guest image; absent: KVM is used only if it was tried before
+ * @throws CloisterError `qemu.missing`
+ */
+export async function openVmHost(
+  directories: Directories,
+  probe?: AcceleratorRequest['probe'],
+): Promise<VmHost> {
+  const qemu = await askQemu()
+  const { accelerator } = await chooseAccelerator({
+    qemu,
+    cacheFile: acceleratorCacheFile(directories),
+    workDirectory: join(directories.runtime, 'probe'),
+    ...(probe && { probe }),
+  })
+  let simulator: Promise<SecureProcessor> | undefined
+  const openSimulator = () => {
+    simulator ??= openProcessor(simulatorDirectory(directories)).catch((error: unknown) => {
+      // The next VM tries again.
+      simulator = undefined
+      throw error
+    })
+    return simulator
+  }
+  return { qemu, accelerator, openSimulator }
+}
+
+/** Loaded when needed: most of it is the verifier's. */
+async function openProcessor(directory: string): Promise<SecureProcessor> {
+  const { SimulatedProcessor } = await import('./simulator/processor.ts')
+  return SimulatedProcessor.open(directory)
+}
