@@ -47,3 +47,8 @@ export function encodePem(label: string, der: Uint8Array): string {
   const lines = toBase64(der).match(/.{1,64}/g) ?? []
   return `-----BEGIN ${label}-----\n${lines.join('\n')}\n-----END ${label}-----\n`
 }
+
+/** Each input in DER: what is PEM is opened, all else is taken as DER. @throws FormatError */
+export function toDer(inputs: readonly Uint8Array[]): Uint8Array[] {
+  return inputs.flatMap((input) => (isPem(input) ? parsePem(input).map(({ der }) => der) : [input]))
+}

@@ -1,0 +1,45 @@
+/** The one call for all TEEs. A TEE is one line in {@link TeeTypes} and one in {@link TEES}. */
+import type { Appraisal } from '../result/appraisal.ts'
+import type { SnpAppraiseOptions, SnpAppraisal } from '../snp/appraise.ts'
+import type { SnpEvidence } from '../snp/evidence.ts'
+
+export interface TeeTypes {
+  snp: { evidence: Uint8Array | SnpEvidence; options: SnpAppraiseOptions; result: SnpAppraisal }
+}
+
+export type Tee = keyof TeeTypes
+
+type Appraisers = {
+  readonly [T in Tee]: (
+    evidence: TeeTypes[T]['evidence'],
+    options: TeeTypes[T]['options'],
+  ) => Promise<TeeTypes[T]['result']>
+}
+
+/** Each TEE's code is loaded when first needed. */
+const TEES: Appraisers = {
+  snp: async (evidence, options) =>
+    (await import('../snp/appraise.ts')).appraiseSnp(evidence, options),
+}
+
+export const TEE_NAMES = Object.keys(TEES) as readonly Tee[]
+
+export function isTee(name: string): name is Tee {
+  return Object.hasOwn(TEES, name)
+}
+
+/**
+ * Appraises Evidence of any TEE.
+ *
+ * @param options - `tee` and that TEE's own options: `expect`, `now`, `endorsements`, `policy`
+ * @throws TypeError, RangeError on a caller's mistake, an unknown TEE among them; never because of hostile bytes
+ */
+export async function appraise<T extends Tee>(
+  evidence: TeeTypes[T]['evidence'],
+  options: { readonly tee: T } & TeeTypes[T]['options'],
+): Promise<TeeTypes[T]['result']> {
+  if (!isTee(options.tee)) throw new TypeError(`unknown TEE "${String(options.tee)}"`)
+  return TEES[options.tee](evidence, options)
+}
+
+export type AnyAppraisal = Appraisal<unknown>

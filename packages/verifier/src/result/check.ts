@@ -1,0 +1,56 @@
+/** One thing that was looked at, and how it came out. */
+export interface Check<Code extends string = string> {
+  /** Names the failure that the check guards against; stable. `pass` means that this failure is absent. */
+  readonly code: Code
+  /**
+   * `fail`: refused. `undecided`: cannot be judged, for an endorsement is missing or out of date. `warning`: holds, with a
+   * known weakness. `not-checked`: nobody looked; by itself it changes no status.
+   */
+  readonly outcome: CheckOutcome
+  readonly expected?: string
+  readonly received?: string
+  /** Byte range or component, e.g. `report 0x90..0xc0`. */
+  readonly where?: string
+}
+
+export type CheckOutcome = 'pass' | 'fail' | 'undecided' | 'warning' | 'not-checked'
+
+/** Details of a check; all optional. */
+export interface CheckDetails {
+  readonly expected?: string | undefined
+  readonly received?: string | undefined
+  readonly where?: string | undefined
+}
+
+/** Collects checks in the order in which they were made. */
+export class CheckList<Code extends string> {
+  readonly checks: Check<Code>[] = []
+
+  /** @returns `holds`, so that a step can stop early */
+  require(code: Code, holds: boolean, details: CheckDetails = {}): boolean {
+    this.add(code, holds ? 'pass' : 'fail', details)
+    return holds
+  }
+
+  add(code: Code, outcome: CheckOutcome, details: CheckDetails = {}): void {
+    const { expected, received, where } = details
+    this.checks.push({
+      code,
+      outcome,
+      ...(expected === undefined ? {} : { expected: cut(expected) }),
+      ...(received === undefined ? {} : { received: cut(received) }),
+      ...(where === undefined ? {} : { where }),
+    })
+  }
+
+  has(outcome: CheckOutcome): boolean {
+    return this.checks.some((check) => check.outcome === outcome)
+  }
+}
+
+const MAX_TEXT = 1024
+
+/** Text from outside is quoted to a bounded length. */
+function cut(text: string): string {
+  return text.length <= MAX_TEXT ? text : `${text.slice(0, MAX_TEXT)}…`
+}

@@ -1,0 +1,58 @@
+/** What a caller expects of a field of bytes. */
+import { equalBytes } from '../bytes/equal.ts'
+import { fromHex, toHex } from '../bytes/hex.ts'
+import type { CheckList } from './check.ts'
+
+/** Raw bytes, or the same in hex. */
+export type Bytes = Uint8Array | string
+
+/** One value, a list of which one must match (an empty list matches nothing), or `'any'`: not checked, and the result says so. */
+export type ExpectedBytes = Bytes | readonly Bytes[]
+
+/** @throws RangeError when hex or length are wrong: a mistake of the caller, not of the Evidence */
+export function expectedValues(
+  name: string,
+  expected: ExpectedBytes,
+  size: number,
+): readonly Uint8Array[] | 'any' {
+  if (expected === undefined)
+    throw new TypeError(`expect.${name} is missing; write 'any' to ignore it`)
+  if (expected === 'any') return 'any'
+  const list: readonly Bytes[] =
+    typeof expected === 'string' || expected instanceof Uint8Array ? [expected] : expected
+  return list.map((value) => {
+    const bytes = typeof value === 'string' ? hexBytes(name, value) : value
+    if (bytes.length !== size)
+      throw new RangeError(`expect.${name} has ${bytes.length} bytes, wanted ${size}`)
+    return bytes
+  })
+}
+
+/** Compares in constant time with every value on the list. */
+export function checkExpected<Code extends string>(
+  checks: CheckList<Code>,
+  code: Code,
+  expected: readonly Uint8Array[] | 'any',
+  received: Uint8Array,
+  where: string,
+): void {
+  if (expected === 'any') {
+    checks.add(code, 'not-checked', { received: toHex(received), where })
+    return
+  }
+  let found = false
+  for (const value of expected) found = equalBytes(value, received) || found
+  checks.require(code, found, {
+    expected: expected.length === 0 ? 'nothing' : expected.map(toHex).join(' or '),
+    received: toHex(received),
+    where,
+  })
+}
+
+function hexBytes(name: string, text: string): Uint8Array {
+  try {
+    return fromHex(text)
+  } catch (error) {
+    throw new RangeError(`expect.${name} is not hex`, { cause: error })
+  }
+}

@@ -1,0 +1,95 @@
+/**
+ * Revocation of SNP intermediates (AMD 57230): lists issued by the ARK. Leaves all have serial number 0 and are superseded by TCB
+ * versions instead, so only the ASK or ASVK is looked up.
+ */
+import { equalBytes } from '../bytes/equal.ts'
+import { FormatError } from '../bytes/format-error.ts'
+import { toHex } from '../bytes/hex.ts'
+import { toDer } from '../formats/pem.ts'
+import { parseRevocationList } from '../formats/x509-crl.ts'
+import type { RevocationList } from '../formats/x509-crl.ts'
+import { commonName } from '../formats/x509-name.ts'
+import { isSignedBy } from '../formats/x509-verify.ts'
+import type { CheckList } from '../result/check.ts'
+import type { SnpChain } from './chain.ts'
+import type { SnpCheckCode } from './check-codes.ts'
+
+type Checks = CheckList<SnpCheckCode>
+
+export interface RevocationRequest {
+  /** DER or PEM. */
+  readonly lists: readonly Uint8Array[]
+  readonly now: Date
+  /** Whether a list that was not given leaves the Evidence undecided rather than `not-checked`. */
+  readonly required: boolean
+}
+
+export async function checkRevocation(
+  chain: SnpChain,
+  { lists, now, required }: RevocationRequest,
+  checks: Checks,
+): Promise<void> {
+  const where = 'revocation list'
+  if (lists.length === 0) {
+    checks.add('snp.revocation.missing', required ? 'undecided' : 'not-checked', { where })
+    return
+  }
+  const parsed = parseLists(lists, checks)
+  if (parsed === undefined) return
+  const ours = parsed.filter(({ issuer }) => equalBytes(issuer.raw, chain.ark.subject.raw))
+  const expected = commonName(chain.ark.subject)
+  if (!checks.require('snp.revocation.foreign', ours.length > 0, { expected, where })) return
+  for (const list of ours) if (!(await checkSignature(list, chain, checks))) return
+  checkDates(ours, now, checks)
+  checkSerial(ours, chain, checks)
+}
+
+function parseLists(lists: readonly Uint8Array[], checks: Checks): RevocationList[] | undefined {
+  try {
+    const parsed = toDer(lists).map(parseRevocationList)
+    checks.add('snp.revocation.malformed', 'pass')
+    return parsed
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error
+    checks.add('snp.revocation.malformed', 'fail', { received: error.message })
+    return undefined
+  }
+}
+
+async function checkSignature(
+  list: RevocationList,
+  chain: SnpChain,
+  checks: Checks,
+): Promise<boolean> {
+  const { kind } = list.signatureAlgorithm
+  const strong =
+    (kind === 'rsa-pss' || kind === 'ecdsa') && list.signatureAlgorithm.hash === 'sha384'
+  const good = strong && (await isSignedBy(list, chain.ark))
+  return checks.require('snp.revocation.signature-invalid', good, { where: 'revocation list' })
+}
+
+/** One list in date is enough; older ones beside it still count for what they revoke. */
+function checkDates(lists: readonly RevocationList[], now: Date, checks: Checks): void {
+  const latest = lists.reduce((a, b) => (a.nextUpdate >= b.nextUpdate ? a : b))
+  const { thisUpdate, nextUpdate } = latest
+  checks.require('snp.revocation.not-yet-valid', thisUpdate <= now, {
+    expected: `from ${thisUpdate.toISOString()}`,
+    received: now.toISOString(),
+  })
+  checks.add('snp.revocation.expired', now < nextUpdate ? 'pass' : 'undecided', {
+    expected: `before ${nextUpdate.toISOString()}`,
+    received: now.toISOString(),
+  })
+}
+
+function checkSerial(
+  lists: readonly RevocationList[],
+  { intermediate }: SnpChain,
+  checks: Checks,
+): void {
+  const serial = toHex(intermediate.serial)
+  const revoked = lists.some(({ revokedSerials }) => revokedSerials.has(serial))
+  checks.require('snp.revocation.revoked', !revoked, {
+    received: `${commonName(intermediate.subject)}, serial number ${serial}`,
+  })
+}
