@@ -1,6 +1,6 @@
 /**
  * What hostd keeps of a workload on disk, `workload.json`: enough to go on with it after a restart of hostd. Beside it lie
- * `initdata.toml` (the exact bytes), `logs/` and, while the VM exists, `vm/` (the launcher's).
+ * `initdata.toml` (the exact bytes) and `logs/`.
  */
 import { z } from 'zod'
 import type { VmState } from '@cloister/launcher/vm-spec'

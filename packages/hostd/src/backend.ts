@@ -1,0 +1,28 @@
+/** What hostd needs of the packages below it, so that tests can give it a guest without a machine. */
+import type { Vm, VmSpec, VmState } from '@cloister/launcher/vm-spec'
+import type { GuestImage } from '@cloister/image/images'
+import type { StageDeadlines } from './boot-watch.ts'
+
+/** Each VM has a folder of its id in both. */
+export interface VmFolders {
+  /** For sockets, on a short path. */
+  readonly runtime: string
+  /** For disks and launch contexts. */
+  readonly state: string
+}
+
+export interface Backend {
+  /** @throws CloisterError `vm.*`, `tee.*`, `qemu.*`, `host.*`, `simulator.*` */
+  startVm(spec: VmSpec): Promise<Vm>
+  /** @returns the VM; absent when it is gone */
+  adoptVm(state: VmState): Promise<Vm | undefined>
+  /** Kills a VM that cannot be adopted, and clears what it leaves. */
+  discardVm(state: VmState): Promise<void>
+  /** Kills and clears every VM in the folders but those to keep. @returns the ids that were cleared */
+  clearLeftovers(folders: VmFolders, keep: ReadonlySet<string>): Promise<readonly string[]>
+  /** @throws CloisterError `guest-image.*` */
+  loadGuestImage(name: string): Promise<Pick<GuestImage, 'manifest' | 'paths'>>
+  /** @throws CloisterError `host.port-taken` */
+  checkPorts(ports: VmSpec['ports']): Promise<void>
+  readonly deadlines: StageDeadlines
+}

@@ -1,0 +1,35 @@
+/** What the end of a VM means for its workload. */
+import { CloisterError } from '@cloister/protocol/error'
+import { ERROR_CODES, type ErrorCode } from '@cloister/protocol/errors/catalogue'
+import type { VmExit, VmExitReason } from '@cloister/launcher/vm-spec'
+
+const REASONS: Readonly<Record<VmExitReason, string>> = {
+  'guest-shutdown': 'it powered itself off without a code',
+  'guest-panic': 'its kernel panicked',
+  stopped: 'it was stopped',
+  'stop-killed': 'it was stopped and had to be killed',
+  killed: 'its QEMU was killed from outside',
+  'qemu-failed': 'its QEMU failed',
+  unknown: 'it ended while hostd did not run',
+}
+
+/**
+ * @param lastStage - the last stage known to hostd; the exit's own, when it has one, wins
+ * @returns the error with the guest's own code when it gave one, else `guest.died`
+ */
+export function deathError(exit: VmExit, lastStage: string | undefined): CloisterError {
+  const where = `guest, after stage ${exit.lastStage ?? lastStage ?? 'launch'}`
+  const { guestCode, signal, exitCode, qemuSaid } = exit
+  if (guestCode !== undefined)
+    return Object.hasOwn(ERROR_CODES, guestCode)
+      ? new CloisterError(guestCode as ErrorCode, { where })
+      : new CloisterError('guest.code-unknown', { where, received: guestCode })
+  const details = [
+    signal === undefined ? undefined : `signal ${signal}`,
+    exitCode === undefined || exitCode === 0 ? undefined : `exit code ${exitCode}`,
+    qemuSaid === undefined || qemuSaid === '' ? undefined : qemuSaid.slice(-300),
+  ].filter((detail) => detail !== undefined)
+  const why =
+    details.length === 0 ? REASONS[exit.reason] : `${REASONS[exit.reason]} (${details.join('; ')})`
+  return new CloisterError('guest.died', { where, why })
+}

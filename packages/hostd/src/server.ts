@@ -1,0 +1,89 @@
+/** hostd's HTTP server on its unix socket, which only its own user may open. */
+import { createServer, STATUS_CODES, type IncomingMessage, type Server } from 'node:http'
+import { chmod, rm } from 'node:fs/promises'
+import type { Duplex } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { CloisterError } from '@cloister/protocol/error'
+import { HOSTD_STREAM_PROTOCOL } from '@cloister/protocol/hostd-api'
+import { sendError } from './http-exchange.ts'
+import { handle, match, type RoutesOptions } from './routes.ts'
+
+export interface ServerOptions extends RoutesOptions {
+  readonly socketPath: string
+  readonly log: (message: string) => void
+}
+
+/** Serves until disposed of. The caller holds the lock, so a socket that is there is a dead one's. */
+export async function serve(options: ServerOptions): Promise<AsyncDisposable> {
+  const upgraded = new Set<Duplex>()
+  const server = createServer((request, response) => {
+    handle(options, request, response).catch((thrown: unknown) => {
+      const error = CloisterError.from(thrown)
+      if (error.code === 'internal.bug') options.log(String((thrown as Error).stack ?? thrown))
+      sendError(response, error)
+    })
+  })
+  server.maxConnections = 512
+  server.on('upgrade', (request, stream, head) => {
+    upgraded.add(stream)
+    stream.once('close', () => upgraded.delete(stream))
+    connectStreams(options, request, stream, head).catch((thrown: unknown) =>
+      refuseUpgrade(stream, CloisterError.from(thrown)),
+    )
+  })
+  await rm(options.socketPath, { force: true })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ path: options.socketPath }, resolve)
+  })
+  await chmod(options.socketPath, 0o600)
+  return { [Symbol.asyncDispose]: () => close(server, upgraded) }
+}
+
+async function close(server: Server, upgraded: ReadonlySet<Duplex>): Promise<void> {
+  const closed = new Promise((resolve) => server.close(resolve))
+  server.closeAllConnections()
+  for (const stream of upgraded) stream.destroy()
+  await closed
+}
+
+/** `POST /v1/workloads/NAME/connect` with an upgrade: raw bytes to the guest's channel from then on. */
+async function connectStreams(
+  { workloads }: ServerOptions,
+  request: IncomingMessage,
+  stream: Duplex,
+  head: Buffer,
+): Promise<void> {
+  stream.on('error', () => stream.destroy())
+  const { route, name } = match(request)
+  if (route !== 'POST /v1/workloads/NAME/connect')
+    throw new CloisterError('request.malformed', { where: route.slice(0, 200) })
+  if (request.headers.upgrade !== HOSTD_STREAM_PROTOCOL)
+    throw new CloisterError('request.malformed', {
+      where: 'Upgrade',
+      expected: HOSTD_STREAM_PROTOCOL,
+    })
+  const gone = new AbortController()
+  stream.once('close', () => gone.abort(new Error('the client went away')))
+  const channel = await workloads
+    .get(name)
+    .connectChannel(AbortSignal.any([gone.signal, AbortSignal.timeout(CONNECT_TIMEOUT_MS)]))
+  stream.write(
+    `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${HOSTD_STREAM_PROTOCOL}\r\n\r\n`,
+  )
+  if (head.length > 0) stream.unshift(head)
+  // Each direction ends by itself; a failure in one ends both.
+  pipeline(stream, channel).catch(() => channel.destroy())
+  pipeline(channel, stream).catch(() => stream.destroy())
+}
+
+const CONNECT_TIMEOUT_MS = 30_000
+
+function refuseUpgrade(stream: Duplex, error: CloisterError): void {
+  const object = error.toJSON()
+  const body = JSON.stringify(object)
+  stream.end(
+    `HTTP/1.1 ${object.status} ${STATUS_CODES[object.status] ?? 'Error'}\r\nContent-Type: application/json\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  )
+}
