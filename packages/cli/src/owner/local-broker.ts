@@ -30,7 +30,7 @@ export async function serveBroker(
     started: (url: string) => void
   },
 ): Promise<void> {
-  const { startBroker } = await import('@cloister/broker/broker')
+  const { startBroker } = await import('@cloister/broker')
   const broker = await startBroker({
     directory: directories.broker,
     listen: options.listen,

@@ -1,0 +1,34 @@
+import type { TrustCheck } from './owner/trust-state.ts'
+import type { Painter } from './paint.ts'
+
+/** A line per check; what failed also says what was expected and what came. */
+export function checkLines(checks: readonly TrustCheck[], painter: Painter): string[] {
+  return checks.flatMap((check) => {
+    const line = `  ${mark(check.outcome, painter)} ${check.code}`
+    if (check.outcome === 'pass') return [line]
+    return [
+      line,
+      ...(['expected', 'received', 'where'] as const).flatMap((member) => {
+        const value = check[member]
+        return value === undefined ? [] : [`          ${member.padEnd(9)} ${value}`]
+      }),
+    ]
+  })
+}
+
+function mark(outcome: TrustCheck['outcome'], painter: Painter): string {
+  switch (outcome) {
+    case 'pass':
+      return 'ok     '
+    case 'fail':
+      return painter.red('FAIL   ')
+    case 'undecided':
+      return painter.yellow('unknown')
+    case 'warning':
+      return painter.yellow('warn   ')
+    case 'not-checked':
+      return painter.dim('skip   ')
+    default:
+      return outcome satisfies never
+  }
+}

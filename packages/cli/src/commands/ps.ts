@@ -1,0 +1,72 @@
+import { isEnded, type WorkloadView } from '@cloister/protocol/hostd-api'
+import { age } from '../age.ts'
+import type { Command, Invocation } from '../command.ts'
+import { openHostd } from '../hostd.ts'
+import { appraiseWorkload, ownerReferences } from '../owner/appraise-workload.ts'
+import { openBroker } from '../owner/broker-client.ts'
+import type { TrustState } from '../owner/trust-state.ts'
+import { paintTrust } from '../paint-trust.ts'
+
+/** A guest that does not answer in this time is listed as unattested. */
+const EVIDENCE_TIMEOUT_MS = 5000
+
+export const command: Command = {
+  usage: 'ps [-a]',
+  details:
+    'Trust is computed here, from fresh evidence of each running guest. Published ports are in clear to the host.',
+  options: { all: { type: 'boolean', short: 'a', help: 'ended workloads too' } },
+  positionals: [0, 0],
+  async run(invocation) {
+    const { output, signal, options } = invocation
+    const hostd = await openHostd(invocation)
+    const views = (await hostd.list({ signal })).filter(
+      (view) => options['all'] === true || !isEnded(view.state),
+    )
+    const trust = await trustOfEach(views, invocation, hostd)
+    const rows = views.map((view, index) => ({ ...view, trust: trust[index] ?? 'unattested' }))
+    await output.list(rows, {
+      name: (row) => row.name,
+      columns: [
+        { title: 'NAME', cell: (row) => row.name },
+        { title: 'IMAGE', cell: (row) => row.image.reference.slice(0, 48) },
+        { title: 'STATE', cell: stateCell },
+        { title: 'TRUST', cell: (row) => paintTrust(row.trust, output.painter) },
+        { title: 'TEE', cell: (row) => row.tee },
+        { title: 'AGE', cell: (row) => age(Date.parse(row.createdAt), Date.now()) },
+        {
+          title: 'PORTS (clear)',
+          cell: (row) =>
+            row.ports.map((port) => `${port.address}:${port.host}→${port.guest}`).join(' ') || '-',
+        },
+      ],
+    })
+  },
+}
+
+function stateCell(view: WorkloadView): string {
+  if (view.state === 'exited') return `exited ${view.exitCode ?? ''}`.trim()
+  if (view.state === 'failed') return `failed ${view.error?.code ?? ''}`.trim()
+  return view.state === 'starting' ? `starting: ${view.stages.at(-1)?.name ?? 'boot'}` : view.state
+}
+
+async function trustOfEach(
+  views: readonly WorkloadView[],
+  { directories, signal }: Invocation,
+  hostd: Awaited<ReturnType<typeof openHostd>>,
+): Promise<TrustState[]> {
+  if (!views.some(({ state }) => state === 'running')) return views.map(() => 'unattested')
+  const references = await ownerReferences(directories, openBroker(directories, signal)).catch(
+    () => undefined,
+  )
+  return await Promise.all(
+    views.map(async ({ name, state }): Promise<TrustState> => {
+      if (state !== 'running' || references === undefined) return 'unattested'
+      const limited = AbortSignal.any([signal, AbortSignal.timeout(EVIDENCE_TIMEOUT_MS)])
+      // Without an answer nothing is known, which is what the list says; `verify` gives the reason.
+      return await appraiseWorkload(name, hostd, references(name), { signal: limited }).then(
+        ({ verdict }) => verdict.trust,
+        () => 'unattested',
+      )
+    }),
+  )
+}

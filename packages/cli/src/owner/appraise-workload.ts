@@ -1,0 +1,47 @@
+/** Asks a running workload for evidence over a fresh nonce and computes its trust. */
+import { randomBytes } from 'node:crypto'
+import type { HostdClient } from '@cloister/hostd/client'
+import { listGuestImages } from '@cloister/image/images'
+import type { Directories } from '@cloister/protocol/directories'
+import type { EvidenceAnswer } from '@cloister/protocol/hostd-api'
+import type { BrokerClient } from './broker-client.ts'
+import { readSimulatedRoots } from './simulated-roots.ts'
+import { computeTrust, type OwnerReferences, type TrustVerdict } from './trust-state.ts'
+
+export interface WorkloadAppraisal {
+  readonly nonce: string
+  readonly answer: EvidenceAnswer
+  readonly verdict: TrustVerdict
+}
+
+const NONCE_BYTES = 32
+
+export async function appraiseWorkload(
+  name: string,
+  hostd: HostdClient,
+  references: OwnerReferences,
+  options: { nonce?: Uint8Array; signal?: AbortSignal } = {},
+): Promise<WorkloadAppraisal> {
+  const nonce = options.nonce ?? randomBytes(NONCE_BYTES)
+  const answer = await hostd.evidence(name, nonce, { signal: options.signal })
+  const verdict = await computeTrust(answer, nonce, references, new Date())
+  return { nonce: Buffer.from(nonce).toString('hex'), answer, verdict }
+}
+
+/** What this owner holds evidence of the workloads against; asks the broker once. */
+export async function ownerReferences(
+  directories: Directories,
+  broker: BrokerClient,
+): Promise<(name: string) => OwnerReferences> {
+  const [images, revisions] = await Promise.all([
+    listGuestImages(directories.images),
+    broker.workloads(),
+  ])
+  const simulatedRoots = readSimulatedRoots(directories)
+  const manifests = images.map(({ manifest }) => manifest)
+  return (name) => ({
+    manifests,
+    simulatedRoots,
+    revisions: revisions.filter((revision) => revision.name === name),
+  })
+}
