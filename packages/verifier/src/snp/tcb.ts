@@ -21,7 +21,8 @@ export const TCB_COMPONENTS: readonly TcbComponent[] = [
   'microcode',
 ]
 
-type Layout = Readonly<Record<TcbComponent, number | null>>
+/** The byte in which each component stands; null where the generation has none. */
+type Layout = Readonly<Tcb>
 
 /** Byte of each component. Reading Turin by the older layout gives plausible, wrong values. */
 const MILAN_GENOA: Layout = { fmc: null, bootloader: 0, tee: 1, snp: 6, microcode: 7 }
