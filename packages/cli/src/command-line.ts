@@ -84,7 +84,7 @@ function formatOf(value: unknown): OutputFormat {
     throw new CloisterError('cli.usage', {
       why: 'the output format is unknown',
       expected: OUTPUT_FORMATS.join(', '),
-      received: String(value).slice(0, 40),
+      received: typeof value === 'string' ? value.slice(0, 40) : '',
     })
   return format
 }
@@ -96,7 +96,7 @@ function timeoutOf(value: unknown): number | undefined {
     throw new CloisterError('cli.usage', {
       why: 'the time-out is not a number of seconds',
       expected: 'more than 0 and at most 86400',
-      received: String(value).slice(0, 40),
+      received: typeof value === 'string' ? value.slice(0, 40) : '',
     })
   return seconds * 1000
 }

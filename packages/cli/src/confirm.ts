@@ -7,7 +7,7 @@ export async function confirm(
   signal: AbortSignal,
 ): Promise<boolean> {
   if (yes) return true
-  if (process.stdin.isTTY !== true || process.stderr.isTTY !== true) return false
+  if (!process.stdin.isTTY || !process.stderr.isTTY) return false
   using terminal = createInterface({ input: process.stdin, output: process.stderr })
   const answer = await terminal.question(`${question} [Y/n] `, { signal })
   return /^(?:|y|yes)$/i.test(answer.trim())

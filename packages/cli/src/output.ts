@@ -20,15 +20,15 @@ export interface Output {
     view: { name: (row: Row) => string; columns: readonly Column<Row>[] },
   ): Promise<void>
   /** A line for people, on standard error; nothing when quiet. */
-  talk(line: string): void
+  readonly talk: (line: string) => void
 }
 
 export function openOutput(line: CommandLine): Output {
-  const painter = paint(line.color && process.stdout.isTTY === true)
+  const painter = paint(line.color && process.stdout.isTTY)
   return {
     format: line.format,
     painter,
-    interactive: process.stderr.isTTY === true && !line.quiet && line.format === 'table',
+    interactive: process.stderr.isTTY && !line.quiet && line.format === 'table',
     async object(value, view) {
       if (line.format === 'name') write(`${view.name}\n`)
       else if (line.format === 'table') write(`${view.text()}\n`)
@@ -75,7 +75,7 @@ export function table<Row>(rows: readonly Row[], columns: readonly Column<Row>[]
     .join('')
 }
 
-// eslint-disable-next-line no-control-regex -- colour sequences start with the escape character
+// oxlint-disable-next-line no-control-regex -- colour sequences start with the escape character
 const COLOUR = /\u001B\[[0-9;]*m/g
 
 function visibleWidth(text: string): number {

@@ -12,9 +12,7 @@ export function renderError(error: CloisterError, argv: readonly string[]): void
   // Standard output keeps to one JSON document: the error takes the place of the data.
   if (json) process.stdout.write(`${JSON.stringify({ error }, null, 2)}\n`)
   const color =
-    process.stderr.isTTY === true &&
-    (process.env['NO_COLOR'] ?? '') === '' &&
-    !argv.includes('--no-color')
+    process.stderr.isTTY && (process.env['NO_COLOR'] ?? '') === '' && !argv.includes('--no-color')
   process.stderr.write(errorText(error, color))
   if (argv.includes('--verbose') && error.stack !== undefined)
     process.stderr.write(`${stackOf(error)}\n`)

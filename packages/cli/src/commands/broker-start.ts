@@ -8,7 +8,7 @@ import {
 } from '../owner/local-broker.ts'
 
 export const command: Command = {
-  usage: 'broker start [--listen HOST:PORT] [--allow-simulated] [--detach]',
+  usage: 'broker start [--listen HOST:PORT] [--detach]',
   details:
     'Pins itself for the owner of this machine. Its keys and secrets lie in CLOISTER_HOME/broker, encrypted at rest.',
   options: {
@@ -17,18 +17,13 @@ export const command: Command = {
       value: 'HOST:PORT',
       help: `default ${DEFAULT_LISTEN.host}:${DEFAULT_LISTEN.port}`,
     },
-    'allow-simulated': {
-      type: 'boolean',
-      help: 'simulated roots may be pinned; they protect nothing',
-    },
     detach: { type: 'boolean', short: 'd', help: 'run in the background' },
   },
   positionals: [0, 0],
   async run(invocation) {
     const { directories, output, signal, options } = invocation
-    const allowSimulated = options['allow-simulated'] === true
     if (options['detach'] === true) {
-      const broker = await ensureBroker(directories, { allowSimulated, signal })
+      const broker = await ensureBroker(directories, signal)
       await output.object(
         { url: broker.pinned.url },
         { name: broker.pinned.url, text: () => `broker at ${broker.pinned.url}` },
@@ -38,7 +33,6 @@ export const command: Command = {
     }
     await serveBroker(directories, {
       listen: listenAddress(textOption(invocation, 'listen')),
-      allowSimulated,
       signal,
       started: (url) => {
         output.talk(`broker at ${url}; Ctrl-C ends it`)

@@ -29,7 +29,7 @@ export const command: Command = {
 
 async function setUp({ options, output, signal, directories }: Invocation): Promise<void> {
   // Somebody who types this command without a terminal (CI) wants the tests to pass, not a question.
-  const yes = options['yes'] === true || process.stdin.isTTY !== true
+  const yes = options['yes'] === true || !process.stdin.isTTY
   await installPackages(missingRequirements([...RUN_REQUIREMENTS, ...TEST_REQUIREMENTS]), {
     confirm: async (question) => await confirm(question, yes, signal),
     talk: output.talk,

@@ -25,7 +25,6 @@ export async function serveBroker(
   directories: Directories,
   options: {
     listen: ListenAddress
-    allowSimulated: boolean
     signal: AbortSignal
     started: (url: string) => void
   },
@@ -35,7 +34,6 @@ export async function serveBroker(
     directory: directories.broker,
     listen: options.listen,
     adminKeys: [adminPublicKey(openAdminKey(directories))],
-    allowSimulated: options.allowSimulated,
   })
   await using _ = broker
   pinBroker(directories, { url: broker.url, spki: [broker.spki], tokenSigner: broker.tokenSigner })
@@ -50,12 +48,6 @@ export async function serveBroker(
   rmSync(pidFile, { force: true })
 }
 
-export interface EnsureBrokerOptions {
-  /** Lets simulated roots be pinned at a broker that has to be started. */
-  readonly allowSimulated: boolean
-  readonly signal: AbortSignal
-}
-
 /**
  * The pinned broker when it answers; else one is started in the background, at the pinned address or the default.
  *
@@ -63,7 +55,7 @@ export interface EnsureBrokerOptions {
  */
 export async function ensureBroker(
   directories: Directories,
-  { allowSimulated, signal }: EnsureBrokerOptions,
+  signal: AbortSignal,
 ): Promise<BrokerClient> {
   const pinned = readPinnedBroker(directories)
   if (pinned !== undefined) {
@@ -71,7 +63,7 @@ export async function ensureBroker(
     if (await answers(client)) return client
   }
   const listen = pinned === undefined ? DEFAULT_LISTEN : addressOf(pinned.url)
-  spawnBroker(directories, listen, allowSimulated)
+  spawnBroker(directories, listen)
   const deadline = Date.now() + START_TIMEOUT_MS
   while (Date.now() < deadline) {
     await sleep(50, undefined, { signal })
@@ -126,30 +118,22 @@ function logFile(directories: Directories): string {
   return join(directories.broker, 'broker.log')
 }
 
-function spawnBroker(
-  directories: Directories,
-  { host, port }: ListenAddress,
-  allowSimulated: boolean,
-): void {
+function spawnBroker(directories: Directories, { host, port }: ListenAddress): void {
   mkdirSync(directories.broker, { recursive: true, mode: 0o700 })
   const log = openSync(logFile(directories), 'w', 0o600)
   try {
     const main = join(import.meta.dirname, '../main.ts')
     const words = [main, 'broker', 'start', '--listen', `${host}:${port}`]
-    const child = spawn(
-      process.execPath,
-      allowSimulated ? [...words, '--allow-simulated'] : words,
-      {
-        detached: true,
-        stdio: ['ignore', log, log],
-        cwd: '/',
-        env: {
-          ...process.env,
-          CLOISTER_HOME: directories.home,
-          CLOISTER_RUNTIME_DIR: directories.runtime,
-        },
+    const child = spawn(process.execPath, words, {
+      detached: true,
+      stdio: ['ignore', log, log],
+      cwd: '/',
+      env: {
+        ...process.env,
+        CLOISTER_HOME: directories.home,
+        CLOISTER_RUNTIME_DIR: directories.runtime,
       },
-    )
+    })
     // A failed spawn shows as no answer; without a listener it would end the caller.
     child.on('error', () => undefined)
     child.unref()
