@@ -12,7 +12,10 @@ export interface ImageSource {
    * The blob's bytes, exactly `size` of them from `offset` on, not yet checked by digest. The chunks are the reader's to keep.
    * Throws `image.not-found`, `image.size-mismatch`, `registry.*`.
    */
-  blob(descriptor: Pick<Descriptor, 'digest' | 'size'>, signal?: AbortSignal): AsyncIterable<Uint8Array>
+  blob(
+    descriptor: Pick<Descriptor, 'digest' | 'size'>,
+    signal?: AbortSignal,
+  ): AsyncIterable<Uint8Array>
 }
 
 /** A document that is named by digest, checked. */

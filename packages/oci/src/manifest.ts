@@ -44,7 +44,7 @@ const ManifestSchema = z.object({
   layers: z.array(DescriptorSchema).max(MANIFEST_LIMITS.layers),
   annotations: AnnotationsSchema.nullish(),
   // A document that is both a manifest and an index means two things to two readers.
-  manifests: z.undefined(),
+  manifests: z.undefined().optional(),
 })
 export type Manifest = z.infer<typeof ManifestSchema>
 
@@ -56,8 +56,8 @@ const IndexSchema = z.object({
   mediaType: z.string().optional(),
   manifests: z.array(IndexEntrySchema).max(MANIFEST_LIMITS.indexEntries),
   annotations: AnnotationsSchema.nullish(),
-  layers: z.undefined(),
-  config: z.undefined(),
+  layers: z.undefined().optional(),
+  config: z.undefined().optional(),
 })
 export type Index = z.infer<typeof IndexSchema>
 
@@ -107,7 +107,7 @@ export function parseImageConfig(bytes: Uint8Array): ImageConfig {
 /** Whether the document is an index, by its own members and not by what a registry says of it. */
 export function isIndexDocument(bytes: Uint8Array): boolean {
   const document = parse(
-    z.object({ manifests: z.unknown() }),
+    z.object({ manifests: z.unknown().optional() }),
     bytes,
     'manifest',
     MANIFEST_LIMITS.manifestBytes,
@@ -149,7 +149,10 @@ export function matchesPlatform(offered: Platform, wanted: Platform): boolean {
 }
 
 export function formatPlatform({ os, architecture, variant }: Platform): string {
-  return [os, architecture, variant].filter((part) => part !== undefined).join('/').slice(0, 100)
+  return [os, architecture, variant]
+    .filter((part) => part !== undefined)
+    .join('/')
+    .slice(0, 100)
 }
 
 function parse<T>(schema: z.ZodType<T>, bytes: Uint8Array, what: string, limit: number): T {
