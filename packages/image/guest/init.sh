@@ -74,6 +74,15 @@ refuse_twins() {
   done
 }
 
+# Loads the modules of these needs, in the order of the list.
+load_modules() {
+  while read -r need module; do
+    case " $* " in *" $need "*) ;; *) continue ;; esac
+    insmod "/modules/$module.ko" && continue
+    case $need in *optional) ;; *) fail module-failed ;; esac
+  done </modules.list
+}
+
 # --- the measured command line
 
 mode=
@@ -104,16 +113,8 @@ esac
 read -r epoch </epoch
 [ "$(date +%s)" -ge "$epoch" ] || date -s "@$epoch" >/dev/null
 
-# --- stage 20: the drivers
-while read -r need module; do
-  insmod "/modules/$module.ko" || [ "$need" = optional ] || fail module-failed
-done </modules.list
-tee=
-if [ -e /dev/sev-guest ] || [ -e /dev/tdx_guest ]; then tee=present; fi
-case $mode$tee in
-  simulatedpresent) fail tee-present ;;
-  hardware) fail tee-absent ;;
-esac
+# --- stage 20: the drivers of the root
+load_modules root root-optional
 refuse_twins port-duplicate /sys/class/virtio-ports/*/name
 refuse_twins disk-duplicate /sys/block/vd*/serial
 stage 20 modules
@@ -131,9 +132,20 @@ table="0 $((blocks * 8)) verity 1 $disk $disk 4096 4096 $blocks $((offset / 4096
 dmsetup create root --readonly --table "$table" || fail verity-failed
 stage 30 verity
 
-# --- stage 40: mounts
 mkdir /newroot
 mount -t erofs -o ro,nodev /dev/mapper/root /newroot || fail root-failed
+
+# --- stage 40: the other drivers, while a Node that does nothing brings its pages into memory: the agent starts sooner by them
+chroot /newroot /usr/bin/node -e 0 &
+load_modules required optional
+tee=
+if [ -e /dev/sev-guest ] || [ -e /dev/tdx_guest ]; then tee=present; fi
+case $mode$tee in
+  simulatedpresent) fail tee-present ;;
+  hardware) fail tee-absent ;;
+esac
+
+# --- mounts
 mount -t tmpfs -o nosuid,nodev,mode=0755 tmpfs /newroot/run || fail root-failed
 mount -t tmpfs -o nosuid,nodev,mode=1777 tmpfs /newroot/tmp || fail root-failed
 mkdir -p /dev/pts /dev/shm

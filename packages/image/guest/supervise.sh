@@ -3,6 +3,7 @@
 set -u
 umask 022
 cd /
+ulimit -H -n 1048576
 export PATH=/usr/sbin:/usr/bin HOME=/run LANG=C.UTF-8 DM_DISABLE_UDEV=1
 
 /usr/bin/node /usr/lib/cloister/agent.mjs &

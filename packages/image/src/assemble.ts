@@ -16,13 +16,7 @@ import { buildInitrd } from './initrd.ts'
 import { PACKAGES_DIRECTORY } from './inputs.ts'
 import { kernelRelease, loadOrder } from './kernel-modules.ts'
 import { predictions } from './predictions.ts'
-import {
-  FIRMWARE_FILE,
-  FIRMWARE_PACKAGE,
-  OPTIONAL_MODULES,
-  REQUIRED_MODULES,
-  imageVersion,
-} from './recipe.ts'
+import { FIRMWARE_FILE, FIRMWARE_PACKAGE, MODULES, imageVersion } from './recipe.ts'
 import { packRoot } from './root-image.ts'
 import { layOutRoot } from './root-tree.ts'
 import { sourcesInput } from './sources.ts'
@@ -63,8 +57,7 @@ export async function assemble(options: AssembleOptions): Promise<GuestImageMani
   const agent = await bundleAgent(agentEntry)
 
   onProgress?.('initrd')
-  const selection = { required: REQUIRED_MODULES, optional: OPTIONAL_MODULES }
-  const modules = await loadOrder(tree, selection, options)
+  const modules = await loadOrder(tree, MODULES, options)
   const initrd = await buildInitrd(tree, modules, epoch)
   await writeFile(join(directory, IMAGE_FILES.initrd), initrd)
 

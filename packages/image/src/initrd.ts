@@ -43,9 +43,7 @@ export async function buildInitrd(
   return encodeCpio(entries, epoch)
 }
 
-/** One line a module: `required NAME` or `optional NAME`. */
+/** One line a module: its need and its name. */
 function modulesList(modules: readonly KernelModule[]): string {
-  return modules
-    .map(({ name, required }) => `${required ? 'required' : 'optional'} ${name}\n`)
-    .join('')
+  return modules.map(({ name, need }) => `${need} ${name}\n`).join('')
 }

@@ -12,14 +12,13 @@ export interface KernelModule {
   /** With underscores. */
   readonly name: string
   readonly content: Buffer
-  /** Whether its refusal stops the boot. */
-  readonly required: boolean
+  readonly need: ModuleNeed
 }
 
-export interface ModuleSelection {
-  readonly required: readonly string[]
-  readonly optional: readonly string[]
-}
+/** When a module is loaded, before the root is mounted or after, and whether its refusal stops the boot. */
+export const MODULE_NEEDS = ['root', 'root-optional', 'required', 'optional'] as const
+export type ModuleNeed = (typeof MODULE_NEEDS)[number]
+export type ModuleSelection = Readonly<Record<ModuleNeed, readonly string[]>>
 
 /** Path below the tree of unpacked packages. */
 const MODULES = 'usr/lib/modules'
@@ -47,7 +46,7 @@ export async function loadOrder(
   const done = new Set(builtin.split('\n').map((path) => plainName(basename(path))))
   const order: KernelModule[] = []
 
-  const visit = async (wanted: string, required: boolean): Promise<void> => {
+  const visit = async (wanted: string, need: ModuleNeed): Promise<void> => {
     const name = plainName(wanted)
     if (done.has(name)) return
     done.add(name)
@@ -55,11 +54,10 @@ export async function loadOrder(
     if (file === undefined)
       throw new CloisterError('guest-image.content-missing', { where: `kernel module ${name}` })
     const content = await decompressed(tree, file, context)
-    for (const dependency of dependencies(content)) await visit(dependency, required)
-    order.push({ name, content, required })
+    for (const dependency of dependencies(content)) await visit(dependency, need)
+    order.push({ name, content, need })
   }
-  for (const name of selection.required) await visit(name, true)
-  for (const name of selection.optional) await visit(name, false)
+  for (const need of MODULE_NEEDS) for (const name of selection[need]) await visit(name, need)
   return order
 }
 

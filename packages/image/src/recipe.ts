@@ -52,29 +52,24 @@ export const OPENED_LIBRARIES = ['libgcc_s.so.1'] as const
  * Kernel modules in the order in which the initrd loads them, without what they depend on (that is found in the modules).
  * Nothing can be loaded later. Built into the kernel are virtio, virtio_pci, virtio_console, ext4 and the plain ciphers.
  */
-export const REQUIRED_MODULES = [
-  'virtio_blk',
-  'virtio_net',
-  'dm-mod',
-  'dm-verity',
-  'erofs',
-  'dm-crypt',
-  'dm-integrity',
-  'xts',
-  'authenc',
-  'overlay',
-  'configfs',
-  'tsm',
-] as const
-
-/** Loaded when the processor or the platform has what they drive; their refusal is no failure. */
-export const OPTIONAL_MODULES = [
-  'sha256-ssse3',
-  'crc32c-intel',
-  'aesni-intel',
-  'sev-guest',
-  'tdx-guest',
-] as const
+export const MODULES = {
+  /** Needed to mount the root; Node is read into memory while the others load. */
+  root: ['virtio_blk', 'dm-mod', 'dm-verity', 'erofs'],
+  /** Checks the root's blocks by the processor's own instructions. */
+  'root-optional': ['sha256-ssse3'],
+  required: [
+    'virtio_net',
+    'dm-crypt',
+    'dm-integrity',
+    'xts',
+    'authenc',
+    'overlay',
+    'configfs',
+    'tsm',
+  ],
+  /** For processors and platforms that have what they drive; their refusal is no failure, here as above. */
+  optional: ['crc32c-intel', 'aesni-intel', 'sev-guest', 'tdx-guest'],
+} as const
 
 /**
  * The version in the manifest: rises with the recipe and, under one recipe, with the date of the newest package.
