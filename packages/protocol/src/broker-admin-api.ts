@@ -77,7 +77,7 @@ export type ReleasePolicyInput = z.input<typeof ReleasePolicySchema>
 /** One check with what was wanted and what came; the owner alone sees these. */
 export const CheckSchema = z.object({
   code: z.string(),
-  outcome: z.enum(['pass', 'warn', 'fail', 'not-checked']),
+  outcome: z.enum(['pass', 'fail', 'undecided', 'warning', 'not-checked']),
   expected: z.string().optional(),
   received: z.string().optional(),
   where: z.string().optional(),
@@ -93,8 +93,7 @@ export const BrokerStatusSchema = z.object({
   spki: z.array(Hex(32)).min(1).max(2),
   /** Certificate of the token signer, PEM. */
   tokenSigner: z.string(),
-  /** Whether simulated roots can be pinned at all, and those pinned: SHA-256 of the root certificate's DER, hex. */
-  allowSimulated: z.boolean(),
+  /** Pinned simulated roots: SHA-256 of the root certificate's DER, hex. */
   simulatedRoots: z.array(Hex(32)),
   counts: z.object({
     secrets: z.int(),
@@ -178,13 +177,16 @@ export type GuestImageList = z.infer<typeof GuestImageListSchema>
 /** POST /guest-images/<name>/withdraw: in every mode. */
 export const WithdrawGuestImageSchema = z.strictObject({ imageVersion: z.int().min(1) })
 
-/** PUT /anchors/simulated: SHA-256 of the root certificate's DER, hex. */
+/** PUT and DELETE /anchors/simulated: SHA-256 of the root certificate's DER, hex. */
 export const PutSimulatedAnchorSchema = z.strictObject({ fingerprint: Hex(32) })
 
 /** GET /platforms, PUT and DELETE /platforms/<chip id> */
 export const PlatformListSchema = z.object({
   platforms: z.array(z.object({ chipId: Hex(64), enrolledAt: Time })),
 })
+
+/** PUT /revocation-lists: one of AMD's, DER in base64. */
+export const PutRevocationListSchema = z.strictObject({ der: z.base64() })
 
 /** GET /audit?requestId=&workload=&limit=; newest first. */
 export const AuditEntrySchema = z.object({

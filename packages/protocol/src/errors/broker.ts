@@ -147,6 +147,13 @@ const ATTESTATION_CHECKS = {
     status: 401,
     exit: 2,
   },
+  'attestation.nonce': {
+    title: 'The evidence is not fresh',
+    why: 'it names another nonce than the one that this session was given',
+    fix: ['attest anew; evidence is good for one session only', AUDIT],
+    status: 401,
+    exit: 2,
+  },
   'attestation.initdata-mismatch': {
     title: 'The initdata is not the one that the hardware was started with',
     why: 'its digest differs from HOST_DATA',
@@ -204,6 +211,20 @@ export const BROKER_ERRORS = {
     fix: ['attest anew'],
     status: 401,
     exit: 2,
+  },
+  'kbs.token-absent': {
+    title: 'There is no attestation token in the request',
+    why: 'neither an attested session nor a bearer token came with it',
+    fix: ['attest first'],
+    status: 401,
+    exit: 2,
+  },
+  'kbs.plugin': {
+    title: 'The broker has no such plugin',
+    why: 'only resources are served',
+    fix: ['compare the path with docs/reference/broker.md'],
+    status: 404,
+    exit: 6,
   },
   'kbs.path': {
     title: 'There is nothing at this path',
@@ -280,13 +301,6 @@ export const BROKER_ERRORS = {
     title: 'Cannot trust a simulated TEE: the broker holds real secrets',
     why: 'there is a secret that was not created with --allow-simulated',
     fix: ['use another broker for simulation', 'cloister secret ls'],
-    status: 409,
-    exit: 2,
-  },
-  'broker.simulated.off': {
-    title: 'Cannot trust a simulated TEE',
-    why: 'this broker was not started for simulation',
-    fix: ['start a broker of its own with --allow-simulated'],
     status: 409,
     exit: 2,
   },

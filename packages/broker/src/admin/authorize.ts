@@ -1,0 +1,65 @@
+/** Who may call the owner's side: whoever holds the owner's Ed25519 key and says so in a short-lived JWT for this broker. */
+import { createPublicKey, type KeyObject } from 'node:crypto'
+import { ADMIN_ROLE, ADMIN_TOKEN_SECONDS } from '@cloister/protocol/broker-admin-api'
+import { CloisterError } from '@cloister/protocol/error'
+import { jwtVerify, type JWTPayload } from 'jose'
+
+/** Clocks of owner and broker may differ by so much, seconds. */
+const CLOCK_TOLERANCE = 5
+
+export type AuthorizeAdmin = (authorization: string | undefined, now: number) => Promise<void>
+
+/**
+ * @param publicKeys - Ed25519, SPKI in PEM
+ * @param audience - the broker's URL; a token for another broker is refused
+ * @returns a function that throws `broker.admin.unauthorized` for anything but a good token
+ */
+export function adminAuthorizer(publicKeys: readonly string[], audience: string): AuthorizeAdmin {
+  const keys = publicKeys.map(importEd25519)
+  return async (authorization, now) => {
+    const token = /^Bearer ([\w-]+\.[\w-]+\.[\w-]+)$/.exec(authorization ?? '')?.[1]
+    if (token === undefined) throw unauthorized('there is no bearer token')
+    const claims = await firstVerified(token, keys, audience, now)
+    if (claims === undefined) throw unauthorized('the token is not signed by the owner for now')
+    if (claims['role'] !== ADMIN_ROLE) throw unauthorized('the token has another role')
+    const left = (claims.exp ?? Infinity) - now / 1000
+    if (left > ADMIN_TOKEN_SECONDS + CLOCK_TOLERANCE)
+      throw unauthorized(`the token lives longer than ${ADMIN_TOKEN_SECONDS} seconds`)
+  }
+}
+
+async function firstVerified(
+  token: string,
+  keys: readonly KeyObject[],
+  audience: string,
+  now: number,
+): Promise<JWTPayload | undefined> {
+  for (const key of keys)
+    try {
+      const { payload } = await jwtVerify(token, key, {
+        algorithms: ['EdDSA', 'Ed25519'],
+        audience,
+        currentDate: new Date(now),
+        clockTolerance: CLOCK_TOLERANCE,
+        requiredClaims: ['exp', 'aud', 'role'],
+      })
+      return payload
+    } catch {
+      // Another key may have signed it; when none did, the caller refuses.
+    }
+  return undefined
+}
+
+function importEd25519(pem: string): KeyObject {
+  const key = createPublicKey(pem)
+  if (key.asymmetricKeyType !== 'ed25519')
+    throw new CloisterError('request.malformed', {
+      why: "the owner's admin key must be Ed25519",
+      received: String(key.asymmetricKeyType),
+    })
+  return key
+}
+
+function unauthorized(why: string): CloisterError {
+  return new CloisterError('broker.admin.unauthorized', { why })
+}

@@ -1,0 +1,236 @@
+/** The owner's side of the broker, /cloister/v1. Shapes stand in `@cloister/protocol/broker-admin-api`. */
+import { Hono, type Context } from 'hono'
+import { z } from 'zod'
+import {
+  PutGuestImageSchema,
+  PutRevocationListSchema,
+  PutSecretSchema,
+  PutSimulatedAnchorSchema,
+  PutWorkloadSchema,
+  ReleasePolicySchema,
+  WithdrawGuestImageSchema,
+  WithdrawWorkloadSchema,
+  type BrokerStatus,
+  type GuestImageList,
+  type SecretList,
+} from '@cloister/protocol/broker-admin-api'
+import { CloisterError } from '@cloister/protocol/error'
+import {
+  initdataDigest,
+  initdataField,
+  parseInitdata,
+  parseWorkload,
+} from '@cloister/protocol/initdata'
+import { LIMITS } from '@cloister/protocol/limits'
+import { ResourcePathSchema } from '@cloister/protocol/workload'
+import type { BrokerEnv } from '../http/app.ts'
+import { parseJson, readBody } from '../http/body.ts'
+import type { BrokerParts } from '../parts.ts'
+import type { GuestImage } from '../storage/reference-values.ts'
+import type { Secret } from '../storage/secrets.ts'
+import { HOST_DATA_BYTES } from '../attestation/appraise-evidence.ts'
+import type { AuthorizeAdmin } from './authorize.ts'
+import { recordAction } from './record-action.ts'
+import { deleteSecret, setReleasePolicy, storeSecret } from './secret-actions.ts'
+
+/** What status says beside what the parts know. */
+export type BrokerFacts = Pick<BrokerStatus, 'url' | 'spki'>
+
+const AUDIT_LIMIT = { default: 100, maximum: 1000 } as const
+const AuditQuerySchema = z.object({
+  requestId: z.string().max(64).optional(),
+  workload: z.string().max(64).optional(),
+  limit: z.coerce.number().int().min(1).max(AUDIT_LIMIT.maximum).default(AUDIT_LIMIT.default),
+})
+const ChipIdSchema = z.string().regex(/^[0-9a-f]{128}$/)
+
+export function adminRoutes(
+  parts: BrokerParts,
+  authorizeAdmin: AuthorizeAdmin,
+  facts: () => BrokerFacts,
+): Hono<BrokerEnv> {
+  const routes = new Hono<BrokerEnv>()
+  const { secrets, workloads, referenceValues, trust, audit } = parts
+  const record = (c: AdminContext, action: string, subject: string) =>
+    recordAction(parts, c.get('requestId'), action, subject)
+
+  routes.use(async (c, next) => {
+    await authorizeAdmin(c.req.header('authorization'), parts.now())
+    await next()
+  })
+
+  routes.get('/status', (c) => c.json(status(parts, facts())))
+
+  routes.get('/secrets', (c) => c.json({ secrets: secrets.list().map(describeSecret) }))
+  routes.put('/secrets/:path{.+}', async (c) => {
+    const path = resourcePath(c)
+    const { value, allowSimulated, release } = await read(c, parts, PutSecretSchema)
+    const bytes = Buffer.from(value, 'base64')
+    if (bytes.length > LIMITS.resourceBytes)
+      throw new CloisterError('broker.body-too-large', {
+        expected: `at most ${LIMITS.resourceBytes} bytes`,
+        received: `${bytes.length} bytes`,
+      })
+    const secret = { path, value: bytes, allowSimulated, policy: release }
+    return c.json({ path, version: storeSecret(parts, c.get('requestId'), secret) })
+  })
+  routes.delete('/secrets/:path{.+}', (c) => {
+    deleteSecret(parts, c.get('requestId'), resourcePath(c))
+    return c.body(null, 204)
+  })
+  routes.put('/release-policies/:path{.+}', async (c) => {
+    const path = resourcePath(c)
+    const policy = await read(c, parts, ReleasePolicySchema)
+    setReleasePolicy(parts, c.get('requestId'), { path, policy })
+    return c.body(null, 204)
+  })
+
+  routes.get('/workloads', (c) => c.json({ workloads: workloads.list() }))
+  routes.put('/workloads/:name', async (c) => {
+    const name = c.req.param('name')
+    const { initdata } = await read(c, parts, PutWorkloadSchema)
+    const document = Buffer.from(initdata, 'base64')
+    const workload = newRevision(name, document)
+    record(c, 'workload.register', `${name} revision ${workload.revision}`)
+    workloads.register({ ...workload, initdata: document }, parts.now())
+    return c.json(workloads.findByInitdata(workload.initdataDigest))
+  })
+  routes.post('/workloads/:name/withdraw', async (c) => {
+    const name = c.req.param('name')
+    const { revision } = await read(c, parts, WithdrawWorkloadSchema)
+    record(c, 'workload.withdraw', `${name} ${revision ?? 'all'}`)
+    if (!workloads.withdraw(name, revision)) throw new CloisterError('broker.not-found')
+    return c.body(null, 204)
+  })
+
+  routes.get('/guest-images', (c) =>
+    c.json({ guestImages: referenceValues.list().map(describeGuestImage) }),
+  )
+  routes.put('/guest-images/:name', async (c) => {
+    const image = await read(c, parts, PutGuestImageSchema)
+    const { name, imageVersion } = image.manifest
+    if (name !== c.req.param('name'))
+      throw new CloisterError('request.malformed', { why: 'the manifest has another name' })
+    record(c, 'guest-image.register', `${name} ${imageVersion} ${image.anchors} ${image.mode}`)
+    referenceValues.register(image, parts.now())
+    return c.body(null, 204)
+  })
+  routes.post('/guest-images/:name/withdraw', async (c) => {
+    const name = c.req.param('name')
+    const { imageVersion } = await read(c, parts, WithdrawGuestImageSchema)
+    record(c, 'guest-image.withdraw', `${name} ${imageVersion}`)
+    if (!referenceValues.withdraw(name, imageVersion)) throw new CloisterError('broker.not-found')
+    return c.body(null, 204)
+  })
+
+  routes.put('/anchors/simulated', async (c) => {
+    const { fingerprint } = await read(c, parts, PutSimulatedAnchorSchema)
+    if (secrets.hasReal()) throw new CloisterError('broker.simulated.secrets')
+    record(c, 'anchor.pin-simulated', fingerprint)
+    trust.pinSimulatedRoot(fingerprint, parts.now())
+    return c.body(null, 204)
+  })
+  routes.delete('/anchors/simulated', async (c) => {
+    const { fingerprint } = await read(c, parts, PutSimulatedAnchorSchema)
+    record(c, 'anchor.unpin-simulated', fingerprint)
+    if (!trust.unpinSimulatedRoot(fingerprint)) throw new CloisterError('broker.not-found')
+    return c.body(null, 204)
+  })
+
+  routes.get('/platforms', (c) => c.json({ platforms: trust.platforms() }))
+  routes.put('/platforms/:chipId', (c) => {
+    const chipId = validChipId(c.req.param('chipId'))
+    record(c, 'platform.enroll', chipId)
+    trust.enrollPlatform(chipId, parts.now())
+    return c.body(null, 204)
+  })
+  routes.delete('/platforms/:chipId', (c) => {
+    const chipId = validChipId(c.req.param('chipId'))
+    record(c, 'platform.remove', chipId)
+    if (!trust.removePlatform(chipId)) throw new CloisterError('broker.not-found')
+    return c.body(null, 204)
+  })
+
+  routes.put('/revocation-lists', async (c) => {
+    const { der } = await read(c, parts, PutRevocationListSchema)
+    record(c, 'revocation-list.add', `${der.length} characters`)
+    trust.addRevocationList(Buffer.from(der, 'base64'))
+    return c.body(null, 204)
+  })
+
+  routes.get('/audit', (c) => {
+    const query = AuditQuerySchema.safeParse(c.req.query())
+    if (!query.success) throw new CloisterError('request.malformed')
+    return c.json({ entries: audit.find(query.data) })
+  })
+  return routes
+}
+
+type AdminContext = Context<BrokerEnv>
+
+function status(parts: BrokerParts, facts: BrokerFacts): BrokerStatus {
+  const { secrets, workloads, referenceValues, trust, audit } = parts
+  return {
+    version: parts.version,
+    ...facts,
+    tokenSigner: parts.tokenSigner.certificatePem,
+    simulatedRoots: [...trust.simulatedRoots()],
+    counts: {
+      secrets: secrets.count(),
+      workloads: workloads.count(),
+      guestImages: referenceValues.count(),
+      platforms: trust.platformCount(),
+      auditEntries: audit.count(),
+    },
+  }
+}
+
+function describeSecret({ policy, ...secret }: Secret): SecretList['secrets'][number] {
+  return { ...secret, release: policy ?? null }
+}
+
+function describeGuestImage({
+  withdrawn,
+  ...image
+}: GuestImage): GuestImageList['guestImages'][number] {
+  return { ...image, state: withdrawn ? 'withdrawn' : 'current' }
+}
+
+function newRevision(name: string, document: Uint8Array) {
+  const initdata = parseInitdata(document)
+  const workload = parseWorkload(initdata)
+  if (workload.name !== name)
+    throw new CloisterError('broker.workload.name', { expected: name, received: workload.name })
+  const field = initdataField(initdataDigest(document, initdata.algorithm), HOST_DATA_BYTES)
+  return {
+    name,
+    revision: workload.revision,
+    initdataDigest: Buffer.from(field).toString('hex'),
+  }
+}
+
+async function read<Schema extends z.ZodType>(
+  c: AdminContext,
+  { limits }: BrokerParts,
+  schema: Schema,
+): Promise<z.infer<Schema>> {
+  const parsed = schema.safeParse(parseJson(await readBody(c.env.incoming, limits.bodyBytes)))
+  if (parsed.success) return parsed.data
+  const issue = parsed.error.issues[0]
+  throw new CloisterError('request.malformed', {
+    where: issue?.path.map(String).join('.') ?? '',
+    ...(issue !== undefined && { why: issue.message.slice(0, 200) }),
+  })
+}
+
+function resourcePath(c: AdminContext): string {
+  const path = ResourcePathSchema.safeParse(c.req.param('path'))
+  if (path.success) return path.data
+  throw new CloisterError('request.malformed', { why: 'a path has three parts', where: 'path' })
+}
+
+function validChipId(text: string): string {
+  const chipId = ChipIdSchema.safeParse(text)
+  if (chipId.success) return chipId.data
+  throw new CloisterError('request.malformed', { why: 'a chip id has 128 hex digits' })
+}

@@ -1,0 +1,203 @@
+/**
+ * From a KBS Attestation to what the broker knows of the Attester. The verifier says who vouches and what the report claims;
+ * here stand what it must be bound to (nonce, key, initdata) and what this broker demands beyond the verifier's defaults.
+ */
+import { createHash } from 'node:crypto'
+import { CloisterError } from '@cloister/protocol/error'
+import {
+  initdataDigest,
+  initdataField,
+  parseInitdata,
+  type Initdata,
+} from '@cloister/protocol/initdata'
+import type { KbsAttestation } from '@cloister/protocol/kbs'
+import { primaryReportData } from '@cloister/protocol/report-data'
+import { FormatError } from '@cloister/verifier/bytes/format-error'
+import { EndorsementCache } from '@cloister/verifier/result/endorsement-cache'
+import type { Check } from '@cloister/verifier/result/check'
+import { appraiseSnp, type SnpAppraisal } from '@cloister/verifier/snp/appraise'
+import type { SnpEvidence } from '@cloister/verifier/snp/evidence'
+import { parseSnpEvidenceJson } from '@cloister/verifier/snp/evidence-json'
+import type { AttestationResult } from './attestation-result.ts'
+import { initdataClaims } from './initdata-claims.ts'
+import { snpClaimsForToken } from './snp-token-claims.ts'
+
+/** HOST_DATA of SNP. */
+export const HOST_DATA_BYTES = 32
+const CHIP_ID = { offset: 0x1a0, end: 0x1e0 } as const
+
+/** What the owner decided, as it stands now. */
+export interface AppraisalContext {
+  /** Fingerprints, hex. */
+  readonly simulatedRoots: readonly string[]
+  /** AMD's, DER. */
+  readonly revocationLists: readonly Uint8Array[]
+  readonly isEnrolled: (chipId: string) => boolean
+  /** Milliseconds since 1970. */
+  readonly now: number
+}
+
+export type EvidenceAppraisal =
+  | {
+      readonly accepted: true
+      readonly result: Omit<AttestationResult, 'expiresAt'>
+      /** Whether the verifier warned of anything but the simulation itself. */
+      readonly degraded: boolean
+      /** For the token; null when the Attester sent no initdata. */
+      readonly initdataClaims: unknown
+      readonly checks: readonly Check[]
+    }
+  | { readonly accepted: false; readonly checks: readonly Check[] }
+
+/** Never throws because of what the Attester sent. */
+export type AppraiseEvidence = (
+  tee: string,
+  attestation: KbsAttestation,
+  context: AppraisalContext,
+) => Promise<EvidenceAppraisal>
+
+/** The verifier's call, so that tests can put a fake AMD in AMD's place. */
+export type AppraiseReport = typeof appraiseSnp
+
+export function isSupportedTee(tee: string): boolean {
+  return tee === 'snp'
+}
+
+/** An appraiser with its own cache of verified endorsements. */
+export function createEvidenceAppraiser(
+  appraiseReport: AppraiseReport = appraiseSnp,
+): AppraiseEvidence {
+  const cache = new EndorsementCache({ maxEntries: 256 })
+  return async (tee, attestation, context) => {
+    if (!isSupportedTee(tee)) return refused('attestation.tee-unsupported')
+    try {
+      const expected = readExpectations(attestation)
+      const evidence = parseSnpEvidenceJson(attestation['tee-evidence'].primary_evidence)
+      const appraisal = await appraiseReport(
+        evidence,
+        appraisalOptions(evidence, expected, context, cache),
+      )
+      return conclude(appraisal, expected, bringsSimulatedRoot(evidence, context))
+    } catch (error) {
+      if (error instanceof FormatError)
+        return refused('attestation.evidence-malformed', error.message.slice(0, 200))
+      if (error instanceof CloisterError) return refused(error.code, error.details.where)
+      throw error
+    }
+  }
+}
+
+interface Expectations {
+  readonly runtimeData: AttestationResult['runtimeData']
+  readonly reportData: Uint8Array
+  /** Absent: none was sent, and the digest is looked up among the registered ones. */
+  readonly initdata?: { readonly content: Initdata; readonly hostData: Uint8Array }
+}
+
+function readExpectations(attestation: KbsAttestation): Expectations {
+  const { nonce, 'tee-pubkey': teePublicKey } = attestation['runtime-data']
+  const { additional_evidence } = attestation['tee-evidence']
+  // One device that cannot be verified fails the whole; this broker verifies none beside the CPU.
+  if (additional_evidence !== '') throw new CloisterError('attestation.tee-unsupported')
+  const initdata = attestation['init-data']
+  return {
+    runtimeData: {
+      nonce,
+      'tee-pubkey': teePublicKey,
+      'additional-evidence': additional_evidence,
+    },
+    reportData: primaryReportData({ nonce, teePublicKey }, additional_evidence),
+    ...(initdata !== undefined && { initdata: readInitdata(initdata) }),
+  }
+}
+
+function readInitdata({ format, body }: NonNullable<KbsAttestation['init-data']>) {
+  if (format !== 'toml')
+    throw new CloisterError('initdata.malformed', { where: 'init-data.format' })
+  const document = Buffer.from(body)
+  const content = parseInitdata(document)
+  const digest = initdataDigest(document, content.algorithm)
+  return { content, hostData: initdataField(digest, HOST_DATA_BYTES) }
+}
+
+function appraisalOptions(
+  evidence: SnpEvidence,
+  expected: Expectations,
+  context: AppraisalContext,
+  cache: EndorsementCache,
+) {
+  const chipId = Buffer.from(evidence.report.subarray(CHIP_ID.offset, CHIP_ID.end)).toString('hex')
+  const simulated = bringsSimulatedRoot(evidence, context)
+  return {
+    expect: {
+      reportData: expected.reportData,
+      // Measurement and initdata are compared with the registry: at attestation for the token, at each release for good.
+      measurement: 'any' as const,
+      hostData: expected.initdata?.hostData ?? ('any' as const),
+    },
+    now: new Date(context.now),
+    endorsements: { revocationLists: simulated ? [] : context.revocationLists },
+    policy: {
+      requireRevocationList: !simulated,
+      enrolledChips: context.isEnrolled(chipId) ? [chipId] : [],
+    },
+    simulatedRoots: context.simulatedRoots,
+    cache,
+  }
+}
+
+/** Simulated processors have no revocation lists; everything that could stand under AMD's roots must have one. */
+function bringsSimulatedRoot(
+  { certificates = [] }: SnpEvidence,
+  { simulatedRoots }: AppraisalContext,
+): boolean {
+  return (
+    simulatedRoots.length > 0 &&
+    certificates.some((der) => simulatedRoots.includes(fingerprint(der)))
+  )
+}
+
+const fingerprint = (der: Uint8Array): string => createHash('sha256').update(der).digest('hex')
+
+const SIMULATED_WARNING = 'snp.anchor.simulated'
+/** Judged at each release by the enrolment of that moment. */
+const ENROLMENT_WARNING = 'snp.chip.not-enrolled'
+
+function conclude(
+  appraisal: SnpAppraisal,
+  { runtimeData, initdata }: Expectations,
+  withoutRevocation: boolean,
+): EvidenceAppraisal {
+  const { checks } = appraisal
+  if (appraisal.status === 'none' || appraisal.status === 'contraindicated')
+    return { accepted: false, checks }
+  const { anchor, claims } = appraisal
+  // INVARIANT: evidence under a hardware root was held against a revocation list.
+  if (anchor.kind === 'hardware' && withoutRevocation)
+    return {
+      accepted: false,
+      checks: [...checks, { code: 'snp.revocation.missing', outcome: 'fail' }],
+    }
+  const warnings = appraisal.status === 'warning' ? appraisal.reasons : []
+  const others = warnings.filter((code) => code !== SIMULATED_WARNING)
+  const beyondEnrolment = others.filter((code) => code !== ENROLMENT_WARNING)
+  return {
+    accepted: true,
+    result: {
+      anchors: anchor.kind === 'hardware' ? 'amd' : 'simulated',
+      appraisal: beyondEnrolment.length === 0 ? 'affirming' : 'warning',
+      claims: snpClaimsForToken(claims, anchor),
+      hostData: claims.hostData,
+      reportData: claims.reportData,
+      runtimeData,
+    },
+    degraded: others.length > 0,
+    initdataClaims: initdata === undefined ? null : initdataClaims(initdata.content),
+    checks,
+  }
+}
+
+function refused(code: string, where?: string): EvidenceAppraisal {
+  const check = { code, outcome: 'fail', ...(where !== undefined && { where }) } as const
+  return { accepted: false, checks: [check] }
+}

@@ -1,0 +1,109 @@
+/**
+ * EAR: the attestation result as a token's claims, shaped as Trustee's attestation service shapes them, so that its
+ * clients and policies find what they look for.
+ */
+import type { AttestationResult } from './attestation-result.ts'
+
+/** Trustee's default: the claims are its profile. */
+const EAT_PROFILE = 'tag:github.com,2024:confidential-containers/Trustee'
+const ISSUER = 'Cloister'
+export const TOKEN_SECONDS = 300
+
+/** AR4SI values: 2 and 3 affirm, 33 and 36 warn, 97 contraindicates. */
+const TRUST = {
+  none: 0,
+  genuineHardware: 2,
+  unrecognizedHardware: 97,
+  approvedExecutables: 3,
+  unrecognizedExecutables: 33,
+  approvedConfiguration: 2,
+  unavailableConfiguration: 36,
+} as const
+
+export type EarStatus = 'none' | 'affirming' | 'warning' | 'contraindicated'
+
+/** What the registry says at the time of attestation; releases ask it again. */
+export interface EarFindings {
+  /** A registered guest image that is not withdrawn has this measurement. */
+  readonly knownMeasurement: boolean
+  /** HOST_DATA is a registered current revision. */
+  readonly currentWorkload: boolean
+  /** The verifier warned of something. */
+  readonly degraded: boolean
+  /** Transformed `[data]` of the initdata when the Attester sent it. */
+  readonly initdataClaims: unknown
+  readonly version: string
+  /** Milliseconds since 1970. */
+  readonly now: number
+}
+
+export interface EarClaims {
+  readonly [claim: string]: unknown
+  readonly submods: {
+    readonly cpu0: { readonly [member: string]: unknown; readonly 'ear.status': EarStatus }
+  }
+}
+
+/** The claims of a token for one attested CPU. */
+export function earClaims(
+  result: Omit<AttestationResult, 'expiresAt'>,
+  findings: EarFindings,
+): EarClaims {
+  const { initdataClaims, version, now } = findings
+  const vector = trustVector(result.anchors, findings)
+  const status = worstTier(Object.values(vector), findings.degraded ? 'warning' : 'affirming')
+  const iat = Math.floor(now / 1000)
+  return {
+    eat_profile: EAT_PROFILE,
+    iat,
+    exp: iat + TOKEN_SECONDS,
+    iss: ISSUER,
+    'ear.verifier-id': { developer: 'cloister', build: `cloister-broker ${version}` },
+    submods: {
+      cpu0: {
+        'ear.status': status,
+        'ear.trustworthiness-vector': vector,
+        'ear.appraisal-policy-id': 'default',
+        'cloister.appraisal': result.appraisal,
+        'ear.veraison.annotated-evidence': {
+          [result.anchors === 'amd' ? 'snp' : 'sample']: result.claims,
+          report_data: result.reportData,
+          runtime_data_claims: result.runtimeData,
+          init_data: result.hostData,
+          init_data_claims: initdataClaims,
+        },
+      },
+    },
+  }
+}
+
+function trustVector(
+  anchors: AttestationResult['anchors'],
+  { knownMeasurement, currentWorkload }: EarFindings,
+) {
+  return {
+    'instance-identity': TRUST.none,
+    configuration: currentWorkload ? TRUST.approvedConfiguration : TRUST.unavailableConfiguration,
+    executables: knownMeasurement ? TRUST.approvedExecutables : TRUST.unrecognizedExecutables,
+    'file-system': TRUST.none,
+    // INVARIANT: whatever policies said before, a simulated TEE is never genuine hardware (design, rule 4).
+    hardware: anchors === 'amd' ? TRUST.genuineHardware : TRUST.unrecognizedHardware,
+    'runtime-opaque': TRUST.none,
+    'storage-opaque': TRUST.none,
+    'sourced-data': TRUST.none,
+  }
+}
+
+const TIERS = ['none', 'affirming', 'warning', 'contraindicated'] as const
+
+function worstTier(values: readonly number[], appraisal: 'affirming' | 'warning'): EarStatus {
+  const worst = Math.max(TIERS.indexOf(appraisal), ...values.map(tier))
+  return TIERS[worst] as EarStatus
+}
+
+/** AR4SI, 2.3.2: the tier of a signed 8-bit claim value, as an index into {@link TIERS}. */
+function tier(value: number): number {
+  if (value >= -1 && value <= 1) return 0
+  if (value >= -32 && value <= 31) return 1
+  return value >= -96 && value <= 95 ? 2 : 3
+}

@@ -1,0 +1,53 @@
+/**
+ * Attestation tokens: JWTs signed with ES256 by the broker's token key, which stands in the header with its certificate
+ * (`jwk` with `x5c`), so that an unmodified Trustee can verify them. Only this broker's own tokens are accepted back.
+ */
+import { createPublicKey, sign, verify, type KeyObject } from 'node:crypto'
+import type { Identity } from '../identity.ts'
+
+/** Trustee's bound on a request head is 128 KiB; a token beyond this is not one of ours. */
+const MAX_TOKEN = 64 * 1024
+
+export class TokenSigner {
+  readonly #privateKey: KeyObject
+  readonly #publicKey: KeyObject
+  readonly #header: string
+  /** The certificate of the token key, PEM. */
+  readonly certificatePem: string
+
+  constructor(identity: Identity) {
+    this.#privateKey = identity.key
+    this.#publicKey = createPublicKey(identity.key)
+    const { kty, crv, x, y } = this.#publicKey.export({ format: 'jwk' })
+    const x5c = [identity.certificate.raw.toString('base64')]
+    this.#header = encode({ typ: 'JWT', alg: 'ES256', jwk: { alg: 'ES256', kty, crv, x, y, x5c } })
+    this.certificatePem = identity.certificatePem
+  }
+
+  sign(claims: object): string {
+    const input = `${this.#header}.${encode(claims)}`
+    const key = { key: this.#privateKey, dsaEncoding: 'ieee-p1363' } as const
+    return `${input}.${sign('sha256', Buffer.from(input), key).toString('base64url')}`
+  }
+
+  /**
+   * @param token - attacker-controlled
+   * @returns the claims, or undefined for anything that this broker did not sign; time is the caller's to check
+   */
+  verify(token: string): unknown {
+    if (token.length > MAX_TOKEN) return undefined
+    // INVARIANT: only our own header is accepted, so algorithm and key are never the token's choice.
+    if (!token.startsWith(`${this.#header}.`)) return undefined
+    const end = token.lastIndexOf('.')
+    const signature = Buffer.from(token.slice(end + 1), 'base64url')
+    const key = { key: this.#publicKey, dsaEncoding: 'ieee-p1363' } as const
+    const input = token.slice(0, end)
+    if (signature.length !== 64 || !verify('sha256', Buffer.from(input), key, signature))
+      return undefined
+    return JSON.parse(Buffer.from(input.slice(this.#header.length + 1), 'base64url').toString())
+  }
+}
+
+function encode(value: object): string {
+  return Buffer.from(JSON.stringify(value)).toString('base64url')
+}

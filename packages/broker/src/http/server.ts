@@ -1,0 +1,77 @@
+/** The HTTPS port: TLS 1.3, and a bound on everything that a hostile peer can make slow, large or many. */
+import { createServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import { getRequestListener } from '@hono/node-server'
+import type { Hono } from 'hono'
+import { CloisterError } from '@cloister/protocol/error'
+import type { Identity } from '../identity.ts'
+import type { BrokerLimits } from '../limits.ts'
+import type { BrokerEnv } from './app.ts'
+
+export interface ListenOptions {
+  readonly host: string
+  readonly port: number
+  readonly tls: Identity
+  readonly limits: BrokerLimits
+}
+
+export interface ListeningServer {
+  readonly port: number
+  /** Stops accepting, lets requests under way end, drops idle connections. */
+  close(): Promise<void>
+}
+
+/** How often Node looks for connections that take too long, milliseconds. */
+const CHECK_MS = 1000
+const KEEP_ALIVE_MS = 30_000
+/** Requests under way get so long when the broker stops, milliseconds. */
+const DRAIN_MS = 5000
+
+/** @throws CloisterError `broker.listen` */
+export async function listen(
+  app: Hono<BrokerEnv>,
+  { host, port, tls, limits }: ListenOptions,
+): Promise<ListeningServer> {
+  const listener = getRequestListener(app.fetch)
+  const server = createServer(
+    {
+      key: tls.keyPem,
+      cert: tls.certificatePem,
+      minVersion: 'TLSv1.3',
+      handshakeTimeout: limits.handshakeMs,
+      maxHeaderSize: limits.headBytes,
+      headersTimeout: limits.headMs,
+      requestTimeout: limits.requestMs,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      connectionsCheckingInterval: CHECK_MS,
+    },
+    (incoming, outgoing) => {
+      void listener(incoming, outgoing)
+    },
+  )
+  server.maxConnections = limits.connections
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause) => {
+      reject(new CloisterError('broker.listen', { where: `${host}:${port}`, cause }))
+    })
+    server.listen(port, host, resolve)
+  })
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: () => close(server),
+  }
+}
+
+async function close(server: ReturnType<typeof createServer>): Promise<void> {
+  const closed = new Promise<void>((resolve) => {
+    server.close(() => {
+      resolve()
+    })
+  })
+  server.closeIdleConnections()
+  const force = setTimeout(() => {
+    server.closeAllConnections()
+  }, DRAIN_MS)
+  await closed
+  clearTimeout(force)
+}

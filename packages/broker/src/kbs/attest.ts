@@ -1,0 +1,83 @@
+/** Attestation of RCAR: from a message to a token, with every check in the audit. */
+import { CloisterError } from '@cloister/protocol/error'
+import type { KbsAttestation } from '@cloister/protocol/kbs'
+import { earClaims } from '../attestation/ear.ts'
+import type { EvidenceAppraisal } from '../attestation/appraise-evidence.ts'
+import { readAttestationResult } from '../attestation/attestation-result.ts'
+import type { BrokerParts } from '../parts.ts'
+import type { Session } from './sessions.ts'
+
+/**
+ * @param session - claimed, so that its nonce is spent whatever happens here
+ * @returns the token, which is also put into the session
+ * @throws CloisterError `attestation.refused`, whatever the reason
+ */
+export async function attest(
+  parts: BrokerParts,
+  session: Session,
+  attestation: KbsAttestation,
+  requestId: string,
+): Promise<string> {
+  const appraisal = await appraise(parts, session, attestation)
+  record(parts, appraisal, requestId)
+  if (!appraisal.accepted) {
+    parts.metrics.count('kbs_attestation_failures_total')
+    throw new CloisterError('attestation.refused', { requestId })
+  }
+  parts.metrics.count('kbs_attestation_successes_total')
+  const { result, degraded, initdataClaims } = appraisal
+  const claims = earClaims(result, {
+    knownMeasurement: parts.referenceValues
+      .find(result.anchors, result.claims.measurement)
+      .some(({ withdrawn }) => !withdrawn),
+    currentWorkload: parts.workloads.findByInitdata(result.hostData)?.state === 'current',
+    degraded,
+    initdataClaims,
+    version: parts.version,
+    now: parts.now(),
+  })
+  const token = parts.tokenSigner.sign(claims)
+  const readBack = readAttestationResult(claims)
+  if (readBack === undefined) throw new TypeError('a token does not hold what a release needs')
+  parts.sessions.attest(session, token, readBack)
+  return token
+}
+
+async function appraise(
+  parts: BrokerParts,
+  session: Session,
+  attestation: KbsAttestation,
+): Promise<EvidenceAppraisal> {
+  const { nonce } = attestation['runtime-data']
+  if (nonce !== session.nonce)
+    return {
+      accepted: false,
+      checks: [
+        { code: 'attestation.nonce', outcome: 'fail', expected: session.nonce, received: nonce },
+      ],
+    }
+  return parts.appraiseEvidence(session.tee, attestation, {
+    simulatedRoots: parts.trust.simulatedRoots(),
+    revocationLists: parts.trust.revocationLists(),
+    isEnrolled: (chipId) => parts.trust.isEnrolled(chipId),
+    now: parts.now(),
+  })
+}
+
+function record(parts: BrokerParts, appraisal: EvidenceAppraisal, requestId: string): void {
+  const failed =
+    appraisal.checks.find(({ outcome }) => outcome === 'fail') ??
+    appraisal.checks.find(({ outcome }) => outcome === 'undecided')
+  const workload = appraisal.accepted
+    ? parts.workloads.findByInitdata(appraisal.result.hostData)
+    : undefined
+  parts.audit.append({
+    time: parts.now(),
+    requestId,
+    kind: 'attestation',
+    outcome: appraisal.accepted ? 'allowed' : 'refused',
+    ...(!appraisal.accepted && failed !== undefined && { code: failed.code }),
+    ...(workload !== undefined && { workload: workload.name, revision: workload.revision }),
+    checks: appraisal.checks.map((check) => ({ ...check })),
+  })
+}

@@ -1,0 +1,53 @@
+/** Response of RCAR: looks up what the decision needs, records it, and opens the secret only when it allows. */
+import { CloisterError } from '@cloister/protocol/error'
+import type { AttestationResult } from '../attestation/attestation-result.ts'
+import type { BrokerParts } from '../parts.ts'
+import { decideRelease, type RegistryState } from '../release/decide-release.ts'
+
+/**
+ * @param path - `repository/type/tag`; attacker-controlled
+ * @returns the value; the caller wipes it
+ * @throws CloisterError `release.refused`, whatever the reason
+ */
+export function release(
+  parts: BrokerParts,
+  path: string,
+  attestation: AttestationResult,
+  requestId: string,
+): Buffer {
+  const { secrets, audit, metrics } = parts
+  const time = parts.now()
+  const secret = secrets.find(path)
+  const registry = registryState(parts, attestation)
+  const { allow, checks } = decideRelease(secret, attestation, registry, time)
+  metrics.count('kbs_policy_evaluations_total')
+  metrics.count(allow ? 'kbs_policy_approvals_total' : 'kbs_policy_violations_total')
+  const failed = checks.find(({ outcome }) => outcome === 'fail')
+  audit.append({
+    time,
+    requestId,
+    kind: 'release',
+    outcome: allow ? 'allowed' : 'refused',
+    ...(failed !== undefined && { code: failed.code }),
+    ...(registry.workload !== undefined && {
+      workload: registry.workload.name,
+      revision: registry.workload.revision,
+    }),
+    subject: path.slice(0, 256),
+    checks: [...checks],
+  })
+  if (!allow || secret === undefined) throw new CloisterError('release.refused', { requestId })
+  return secrets.reveal(secret)
+}
+
+function registryState(
+  { workloads, referenceValues, trust }: BrokerParts,
+  { hostData, anchors, claims }: AttestationResult,
+): RegistryState {
+  return {
+    workload: workloads.findByInitdata(hostData),
+    guestImages: referenceValues.find(anchors, claims.measurement),
+    platformEnrolled: trust.isEnrolled(claims.chip_id),
+    simulatedRoots: trust.simulatedRoots(),
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * RCAR sessions, in memory and bounded. A nonce is good for one Attestation: whatever comes of it, the session is attested
+ * or gone afterwards.
+ */
+import { randomBytes, randomUUID } from 'node:crypto'
+import type { AttestationResult } from '../attestation/attestation-result.ts'
+import type { BrokerLimits } from '../limits.ts'
+
+const NONCE_BYTES = 32
+
+export interface Session {
+  /** 32 hex digits, the value of the cookie. */
+  readonly id: string
+  /** Base64 text. */
+  readonly nonce: string
+  readonly tee: string
+  readonly expiresAt: number
+  attested?: { readonly token: string; readonly result: AttestationResult }
+}
+
+export class Sessions {
+  readonly #limits: Pick<BrokerLimits, 'sessions' | 'sessionMs'>
+  /** In the order of their end, since all live equally long. */
+  readonly #sessions = new Map<string, Session>()
+
+  constructor(limits: Pick<BrokerLimits, 'sessions' | 'sessionMs'>) {
+    this.#limits = limits
+  }
+
+  open(tee: string, now: number): Session {
+    this.#sweep(now)
+    const session: Session = {
+      id: randomUUID().replaceAll('-', ''),
+      nonce: randomBytes(NONCE_BYTES).toString('base64'),
+      tee,
+      expiresAt: now + this.#limits.sessionMs,
+    }
+    this.#sessions.set(session.id, session)
+    return session
+  }
+
+  find(id: string | undefined, now: number): Session | undefined {
+    const session = id === undefined ? undefined : this.#sessions.get(id)
+    if (session === undefined) return undefined
+    if (now < session.expiresAt) return session
+    this.#sessions.delete(session.id)
+    return undefined
+  }
+
+  /**
+   * Takes the session out while its evidence is appraised, so that its nonce cannot be used twice, not even at once.
+   *
+   * @returns undefined when there is none, or an Attestation is under way
+   */
+  claim(id: string, now: number): Session | undefined {
+    const session = this.find(id, now)
+    if (session !== undefined && session.attested === undefined) this.#sessions.delete(id)
+    return session
+  }
+
+  /** Puts a claimed session back with its result. */
+  attest(session: Session, token: string, result: AttestationResult): void {
+    this.#sessions.set(session.id, { ...session, attested: { token, result } })
+  }
+
+  get size(): number {
+    return this.#sessions.size
+  }
+
+  #sweep(now: number): void {
+    for (const [id, session] of this.#sessions) {
+      if (now < session.expiresAt && this.#sessions.size < this.#limits.sessions) return
+      this.#sessions.delete(id)
+    }
+  }
+}

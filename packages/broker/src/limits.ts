@@ -1,0 +1,37 @@
+/** Bounds of the broker against hostile peers. Each is far above what guests and owners need. */
+export interface BrokerLimits {
+  /** Sessions between /auth and their end, in number; beyond it the oldest goes. */
+  readonly sessions: number
+  /** Life of a session from /auth, milliseconds. */
+  readonly sessionMs: number
+  readonly connections: number
+  /** Head of a request, bytes; tokens are a few KiB. */
+  readonly headBytes: number
+  /** Body of a request, bytes. */
+  readonly bodyBytes: number
+  /** From connection or first byte to the end of the head, milliseconds. */
+  readonly headMs: number
+  /** From first byte to the end of the body, milliseconds. */
+  readonly requestMs: number
+  /** TLS handshake, milliseconds. */
+  readonly handshakeMs: number
+  /** Requests of one address: so many at once, and so many per second on the long run. */
+  readonly burst: number
+  readonly perSecond: number
+  /** Addresses whose rate is remembered. */
+  readonly addresses: number
+}
+
+export const BROKER_LIMITS: BrokerLimits = {
+  sessions: 4096,
+  sessionMs: 300_000,
+  connections: 1024,
+  headBytes: 64 << 10,
+  bodyBytes: 2 << 20,
+  headMs: 10_000,
+  requestMs: 20_000,
+  handshakeMs: 10_000,
+  burst: 1000,
+  perSecond: 200,
+  addresses: 4096,
+}

@@ -1,0 +1,29 @@
+/** What the two sides of the broker, the guests' and the owner's, work with. */
+import type { AppraiseEvidence } from './attestation/appraise-evidence.ts'
+import type { TokenSigner } from './attestation/token-signer.ts'
+import type { Metrics } from './http/metrics.ts'
+import type { Sessions } from './kbs/sessions.ts'
+import type { BrokerLimits } from './limits.ts'
+import type { AuditLog } from './storage/audit-log.ts'
+import type { ReferenceValueStore } from './storage/reference-values.ts'
+import type { SecretStore } from './storage/secrets.ts'
+import type { TrustSettings } from './storage/trust-settings.ts'
+import type { WorkloadRegistry } from './storage/workload-registry.ts'
+
+export interface BrokerParts {
+  readonly version: string
+  readonly limits: BrokerLimits
+  /** Milliseconds since 1970. */
+  readonly now: () => number
+  readonly secrets: SecretStore
+  readonly workloads: WorkloadRegistry
+  readonly referenceValues: ReferenceValueStore
+  readonly trust: TrustSettings
+  readonly audit: AuditLog
+  readonly sessions: Sessions
+  readonly tokenSigner: TokenSigner
+  readonly appraiseEvidence: AppraiseEvidence
+  readonly metrics: Metrics
+  /** Told of what should not have happened; never of a refusal. */
+  readonly onBug: (error: unknown) => void
+}

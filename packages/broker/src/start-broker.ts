@@ -1,0 +1,149 @@
+/** Starts a broker: storage, keys, the two sides over HTTPS. */
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { CloisterError } from '@cloister/protocol/error'
+import { appraiseSnp } from '@cloister/verifier/snp/appraise'
+import { adminAuthorizer } from './admin/authorize.ts'
+import { createEvidenceAppraiser, type AppraiseReport } from './attestation/appraise-evidence.ts'
+import { TokenSigner } from './attestation/token-signer.ts'
+import { brokerApp } from './http/app.ts'
+import { Metrics } from './http/metrics.ts'
+import { listen } from './http/server.ts'
+import { loadIdentity } from './identity.ts'
+import { Sessions } from './kbs/sessions.ts'
+import { BROKER_LIMITS, type BrokerLimits } from './limits.ts'
+import type { BrokerParts } from './parts.ts'
+import { AuditLog } from './storage/audit-log.ts'
+import { Database } from './storage/database.ts'
+import { loadKek } from './storage/envelope.ts'
+import { ReferenceValueStore } from './storage/reference-values.ts'
+import { SecretStore } from './storage/secrets.ts'
+import { TrustSettings } from './storage/trust-settings.ts'
+import { WorkloadRegistry } from './storage/workload-registry.ts'
+
+const VERSION = '0.1.0'
+
+export interface BrokerOptions {
+  /** Holds `broker.db`, `kek.bin` and the keys; made with mode 0700 when absent. One broker at a time. */
+  readonly directory: string
+  readonly listen: {
+    readonly host: string
+    /** 0: any free port. */
+    readonly port: number
+  }
+  /** What clients call it, https and without a path; admin tokens name it as `aud`. Absent: from address and port. */
+  readonly url?: string
+  /** Public keys of the owner, Ed25519, SPKI in PEM. None: nobody can administer it. */
+  readonly adminKeys: readonly string[]
+  /** Fingerprints of simulated roots to pin, SHA-256 of the root certificate's DER in hex. */
+  readonly simulatedRoots?: readonly string[]
+  /** Milliseconds since 1970. Absent: the clock. */
+  readonly now?: () => number
+  readonly limits?: Partial<BrokerLimits>
+  /** Told of defects. Absent: standard error. */
+  readonly onBug?: (error: unknown) => void
+}
+
+export interface Broker extends AsyncDisposable {
+  readonly url: string
+  readonly address: { readonly host: string; readonly port: number }
+  /** SHA-256 of the DER SubjectPublicKeyInfo of the TLS key, hex; for `broker.spki` in workloads. */
+  readonly spki: string
+  /** Certificate of the key that signs tokens, PEM. */
+  readonly tokenSigner: string
+  /** Lets requests under way end, then closes port and storage. */
+  stop(): Promise<void>
+}
+
+/**
+ * @throws CloisterError `broker.storage`, `broker.listen`; `broker.simulated.secrets` when a simulated root is pinned and a
+ * secret is held that must not go to one
+ */
+export async function startBroker(options: BrokerOptions): Promise<Broker> {
+  return startBrokerUnder(appraiseSnp, options)
+}
+
+/** {@link startBroker} with a fake AMD in AMD's place, for tests. The package does not export it. */
+export async function startBrokerUnder(
+  appraiseReport: AppraiseReport,
+  options: BrokerOptions,
+): Promise<Broker> {
+  const now = options.now ?? Date.now
+  const limits = { ...BROKER_LIMITS, ...options.limits }
+  mkdirSync(options.directory, { recursive: true, mode: 0o700 })
+  const database = new Database(join(options.directory, 'broker.db'))
+  try {
+    const { host } = options.listen
+    const tls = loadIdentity(options.directory, {
+      name: 'tls',
+      commonName: 'Cloister broker',
+      hosts: [...new Set([host, 'localhost', '127.0.0.1', 'broker'])],
+      now: now(),
+    })
+    const parts = createParts(options, { database, limits, now, appraiseReport })
+    let url = options.url ?? ''
+    let authorize = adminAuthorizer(options.adminKeys, url)
+    const app = brokerApp(parts, {
+      authorizeAdmin: (authorization, time) => authorize(authorization, time),
+      facts: () => ({ url, spki: [tls.spki] }),
+    })
+    const server = await listen(app, { ...options.listen, limits, tls })
+    const address = { host, port: server.port }
+    url ||= `https://${host.includes(':') ? `[${host}]` : host}:${address.port}`
+    authorize = adminAuthorizer(options.adminKeys, url)
+    const stop = async () => {
+      await server.close()
+      database.close()
+    }
+    const tokenSigner = parts.tokenSigner.certificatePem
+    return { url, address, spki: tls.spki, tokenSigner, stop, [Symbol.asyncDispose]: stop }
+  } catch (error) {
+    database.close()
+    throw error
+  }
+}
+
+interface Resources {
+  readonly database: Database
+  readonly limits: BrokerLimits
+  readonly now: () => number
+  readonly appraiseReport: AppraiseReport
+}
+
+function createParts(
+  options: BrokerOptions,
+  { database, limits, now, appraiseReport }: Resources,
+): BrokerParts {
+  const { directory, simulatedRoots = [], onBug = reportBug } = options
+  const hasSecrets = database.prepare('SELECT 1 FROM secret_versions LIMIT 1').get() !== undefined
+  const kek = loadKek(join(directory, 'kek.bin'), !hasSecrets)
+  const secrets = new SecretStore(database, kek)
+  const trust = new TrustSettings(database)
+  if (simulatedRoots.length + trust.simulatedRoots().length > 0 && secrets.hasReal())
+    throw new CloisterError('broker.simulated.secrets')
+  for (const fingerprint of simulatedRoots) trust.pinSimulatedRoot(fingerprint, now())
+  const identity = loadIdentity(directory, {
+    name: 'token',
+    commonName: 'Cloister broker token signer',
+    now: now(),
+  })
+  return {
+    version: VERSION,
+    limits,
+    now,
+    secrets,
+    workloads: new WorkloadRegistry(database),
+    referenceValues: new ReferenceValueStore(database),
+    trust,
+    audit: new AuditLog(database),
+    sessions: new Sessions(limits),
+    tokenSigner: new TokenSigner(identity),
+    appraiseEvidence: createEvidenceAppraiser(appraiseReport),
+    metrics: new Metrics(),
+    onBug,
+  }
+}
+
+function reportBug(error: unknown): void {
+  console.error('cloister broker:', error)
+}

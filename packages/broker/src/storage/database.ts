@@ -1,0 +1,141 @@
+/**
+ * The broker's SQLite file: schema, versions, and how writes reach the disk. Everything else in `storage/` is one table each.
+ */
+import { chmodSync } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
+import { CloisterError } from '@cloister/protocol/error'
+
+/** Each entry lifts the schema by one version; entries are never edited once released. */
+const MIGRATIONS = [
+  `
+  CREATE TABLE secrets (
+    path TEXT PRIMARY KEY,
+    allow_simulated INTEGER NOT NULL,
+    release_policy TEXT,
+    version INTEGER NOT NULL
+  ) STRICT;
+  CREATE TABLE secret_versions (
+    path TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    wrapped_key BLOB NOT NULL,
+    ciphertext BLOB NOT NULL,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (path, version)
+  ) STRICT;
+  CREATE TABLE workload_revisions (
+    name TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    initdata_digest TEXT NOT NULL UNIQUE,
+    initdata BLOB NOT NULL,
+    withdrawn INTEGER NOT NULL DEFAULT 0,
+    registered_at INTEGER NOT NULL,
+    PRIMARY KEY (name, revision)
+  ) STRICT;
+  CREATE TABLE guest_images (
+    name TEXT NOT NULL,
+    image_version INTEGER NOT NULL,
+    anchors TEXT NOT NULL,
+    mode TEXT NOT NULL,
+    digests TEXT NOT NULL,
+    withdrawn INTEGER NOT NULL DEFAULT 0,
+    registered_at INTEGER NOT NULL,
+    PRIMARY KEY (name, image_version, anchors, mode)
+  ) STRICT;
+  CREATE TABLE launch_digests (
+    anchors TEXT NOT NULL,
+    mode TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    name TEXT NOT NULL,
+    image_version INTEGER NOT NULL,
+    PRIMARY KEY (anchors, mode, digest, name, image_version)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE simulated_roots (fingerprint TEXT PRIMARY KEY, pinned_at INTEGER NOT NULL) STRICT;
+  CREATE TABLE platforms (chip_id TEXT PRIMARY KEY, enrolled_at INTEGER NOT NULL) STRICT;
+  CREATE TABLE revocation_lists (fingerprint TEXT PRIMARY KEY, der BLOB NOT NULL) STRICT;
+  CREATE TABLE audit (
+    sequence INTEGER PRIMARY KEY,
+    time INTEGER NOT NULL,
+    request_id TEXT NOT NULL,
+    workload TEXT,
+    entry TEXT NOT NULL,
+    hash TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX audit_request ON audit (request_id);
+  CREATE INDEX audit_workload ON audit (workload);
+  CREATE TRIGGER audit_keeps BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+  CREATE TRIGGER audit_grows BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+  `,
+] as const
+
+/** How far a write must have come when the call returns. `durable` survives a loss of power, `ordered` a crash of ours. */
+export type Durability = 'durable' | 'ordered'
+
+export class Database {
+  readonly #sqlite: DatabaseSync
+
+  /**
+   * @param file - made with mode 0600 when absent
+   * @throws CloisterError `broker.storage` when it is damaged or was written by a newer version
+   */
+  constructor(file: string) {
+    try {
+      this.#sqlite = new DatabaseSync(file, { timeout: 2000 })
+      chmodSync(file, 0o600)
+      this.#sqlite.exec(`
+        PRAGMA journal_mode = WAL;
+        PRAGMA foreign_keys = ON;
+        PRAGMA secure_delete = ON;
+        PRAGMA trusted_schema = OFF;
+        PRAGMA cache_size = -2048;
+      `)
+      this.#migrate()
+    } catch (error) {
+      if (error instanceof CloisterError) throw error
+      throw new CloisterError('broker.storage', { where: file, cause: error })
+    }
+  }
+
+  #migrate(): void {
+    const row = this.#sqlite.prepare('PRAGMA user_version').get()
+    const version = Number(row?.['user_version'])
+    if (version > MIGRATIONS.length)
+      throw new CloisterError('broker.storage', {
+        why: 'the database was written by a newer version of Cloister',
+        expected: `schema ${MIGRATIONS.length} or older`,
+        received: `schema ${version}`,
+      })
+    for (const [index, migration] of MIGRATIONS.entries())
+      if (index >= version)
+        this.write('durable', () => {
+          this.#sqlite.exec(migration)
+          this.#sqlite.exec(`PRAGMA user_version = ${index + 1}`)
+        })
+  }
+
+  prepare(sql: string): ReturnType<DatabaseSync['prepare']> {
+    return this.#sqlite.prepare(sql)
+  }
+
+  /** Runs the writes of `change` as one transaction; nothing of it stays when it throws. */
+  write<Result>(durability: Durability, change: () => Result): Result {
+    this.#sqlite.exec(`PRAGMA synchronous = ${durability === 'durable' ? 'FULL' : 'NORMAL'}`)
+    this.#sqlite.exec('BEGIN IMMEDIATE')
+    try {
+      const result = change()
+      this.#sqlite.exec('COMMIT')
+      return result
+    } catch (error) {
+      this.#sqlite.exec('ROLLBACK')
+      throw error
+    }
+  }
+
+  close(): void {
+    this.#sqlite.close()
+  }
+}
+
+/** The number in the only column of a `SELECT count(*) AS n`. */
+export function count(database: Database, sql: string): number {
+  return Number(database.prepare(sql).get()?.['n'])
+}

@@ -1,0 +1,116 @@
+/**
+ * Secrets at rest: each version has its own data encryption key (DEK), wrapped by the broker's key encryption key
+ * (KEK). Path and version are authenticated with both, so that ciphertexts cannot be exchanged within the database.
+ */
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
+import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs'
+import { CloisterError } from '@cloister/protocol/error'
+
+const KEY_BYTES = 32
+const IV_BYTES = 12
+const TAG_BYTES = 16
+const ALGORITHM = 'aes-256-gcm'
+
+export interface SealedSecret {
+  /** iv, ciphertext of the DEK, tag */
+  readonly wrappedKey: Uint8Array
+  /** iv, ciphertext, tag */
+  readonly ciphertext: Uint8Array
+}
+
+export interface SecretName {
+  readonly path: string
+  readonly version: number
+}
+
+/**
+ * Reads the KEK, or makes it when the file is absent and `mayCreate`.
+ *
+ * @param file - 32 bytes, mode 0600
+ * @param mayCreate - false when the database holds secrets already: a new key could not open them
+ * @throws CloisterError `broker.storage` when it is missing or not 32 bytes
+ */
+export function loadKek(file: string, mayCreate: boolean): Buffer {
+  const found = readOptional(file)
+  if (found !== undefined) {
+    if (found.length === KEY_BYTES) return found
+    throw new CloisterError('broker.storage', {
+      where: file,
+      expected: `${KEY_BYTES} bytes`,
+      received: `${found.length} bytes`,
+    })
+  }
+  if (!mayCreate)
+    throw new CloisterError('broker.storage', {
+      where: file,
+      why: 'the key is missing, and the secrets in the database cannot be opened without it',
+    })
+  const kek = randomBytes(KEY_BYTES)
+  const descriptor = openSync(file, 'wx', 0o600)
+  try {
+    writeSync(descriptor, kek)
+    fsyncSync(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
+  return kek
+}
+
+export function sealSecret(kek: Buffer, name: SecretName, value: Uint8Array): SealedSecret {
+  const dek = randomBytes(KEY_BYTES)
+  try {
+    return {
+      wrappedKey: seal(kek, additionalData('dek', name), dek),
+      ciphertext: seal(dek, additionalData('value', name), value),
+    }
+  } finally {
+    dek.fill(0)
+  }
+}
+
+/** @throws CloisterError `broker.storage` when the KEK is another or the row was changed */
+export function openSecret(kek: Buffer, name: SecretName, sealed: SealedSecret): Buffer {
+  try {
+    const dek = open(kek, additionalData('dek', name), sealed.wrappedKey)
+    try {
+      return open(dek, additionalData('value', name), sealed.ciphertext)
+    } finally {
+      dek.fill(0)
+    }
+  } catch (cause) {
+    throw new CloisterError('broker.storage', {
+      why: 'a stored secret does not open with the key of this broker',
+      where: name.path,
+      cause,
+    })
+  }
+}
+
+function seal(key: Buffer, aad: Buffer, value: Uint8Array): Buffer {
+  const iv = randomBytes(IV_BYTES)
+  const cipher = createCipheriv(ALGORITHM, key, iv).setAAD(aad)
+  return Buffer.concat([iv, cipher.update(value), cipher.final(), cipher.getAuthTag()])
+}
+
+function open(key: Buffer, aad: Buffer, sealed: Uint8Array): Buffer {
+  const end = sealed.length - TAG_BYTES
+  if (end < IV_BYTES) throw new RangeError('a sealed value is too short')
+  const decipher = createDecipheriv(ALGORITHM, key, sealed.subarray(0, IV_BYTES), {
+    authTagLength: TAG_BYTES,
+  })
+  decipher.setAAD(aad).setAuthTag(sealed.subarray(end))
+  return Buffer.concat([decipher.update(sealed.subarray(IV_BYTES, end)), decipher.final()])
+}
+
+function additionalData(role: 'dek' | 'value', { path, version }: SecretName): Buffer {
+  return Buffer.from(JSON.stringify(['cloister/broker/secret/1', role, path, version]))
+}
+
+function readOptional(file: string): Buffer | undefined {
+  try {
+    return readFileSync(file)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw new CloisterError('broker.storage', { where: file, cause: error })
+  }
+}

@@ -1,0 +1,133 @@
+/** The secrets that the broker keeps: values sealed and versioned, each with its release policy or none. */
+import { ReleasePolicySchema, type ReleasePolicy } from '@cloister/protocol/broker-admin-api'
+import { count, type Database } from './database.ts'
+import { openSecret, sealSecret } from './envelope.ts'
+
+/** A secret without its value. */
+export interface Secret {
+  readonly path: string
+  readonly version: number
+  readonly createdAt: number
+  readonly allowSimulated: boolean
+  /** Absent: goes to nobody. */
+  readonly policy: ReleasePolicy | undefined
+}
+
+export interface NewSecret {
+  readonly path: string
+  readonly value: Uint8Array
+  readonly allowSimulated: boolean
+  /** Absent: the stored policy stays. */
+  readonly policy?: ReleasePolicy | undefined
+}
+
+/** Older versions are kept for roll-back by hand; more than this many are forgotten. */
+const KEPT_VERSIONS = 8
+
+const SELECT = `
+  SELECT s.path, s.version, s.allow_simulated, s.release_policy, v.created_at
+  FROM secrets s JOIN secret_versions v ON v.path = s.path AND v.version = s.version`
+
+export class SecretStore {
+  readonly #database: Database
+  readonly #kek: Buffer
+  readonly #find
+  readonly #findValue
+
+  constructor(database: Database, kek: Buffer) {
+    this.#database = database
+    this.#kek = kek
+    this.#find = database.prepare(`${SELECT} WHERE s.path = ?`)
+    this.#findValue = database.prepare(
+      'SELECT wrapped_key, ciphertext FROM secret_versions WHERE path = ? AND version = ?',
+    )
+  }
+
+  find(path: string): Secret | undefined {
+    const row = this.#find.get(path)
+    return row === undefined ? undefined : readSecret(row)
+  }
+
+  list(): readonly Secret[] {
+    return this.#database.prepare(`${SELECT} ORDER BY s.path`).all().map(readSecret)
+  }
+
+  count(): number {
+    return count(this.#database, 'SELECT count(*) AS n FROM secrets')
+  }
+
+  /** Whether there is a secret that a simulated TEE must never get (design, rule 4). */
+  hasReal(): boolean {
+    return count(this.#database, 'SELECT count(*) AS n FROM secrets WHERE allow_simulated = 0') > 0
+  }
+
+  /** @returns the new version's number */
+  put({ path, value, allowSimulated, policy }: NewSecret, now: number): number {
+    return this.#database.write('durable', () => {
+      const latest = this.#database
+        .prepare('SELECT max(version) AS n FROM secret_versions WHERE path = ?')
+        .get(path)
+      const version = Number(latest?.['n'] ?? 0) + 1
+      const sealed = sealSecret(this.#kek, { path, version }, value)
+      this.#database
+        .prepare(
+          `INSERT INTO secrets (path, allow_simulated, release_policy, version) VALUES (?, ?, ?, ?)
+           ON CONFLICT (path) DO UPDATE SET allow_simulated = excluded.allow_simulated, version = excluded.version,
+             release_policy = coalesce(excluded.release_policy, release_policy)`,
+        )
+        .run(path, allowSimulated ? 1 : 0, policy === undefined ? null : encode(policy), version)
+      this.#database
+        .prepare(
+          'INSERT INTO secret_versions (path, version, wrapped_key, ciphertext, created_at) VALUES (?, ?, ?, ?, ?)',
+        )
+        .run(path, version, sealed.wrappedKey, sealed.ciphertext, now)
+      this.#database
+        .prepare('DELETE FROM secret_versions WHERE path = ? AND version <= ?')
+        .run(path, version - KEPT_VERSIONS)
+      return version
+    })
+  }
+
+  /** @returns false when there is no such secret */
+  setPolicy(path: string, policy: ReleasePolicy): boolean {
+    return this.#database.write('durable', () => {
+      const { changes } = this.#database
+        .prepare('UPDATE secrets SET release_policy = ? WHERE path = ?')
+        .run(encode(policy), path)
+      return Number(changes) > 0
+    })
+  }
+
+  /** Deletes the secret and all its versions. @returns false when there is no such secret */
+  delete(path: string): boolean {
+    return this.#database.write('durable', () => {
+      this.#database.prepare('DELETE FROM secret_versions WHERE path = ?').run(path)
+      const { changes } = this.#database.prepare('DELETE FROM secrets WHERE path = ?').run(path)
+      return Number(changes) > 0
+    })
+  }
+
+  /** Opens the current value; the caller has decided that it may. */
+  reveal(secret: Secret): Buffer {
+    const row = this.#findValue.get(secret.path, secret.version)
+    return openSecret(this.#kek, secret, {
+      wrappedKey: row?.['wrapped_key'] as Uint8Array,
+      ciphertext: row?.['ciphertext'] as Uint8Array,
+    })
+  }
+}
+
+type Row = Record<string, unknown>
+
+function readSecret(row: Row): Secret {
+  const policy = row['release_policy']
+  return {
+    path: String(row['path']),
+    version: Number(row['version']),
+    createdAt: Number(row['created_at']),
+    allowSimulated: row['allow_simulated'] === 1,
+    policy: typeof policy === 'string' ? ReleasePolicySchema.parse(JSON.parse(policy)) : undefined,
+  }
+}
+
+const encode = (policy: ReleasePolicy): string => JSON.stringify(policy)
