@@ -107,6 +107,13 @@ export const CLI_ERRORS = {
     status: 404,
     exit: 1,
   },
+  'owner.secret-not-granted': {
+    title: 'The secret may not go to this workload',
+    why: 'its release policy names others',
+    fix: ['cloister policy show SECRET', 'cloister policy apply SECRET FILE'],
+    status: 409,
+    exit: 7,
+  },
   'owner.key-unreadable': {
     title: "Cannot read the owner's key",
     why: 'the file is damaged or may not be read',

@@ -1,0 +1,103 @@
+/** What the owner tells the broker before a run: guest image, simulated root, workload revision, and who may have which secret. */
+import { createHash } from 'node:crypto'
+import type { ReleasePolicyInput, SecretList } from '@cloister/protocol/broker-admin-api'
+import { CloisterError } from '@cloister/protocol/error'
+import type { GuestImageManifest } from '@cloister/protocol/guest-image-manifest'
+import type { AttesterMode } from '@cloister/protocol/guest-names'
+import { encodeInitdata, initdataOf } from '@cloister/protocol/initdata'
+import type { WorkloadInput } from '@cloister/protocol/workload'
+import { DEFAULT_MINIMUM_TCB } from '../owner/minimum-tcb.ts'
+import type { BrokerClient } from '../owner/broker-client.ts'
+import type { RunTee } from './choose-tee.ts'
+
+/** Reference Values of the guest image under the anchors of this TEE. Registering the same again changes nothing. */
+export async function registerGuestImage(
+  broker: BrokerClient,
+  manifest: GuestImageManifest,
+  { tee, debug }: { tee: RunTee; debug: boolean },
+): Promise<void> {
+  const mode: AttesterMode = debug ? 'debug' : tee === 'simulated' ? 'simulated' : 'hardware'
+  const anchors = tee === 'simulated' ? 'simulated' : 'amd'
+  await broker.putGuestImage(manifest.name, { manifest, mode, anchors })
+}
+
+export interface RegisteredWorkload {
+  readonly initdata: Uint8Array
+  readonly revision: number
+  /** Whether this very workload was registered and current already. */
+  readonly unchanged: boolean
+}
+
+/** Registers the workload as a new revision, unless its current revision is the same but for the number. */
+export async function registerWorkload(
+  broker: BrokerClient,
+  compose: (revision: number) => WorkloadInput,
+  policy?: string,
+): Promise<RegisteredWorkload> {
+  const { name } = compose(1)
+  const revisions = (await broker.workloads()).filter((revision) => revision.name === name)
+  const encode = (revision: number) => encodeInitdata(initdataOf(compose(revision), policy))
+  const current = revisions.find(({ state }) => state === 'current')
+  if (current !== undefined) {
+    const initdata = encode(current.revision)
+    if (sha256(initdata) === current.initdataDigest)
+      return { initdata, revision: current.revision, unchanged: true }
+  }
+  const revision = Math.max(0, ...revisions.map((entry) => entry.revision)) + 1
+  const initdata = encode(revision)
+  await broker.putWorkload(name, initdata)
+  return { initdata, revision, unchanged: false }
+}
+
+/** The policy that `run` gives a secret that has none: this workload, in this guest image or a newer one, on this kind of TEE. */
+export function releasePolicyFor(
+  name: string,
+  manifest: GuestImageManifest,
+  tee: RunTee,
+): ReleasePolicyInput {
+  return {
+    version: 1,
+    anchors: [tee === 'simulated' ? 'simulated' : 'amd'],
+    workloads: [{ name }],
+    guestImages: [{ name: manifest.name, minimumVersion: manifest.imageVersion }],
+    minimumTcb: DEFAULT_MINIMUM_TCB,
+  }
+}
+
+export interface SecretPlan {
+  /** Secrets that get a policy by this run. */
+  readonly grants: readonly string[]
+}
+
+/**
+ * Which of the needed secrets the run must give a policy.
+ *
+ * @throws CloisterError `owner.secret-unknown`, `owner.secret-not-granted` when a policy names other workloads only
+ */
+export function planSecrets(
+  needed: readonly string[],
+  secrets: SecretList['secrets'],
+  name: string,
+): SecretPlan {
+  const grants: string[] = []
+  for (const path of needed) {
+    const secret = secrets.find((entry) => entry.path === path)
+    if (secret === undefined)
+      throw new CloisterError('owner.secret-unknown', {
+        where: path,
+        fix: [`cloister secret put ${path} --from-file FILE`],
+      })
+    if (secret.release === null) grants.push(path)
+    else if (!secret.release.workloads.some((workload) => workload.name === name))
+      throw new CloisterError('owner.secret-not-granted', {
+        where: path,
+        expected: `a release policy that names workload ${name}`,
+        received: `one for ${secret.release.workloads.map((workload) => workload.name).join(', ')}`,
+      })
+  }
+  return { grants }
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}
