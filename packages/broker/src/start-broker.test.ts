@@ -1,0 +1,33 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { test } from 'node:test'
+import { FakeAmd } from '@cloister/verifier/testing/fake-amd'
+import { FakeGuest, fakeInitdata } from './testing/fake-guest.ts'
+import { registerDemo, SECRET_PATH, startTestBroker } from './testing/test-broker.ts'
+
+const HOUR_MS = 3_600_000
+
+test('a registered guest on (fake) AMD hardware gets its secret in one handshake', async () => {
+  const amd = new FakeAmd()
+  const appraiseReport = amd.appraise.bind(amd)
+  await using t = await startTestBroker({ appraiseReport })
+  const value = randomBytes(24)
+  const initdata = fakeInitdata()
+  await registerDemo(t, { initdata, value })
+  const now = Date.now()
+  const list = amd.revocationList(new Date(now - HOUR_MS), new Date(now + HOUR_MS))
+  for (const keyType of ['P-256', 'P-521', 'RSA'] as const) {
+    const guest = new FakeGuest({ amd, initdata, revocationLists: [list], keyType })
+    assert.deepEqual(await t.client.resource(guest, SECRET_PATH), value)
+  }
+})
+
+test('a registered guest on a pinned simulated processor gets a secret that allows it', async () => {
+  const amd = new FakeAmd({ names: 'simulated' })
+  await using t = await startTestBroker({ simulatedRoots: [amd.fingerprint] })
+  const value = randomBytes(24)
+  const initdata = fakeInitdata()
+  await registerDemo(t, { initdata, value, anchors: 'simulated', mode: 'simulated' })
+  const guest = new FakeGuest({ amd, initdata })
+  assert.deepEqual(await t.client.resource(guest, SECRET_PATH), value)
+})
