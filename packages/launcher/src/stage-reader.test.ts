@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { STAGES } from '@cloister/protocol/guest-names'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { parseStageLine, StageReader } from './stage-reader.ts'
 import type { StageRecord } from './vm-spec.ts'
 

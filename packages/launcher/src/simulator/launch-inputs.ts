@@ -63,12 +63,11 @@ export function parseCommand(bytes: Uint8Array): NamedInputs {
   }
 }
 
-/** QEMU would take the last of two; here the second is a sign that something is wrong. */
+/** QEMU takes the last of two, and a value may look like an option: whatever is not plain is refused. */
 function valueOf(words: readonly string[], option: string): string | undefined {
   const index = words.indexOf(option)
   if (index === -1) return undefined
-  // What follows `-append` is free text and may read `-kernel`.
-  if (words.indexOf(option, index + 2) !== -1) throw unmeasurable(`${option} stands twice`)
+  if (words.includes(option, index + 1)) throw unmeasurable(`${option} stands twice`)
   return words[index + 1]
 }
 

@@ -1,0 +1,16 @@
+/** Started by `vm.test.ts` as a process of its own that is then killed: starts the VM in argv, prints its state and waits. */
+import { askQemu } from '../src/qemu-capabilities.ts'
+import { startVm } from '../src/start-vm.ts'
+import type { VmSpec } from '../src/vm-spec.ts'
+
+const spec = JSON.parse(process.argv[2] ?? '') as VmSpec
+const vm = await startVm(
+  { ...spec, hostData: new Uint8Array(32) },
+  {
+    qemu: await askQemu(),
+    accelerator: 'tcg',
+    openSimulator: () => Promise.reject(new Error('not used')),
+  },
+)
+process.stdout.write(`${JSON.stringify(vm.state)}\n`)
+await vm.exited
