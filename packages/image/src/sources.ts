@@ -5,23 +5,31 @@ import { fileURLToPath } from 'node:url'
 
 import type { GuestImageManifest } from '@cloister/protocol/guest-image-manifest'
 
-const PACKAGES = fileURLToPath(new URL('../../', import.meta.url))
-/** The agent, what it imports, and the recipe itself. */
-const SOURCES = ['agent', 'image', 'oci', 'protocol', 'rego', 'verifier'] as const
+const REPOSITORY = fileURLToPath(new URL('../../../', import.meta.url))
+/** The agent and what it imports, the recipe with the guest's scripts, and the versions of what npm installs. */
+const FOLDERS = [
+  'packages/agent/src',
+  'packages/image/guest',
+  'packages/image/src',
+  'packages/oci/src',
+  'packages/protocol/src',
+  'packages/rego/src',
+  'packages/verifier/src',
+] as const
+const LOCK_FILE = 'package-lock.json'
 const INPUT_NAME = 'cloister'
 
 /** The input as it stands in a manifest: SHA-256 over the names and contents of the source files. */
 export function sourcesInput(): GuestImageManifest['inputs'][number] {
   const hash = createHash('sha256')
-  for (const name of SOURCES)
-    for (const path of sourceFiles(`${PACKAGES}${name}/src/`))
-      hash
-        .update(`${path.slice(PACKAGES.length)}\0`)
-        .update(readFileSync(path))
-        .update('\0')
-  const { version } = JSON.parse(readFileSync(`${PACKAGES}image/package.json`, 'utf8')) as {
-    version: string
-  }
+  for (const path of [LOCK_FILE, ...FOLDERS.flatMap(sourceFiles)])
+    hash
+      .update(`${path}\0`)
+      .update(readFileSync(`${REPOSITORY}${path}`))
+      .update('\0')
+  const { version } = JSON.parse(
+    readFileSync(`${REPOSITORY}packages/image/package.json`, 'utf8'),
+  ) as { version: string }
   return { name: INPUT_NAME, version, sha256: hash.digest('hex'), origin: 'this repository' }
 }
 
@@ -31,9 +39,10 @@ export function isMadeBySources(manifest: GuestImageManifest): boolean {
   return recorded !== undefined && recorded.sha256 === sourcesInput().sha256
 }
 
+/** Relative to the repository, in the order of their names. */
 function sourceFiles(folder: string): string[] {
-  return readdirSync(folder, { recursive: true, withFileTypes: true })
+  return readdirSync(`${REPOSITORY}${folder}`, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && !entry.name.endsWith('.test.ts'))
-    .map((entry) => `${entry.parentPath.replace(/\/$/, '')}/${entry.name}`)
-    .sort()
+    .map((entry) => `${entry.parentPath}/${entry.name}`.slice(REPOSITORY.length))
+    .toSorted()
 }
