@@ -106,11 +106,18 @@ export class RegistryClient implements ImageSource {
     return `/v2/${this.#options.reference.repository}/${rest}`
   }
 
+  /** A `Location` as URL; absent: it is not at this registry. */
+  resolve(location: string): URL | undefined {
+    const url = URL.canParse(location, this.#base) ? new URL(location, this.#base) : undefined
+    return url?.origin === this.#base.origin ? url : undefined
+  }
+
   /** Sends with authorization, redirects and retries; answers of any status but a final 401 come back. */
   async request(request: RegistryRequest): Promise<HttpResponse> {
     const url = new URL(request.url, this.#base)
     const first = await this.#sendWithRetries({ ...request, url })
     if (first.status !== 401 || url.origin !== this.#base.origin) return first
+    if (!isRepeatable(request)) await this.expectStatus(first, [], 'upload')
     await discardBody(first)
     this.#authorization = await this.#authorize(first, request.signal)
     const second = await this.#sendWithRetries({ ...request, url })
@@ -182,11 +189,9 @@ export class RegistryClient implements ImageSource {
     return answer
   }
 
-  /** A request with a streamed body is sent once: its bytes cannot be read again. */
   async #sendWithRetries(request: HttpRequest): Promise<HttpResponse> {
-    const isRepeatable = request.body === undefined || request.body instanceof Uint8Array
     for (let attempt = 1; ; attempt++) {
-      const isLast = attempt >= ATTEMPTS || !isRepeatable
+      const isLast = attempt >= ATTEMPTS || !isRepeatable(request)
       try {
         const response = await this.#follow(request)
         if (isLast || !RETRY_STATUSES.has(response.status)) return response
@@ -256,6 +261,11 @@ function redirectTarget(response: HttpResponse, from: URL): URL {
   target.username = ''
   target.password = ''
   return target
+}
+
+/** A request with a streamed body is sent once: its bytes cannot be read again. */
+function isRepeatable({ body }: Pick<HttpRequest, 'body'>): boolean {
+  return body === undefined || body instanceof Uint8Array
 }
 
 function isRetryable(error: unknown): boolean {
