@@ -46,11 +46,14 @@ export async function startDaemon({ directories, backend, log }: DaemonOptions):
     socketPath,
     log,
   })
+  let isOver = false
   return {
     socketPath,
     workloads,
     shutdownAsked: asked.promise,
     async [Symbol.asyncDispose]() {
+      if (isOver) return
+      isOver = true
       await server[Symbol.asyncDispose]()
       await workloads.release()
       lock[Symbol.dispose]()

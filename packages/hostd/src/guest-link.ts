@@ -95,7 +95,11 @@ export async function connectPort(socketPath: string, signal: AbortSignal): Prom
 /** Five seconds: the socket exists before QEMU is told to run. */
 const CONNECT_ATTEMPTS = 100
 
-async function abortable<Value>(value: Promise<Value>, signal?: AbortSignal): Promise<Value> {
+/** The value, or the signal's reason when that fires first. */
+export async function abortable<Value>(
+  value: Promise<Value>,
+  signal?: AbortSignal,
+): Promise<Value> {
   if (signal === undefined) return value
   signal.throwIfAborted()
   const aborted = Promise.withResolvers<never>()

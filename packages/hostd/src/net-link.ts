@@ -9,7 +9,7 @@ import { MuxConnection } from '@cloister/protocol/mux/connection'
 import { MUX_FRAMING } from '@cloister/protocol/mux/frame'
 import { openPortSession } from '@cloister/protocol/port-session'
 import type { Carrier } from './carriers.ts'
-import { connectPort } from './guest-link.ts'
+import { abortable, connectPort } from './guest-link.ts'
 
 export interface NetLinkOptions {
   /** Host side of the port `cloister.net`. */
@@ -24,7 +24,9 @@ const REOPEN_MS = 250
 export class NetLink {
   readonly #options: NetLinkOptions
   readonly #stop = new AbortController()
-  #mux: MuxConnection | undefined
+  /** The session, or the next one. */
+  #mux = Promise.withResolvers<MuxConnection>()
+  #isOpen = false
 
   constructor(options: NetLinkOptions) {
     this.#options = options
@@ -32,15 +34,14 @@ export class NetLink {
   }
 
   /**
-   * A stream to the agent's channel.
+   * A stream to the agent's channel; waits for the guest to serve streams.
    *
-   * @throws CloisterError `workload.not-running` when the guest has no session yet, `guest.no-answer` when it refuses
+   * @throws CloisterError `guest.no-answer` when it does not before the signal fires, or refuses
    */
   async connectChannel(signal: AbortSignal): Promise<Duplex> {
-    if (this.#mux === undefined)
-      throw new CloisterError('workload.not-running', { why: 'its guest serves no streams yet' })
     try {
-      return await this.#mux.open('channel', signal)
+      const mux = await abortable(this.#mux.promise, signal)
+      return await mux.open('channel', signal)
     } catch (error) {
       throw new CloisterError('guest.no-answer', { where: 'guest, channel', cause: error })
     }
@@ -48,7 +49,7 @@ export class NetLink {
 
   close(): void {
     this.#stop.abort()
-    this.#mux?.close()
+    if (this.#isOpen) void this.#mux.promise.then((mux) => mux.close())
   }
 
   async #keepOpen(): Promise<void> {
@@ -71,8 +72,10 @@ export class NetLink {
       accepts: (target) => this.#options.targets.has(target),
       onStream: (stream, target) => this.#options.targets.get(target)?.(stream),
     })
-    this.#mux = mux
+    this.#mux.resolve(mux)
+    this.#isOpen = true
     await mux.closed
-    this.#mux = undefined
+    this.#isOpen = false
+    this.#mux = Promise.withResolvers()
   }
 }

@@ -74,10 +74,13 @@ const ROUTES: Readonly<Record<string, Handler>> = {
   },
   'POST /v1/workloads/NAME/evidence': async ({ request, response, workloads, name, signal }) => {
     const { nonce } = await readJson(request, EvidenceRequestSchema)
-    sendJson(response, 200, await workloads.get(name).evidence(Buffer.from(nonce, 'hex'), signal))
+    const guest = await workloads.get(name).guest()
+    sendJson(response, 200, await guest.evidence(Buffer.from(nonce, 'hex'), signal))
   },
-  'GET /v1/workloads/NAME/status': async ({ response, workloads, name, signal }) =>
-    sendJson(response, 200, await workloads.get(name).status(signal)),
+  'GET /v1/workloads/NAME/status': async ({ response, workloads, name, signal }) => {
+    const guest = await workloads.get(name).guest()
+    sendJson(response, 200, await guest.status(signal))
+  },
 }
 
 /**

@@ -65,9 +65,8 @@ async function connectStreams(
     })
   const gone = new AbortController()
   stream.once('close', () => gone.abort(new Error('the client went away')))
-  const channel = await workloads
-    .get(name)
-    .connectChannel(AbortSignal.any([gone.signal, AbortSignal.timeout(CONNECT_TIMEOUT_MS)]))
+  const guest = await workloads.get(name).guest()
+  const channel = await guest.connectChannel(gone.signal)
   stream.write(
     `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${HOSTD_STREAM_PROTOCOL}\r\n\r\n`,
   )
@@ -76,8 +75,6 @@ async function connectStreams(
   pipeline(stream, channel).catch(() => channel.destroy())
   pipeline(channel, stream).catch(() => stream.destroy())
 }
-
-const CONNECT_TIMEOUT_MS = 30_000
 
 function refuseUpgrade(stream: Duplex, error: CloisterError): void {
   const object = error.toJSON()

@@ -1,80 +1,62 @@
 /**
- * One workload from its start to its end: the VM, the dialogue with the guest, its output and its streams. What happens is written down before
- * it is acted on, so that a hostd that dies at any point is followed by one that goes on from there.
+ * One workload from its start to its end. How far it has come is on disk at each step, so that a hostd that dies at any point is followed
+ * by one that goes on from there.
  */
 import { join } from 'node:path'
-import type { Duplex } from 'node:stream'
-import { AgentService } from '@cloister/protocol/agent-service_pb'
 import { CloisterError } from '@cloister/protocol/error'
-import { Guest } from '@cloister/protocol/guest_pb'
-import {
-  isEnded,
-  type EvidenceAnswer,
-  type StatusAnswer,
-  type WorkloadView,
-} from '@cloister/protocol/hostd-api'
-import { STAGES } from '@cloister/protocol/guest-names'
-import type { StageRecord, Vm, VmExit } from '@cloister/launcher/vm-spec'
+import { STAGES, type StageName } from '@cloister/protocol/guest-names'
+import type { WorkloadView } from '@cloister/protocol/hostd-api'
+import type { StageRecord } from '@cloister/launcher/vm-spec'
 import type { Backend, VmFolders } from './backend.ts'
 import { BootWatch } from './boot-watch.ts'
 import { carriersFor } from './carriers.ts'
 import { deathError } from './guest-death.ts'
-import { GuestLink } from './guest-link.ts'
 import { startContainer, waitForExit } from './guest-start.ts'
+import { Guest } from './guest.ts'
+import { KeptRecord } from './kept-record.ts'
 import { LogRing } from './log-ring.ts'
 import { pumpLog } from './log-pump.ts'
-import { NetLink } from './net-link.ts'
+import { adoptVm, startNewVm } from './obtain-vm.ts'
 import type { RecordStore } from './record-store.ts'
-import { isPast, type Step, type WorkloadRecord } from './record.ts'
+import type { WorkloadRecord } from './record.ts'
 import { readWorkload } from './start-plan.ts'
-import { vmSpec } from './vm-spec-of.ts'
+import { within } from './within.ts'
 
-/** GetEvidence under emulation takes a second; the guest may be busy pulling. */
-const EVIDENCE_TIMEOUT_MS = 60_000
-const STATUS_TIMEOUT_MS = 10_000
-const SIGNAL_TIMEOUT_MS = 5_000
 /** After the container's end its last output is waited for this long. */
 const DRAIN_MS = 5_000
 /** A guest that fails a request often says more as it powers off. */
 const LAST_WORDS_MS = 1_000
 /** What a VM's sockets still held when it ended has been read by then. */
 const LAST_ANSWER_MS = 300
-const SIGTERM = 15
 
 export interface WorkloadContext {
   readonly backend: Backend
   readonly store: RecordStore
-  /** Folders of the VMs' sockets and disks; each VM has one of its id in both. */
   readonly vmFolders: VmFolders
   /** Called whenever the view has changed. */
-  changed(workload: Workload): void
+  readonly changed: (view: WorkloadView) => void
   /** Says what nobody waits for to hear. */
-  log(message: string): void
+  readonly log: (message: string) => void
 }
 
-type Outcome =
-  | { readonly state: 'exited'; readonly exitCode: number | undefined }
-  | { readonly state: 'failed'; readonly error: CloisterError }
+type Outcome = Pick<WorkloadView, 'state' | 'exitCode' | 'error'>
 
 export class Workload {
+  /** The exact bytes that the guest gets. */
   readonly initdata: Uint8Array
   readonly #context: WorkloadContext
-  readonly #record: WorkloadRecord
-  readonly #ending = new AbortController()
+  readonly #record: KeptRecord
+  /** Fires when the guest is to be left or ended. */
+  readonly #leave = new AbortController()
   #logs: Promise<LogRing> | undefined
-  #vm: Vm | undefined
-  #link: GuestLink | undefined
-  #net: NetLink | undefined
-  #saving: Promise<void> | undefined
-  #isUnsaved = false
+  #guest: Promise<Guest> | undefined
   #isReleased = false
-  #booting: Promise<Vm> | undefined
-  #exit: VmExit | undefined
   #done: Promise<void> = Promise.resolve()
 
   constructor(context: WorkloadContext, record: WorkloadRecord, initdata: Uint8Array) {
+    const { store, changed } = context
     this.#context = context
-    this.#record = record
+    this.#record = new KeptRecord({ record, store, changed, failed: (error) => this.#say(error) })
     this.initdata = initdata
   }
 
@@ -92,171 +74,152 @@ export class Workload {
     this.#done = this.#live()
   }
 
+  /** Its output so far, and from now on. */
   logs(): Promise<LogRing> {
-    this.#logs ??= LogRing.open(join(this.#folder, 'logs'))
+    this.#logs ??= LogRing.open(join(this.#context.store.folder(this.view.id), 'logs'))
     return this.#logs
   }
 
+  /** The guest, once its VM runs. @throws CloisterError `workload.not-running` */
+  guest(): Promise<Guest> {
+    if (this.#guest === undefined || this.#record.isEnded)
+      throw new CloisterError('workload.not-running')
+    return this.#guest
+  }
+
+  /**
+   * Asks the container to end and ends its VM when that takes too long; resolves when it has ended.
+   *
+   * @param options.force - ends the VM at once
+   */
   async stop(options: { readonly force: boolean; readonly timeoutMs: number }): Promise<void> {
-    if (isEnded(this.view.state)) return
-    await this.#update({ state: 'stopping' })
+    if (this.#record.isEnded) return
+    await this.#record.change({ state: 'stopping' })
     if (!options.force && (await this.#terminate())) await within(this.#done, options.timeoutMs)
-    if (!isEnded(this.view.state)) this.#ending.abort(new CloisterError('workload.not-running'))
+    this.#leave.abort(new CloisterError('workload.not-running'))
     await this.#done
   }
 
   /** Lets go of everything and leaves the guest running. */
   async release(): Promise<void> {
     this.#isReleased = true
-    this.#closeLinks()
-    await this.#booting?.then(
-      (vm) => vm.release(),
-      () => undefined,
-    )
+    // A VM that is just being started is written down before it is let go.
+    const guest = await this.#guest?.catch(() => undefined)
+    await this.#record.freeze()
+    this.#leave.abort(new CloisterError('workload.not-running'))
+    guest?.close()
+    await guest?.vm.release()
     await (await this.#logs)?.end()
-    await this.#saving?.catch(() => undefined)
-  }
-
-  async evidence(nonce: Uint8Array, signal: AbortSignal): Promise<EvidenceAnswer> {
-    const options = { timeoutMs: EVIDENCE_TIMEOUT_MS, signal }
-    const answer = await this.#guest().call(Guest.method.getEvidence, { nonce }, options)
-    return {
-      tee: answer.tee,
-      evidenceJson: Buffer.from(answer.evidenceJson).toString('utf8'),
-      agentKey: Buffer.from(answer.agentKey).toString('base64'),
-      channelKey: Buffer.from(answer.channelKey).toString('base64'),
-      initdata: Buffer.from(answer.initdata).toString('base64'),
-    }
-  }
-
-  async status(signal: AbortSignal): Promise<StatusAnswer> {
-    const options = { timeoutMs: STATUS_TIMEOUT_MS, signal }
-    const answer = await this.#guest().call(Guest.method.getStatus, {}, options)
-    const { stage, attestations, token, imageDigest, errorCode, requestId } = answer
-    return { stage, attestations, token, imageDigest, errorCode, requestId }
-  }
-
-  connectChannel(signal: AbortSignal): Promise<Duplex> {
-    if (this.#net === undefined) throw new CloisterError('workload.not-running')
-    return this.#net.connectChannel(signal)
   }
 
   async #live(): Promise<void> {
     let outcome: Outcome
     try {
-      outcome = { state: 'exited', exitCode: await this.#untilExit() }
+      outcome = exited(await this.#untilExit())
     } catch (error) {
       outcome = this.#isStopping
-        ? { state: 'exited', exitCode: this.view.exitCode }
-        : { state: 'failed', error: CloisterError.from(error) }
+        ? exited(this.view.exitCode)
+        : { state: 'failed', error: CloisterError.from(error).toJSON() }
     }
-    if (this.#isReleased) return
-    await this.#finish(outcome)
+    if (!this.#isReleased) await this.#end(outcome)
   }
 
-  /** Runs the guest until its container has ended. @throws CloisterError whatever else ends it */
-  async #untilExit(): Promise<number> {
-    // A hostd before this one learned the code and died before the VM was gone.
-    const { exitCode } = this.view
-    this.#booting = this.#bootOrAdopt()
-    const vm = await this.#booting
-    if (exitCode !== undefined) return exitCode
-    this.#ending.signal.throwIfAborted()
+  /**
+   * Runs the guest until its container has ended.
+   *
+   * @returns the exit code, when it is known
+   * @throws CloisterError whatever else ends it
+   */
+  async #untilExit(): Promise<number | undefined> {
+    const before = await this.#endBefore()
+    if (before !== undefined) return before.exitCode
+    this.#guest = this.#bootOrAdopt()
+    const guest = await this.#guest
+    this.#leave.signal.throwIfAborted()
     const watch = new BootWatch(this.#context.backend.deadlines)
-    this.#watchStages(vm, watch)
-    const container = this.#runContainer(vm, watch)
-    const asked = rejection(this.#ending.signal)
+    this.#watchStages(guest, watch)
+    const container = this.#runContainer(guest, watch)
+    const dead = this.#untilDead(guest, container)
     try {
-      return await Promise.race([container, this.#untilDead(vm, container), watch.late, asked])
+      return await Promise.race([container, dead, watch.late, rejection(this.#leave.signal)])
     } catch (error) {
-      throw await this.#lastWords(vm, error)
+      throw await this.#lastWords(guest, error)
     } finally {
       watch.stop()
     }
   }
 
-  async #bootOrAdopt(): Promise<Vm> {
-    const { backend, vmFolders } = this.#context
-    const known = this.#record.vm
-    const vm =
-      known === undefined
-        ? await backend.startVm(
-            vmSpec(
-              this.#record,
-              this.initdata,
-              await backend.loadGuestImage(this.#record.request.guestImage),
-              {
-                runtimeDirectory: join(vmFolders.runtime, this.view.id),
-                stateDirectory: join(vmFolders.state, this.view.id),
-              },
-            ),
-          )
-        : await backend.adoptVm(known)
-    if (vm === undefined) {
-      const why = 'it ended while hostd did not run'
-      throw new CloisterError('guest.died', { where: `guest, after stage ${this.#lastStage}`, why })
-    }
-    this.#vm = vm
-    void vm.exited.then((exit) => (this.#exit = exit))
-    if (!isPast(this.#record.step, 'launched')) this.#record.step = 'launched'
-    this.#record.view = { ...this.view, pid: vm.state.process.pid }
-    this.#record.vm = vm.state
-    this.#context.changed(this)
-    // A VM that nobody could find again must not run on.
-    await this.#save()
-    return vm
+  /** The end that a hostd before this one had begun: it knew the exit code, or was stopping the guest. Absent: none. */
+  async #endBefore(): Promise<{ exitCode: number | undefined } | undefined> {
+    const { vm, view } = this.#record.value
+    if (view.exitCode === undefined && !this.#isStopping) return undefined
+    if (vm !== undefined) await this.#context.backend.discardVm(vm)
+    return { exitCode: view.exitCode }
   }
 
-  #watchStages(vm: Vm, watch: BootWatch): void {
-    const isBooting = !isPast(this.#record.step, 'started')
-    if (isBooting) watch.reached(this.#lastStage)
+  async #bootOrAdopt(): Promise<Guest> {
+    const { backend, vmFolders } = this.#context
+    const record = this.#record.value
+    const targets = await carriersFor(record.request.targets)
+    const vm =
+      record.vm === undefined
+        ? await startNewVm(backend, vmFolders, record, this.initdata)
+        : await adoptVm(backend, record.vm)
+    try {
+      const step = this.#record.has('launched') ? record.step : 'launched'
+      // A VM that nobody could find again must not run on.
+      await this.#record.changeSurely({ pid: vm.state.process.pid }, { step, vm: vm.state })
+    } catch (error) {
+      await vm.stop({ force: true })
+      throw error
+    }
+    return new Guest(vm, targets)
+  }
+
+  #watchStages({ vm }: Guest, watch: BootWatch): void {
+    if (!this.#record.has('started')) watch.reached(this.#lastStage)
     const onStage = (stage: StageRecord) => {
-      this.#addStage(stage)
-      if (!isPast(this.#record.step, 'started')) watch.reached(stage.name)
+      if (this.#addStage(stage)) void this.#record.change({}, { vm: vm.state })
+      if (!this.#record.has('started')) watch.reached(stage.name)
     }
     vm.stages.forEach(onStage)
     vm.onStage(onStage)
   }
 
-  #addStage({ name, uptimeMs, at }: StageRecord): void {
-    const { view } = this.#record
+  /** @returns whether it is a later stage than those known */
+  #addStage({ name, uptimeMs, at }: StageRecord): boolean {
+    const { stages, createdAt } = this.view
     const number = STAGES[name]
-    if (view.stages.some((stage) => stage.number >= number)) return
-    const hostMs = Math.max(0, at.getTime() - Date.parse(view.createdAt))
-    const stages = [...view.stages, { number, name, guestMs: uptimeMs, hostMs }]
-    void this.#update({ stages })
+    if (stages.some((stage) => stage.number >= number)) return false
+    const hostMs = Math.max(0, at.getTime() - Date.parse(createdAt))
+    void this.#record.change({ stages: [...stages, { number, name, guestMs: uptimeMs, hostMs }] })
+    return true
   }
 
-  async #runContainer(vm: Vm, watch: BootWatch): Promise<number> {
-    const { signal } = this.#ending
-    const { request, container, step } = this.#record
-    const workload = readWorkload(this.initdata)
-    const link = new GuestLink(vm.sockets.agent)
-    this.#link = link
-    const targets = await carriersFor(request.targets)
-    this.#net = new NetLink({ socketPath: vm.sockets.net, targets })
-    const onStep = (reached: Step) => {
-      this.#record.step = reached
-      void this.#update({})
-    }
-    await startContainer({ link, workload, from: step, signal, onStep })
+  async #runContainer({ link }: Guest, watch: BootWatch): Promise<number> {
+    const { signal } = this.#leave
+    const { container, step } = this.#record.value
+    await startContainer({
+      link,
+      workload: readWorkload(this.initdata),
+      from: step,
+      signal,
+      onStep: (step) => void this.#record.change({}, { step }),
+    })
     watch.stop()
-    if (!this.#isStopping)
-      await this.#update({
-        state: 'running',
-        startedAt: this.view.startedAt ?? new Date().toISOString(),
-      })
-    const pumps = this.#pumpLogs(link)
+    const startedAt = this.view.startedAt ?? new Date().toISOString()
+    await this.#record.change(this.#isStopping ? {} : { state: 'running', startedAt })
+    const logs = this.#pumpLogs(link)
     const exitCode = await waitForExit(link, container.id, signal)
-    await this.#update({ exitCode })
-    await within(pumps, DRAIN_MS)
+    await this.#record.change({ exitCode })
+    await within(logs, DRAIN_MS)
     return exitCode
   }
 
-  async #pumpLogs(link: GuestLink): Promise<void> {
-    const { id: containerId, readStdout, readStderr } = this.#record.container
+  async #pumpLogs(link: Guest['link']): Promise<void> {
+    const { id: containerId, readStdout, readStderr } = this.#record.value.container
     const ring = await this.logs()
-    const common = { link, ring, containerId, signal: this.#ending.signal }
+    const common = { link, ring, containerId, signal: this.#leave.signal }
     await Promise.all([
       readStdout ? pumpLog({ ...common, stream: 'stdout' }) : undefined,
       readStderr ? pumpLog({ ...common, stream: 'stderr' }) : undefined,
@@ -264,9 +227,9 @@ export class Workload {
   }
 
   /** Rejects with why the VM ended; gives the exit code instead when it came just before. */
-  async #untilDead(vm: Vm, container: Promise<number>): Promise<number> {
+  async #untilDead({ vm }: Guest, container: Promise<number>): Promise<number> {
     const exit = await vm.exited
-    if (exit.guestCode === undefined && isPast(this.#record.step, 'started')) {
+    if (exit.guestCode === undefined && this.#record.has('started')) {
       const exitCode = await within(
         container.catch(() => undefined),
         LAST_ANSWER_MS,
@@ -278,111 +241,57 @@ export class Workload {
 
   /** Asks the container to end. @returns whether it was asked */
   async #terminate(): Promise<boolean> {
-    const { step, container } = this.#record
-    if (this.#link === undefined || !container.signal || !isPast(step, 'started')) return false
+    const { container } = this.#record.value
+    if (!container.signal || !this.#record.has('started')) return false
     try {
-      await this.#link.call(
-        AgentService.method.signalProcess,
-        { containerId: container.id, execId: container.id, signal: SIGTERM },
-        { timeoutMs: SIGNAL_TIMEOUT_MS },
-      )
+      await (await this.#guest)?.terminate(container.id)
       return true
     } catch (error) {
-      this.#complain(error)
+      this.#say(error)
       return false
     }
   }
 
-  /** What the guest says about its failure beyond the error at hand: its own code, the request id for the owner's audit log. */
-  async #lastWords(vm: Vm, thrown: unknown): Promise<unknown> {
-    if (this.#ending.signal.aborted || !(thrown instanceof CloisterError)) return thrown
-    if (this.#exit !== undefined || thrown.details.requestId !== undefined) return thrown
-    const signal = AbortSignal.timeout(LAST_WORDS_MS)
-    const status = await this.status(signal).catch(() => undefined)
-    const requestId = status?.requestId ?? ''
-    if (requestId !== '')
-      return new CloisterError(thrown.code, {
-        ...thrown.details,
-        requestId: requestId.slice(0, 64),
-      })
+  /** What the guest says of its failure beyond the error at hand: the request id for the owner's audit log, its own code. */
+  async #lastWords(guest: Guest, thrown: unknown): Promise<unknown> {
+    if (this.#leave.signal.aborted || !(thrown instanceof CloisterError)) return thrown
+    if (guest.exit !== undefined) return thrown
+    const status = await guest.status(undefined, LAST_WORDS_MS).catch(() => undefined)
+    const requestId = status?.requestId.slice(0, 64) ?? ''
+    if (requestId !== '') return new CloisterError(thrown.code, { ...thrown.details, requestId })
     if (!thrown.code.startsWith('guest.')) return thrown
-    const exit = await within(vm.exited, LAST_WORDS_MS)
+    const exit = await within(guest.vm.exited, LAST_WORDS_MS)
     return exit?.guestCode === undefined ? thrown : deathError(exit, this.#lastStage)
   }
 
-  async #finish(outcome: Outcome): Promise<void> {
-    this.#ending.abort(new CloisterError('workload.not-running'))
-    this.#closeLinks()
+  async #end(outcome: Outcome): Promise<void> {
+    this.#leave.abort(new CloisterError('workload.not-running'))
     try {
-      await this.#vm?.stop({ force: true })
+      const guest = await this.#guest?.catch(() => undefined)
+      guest?.close()
+      await guest?.vm.stop({ force: true })
       await (await this.logs()).end()
     } catch (error) {
-      this.#complain(error)
+      this.#say(error)
     }
-    const { pid: _pid, exitCode: _exitCode, ...rest } = this.view
-    const end = { endedAt: new Date().toISOString() }
-    this.#record.view =
-      outcome.state === 'failed'
-        ? { ...rest, ...end, state: 'failed', error: outcome.error.toJSON() }
-        : {
-            ...rest,
-            ...end,
-            state: 'exited',
-            ...(outcome.exitCode !== undefined && { exitCode: outcome.exitCode }),
-          }
-    delete this.#record.vm
-    await this.#update({})
-  }
-
-  #closeLinks(): void {
-    this.#link?.close()
-    this.#net?.close()
-  }
-
-  #guest(): GuestLink {
-    if (this.#link === undefined || isEnded(this.view.state))
-      throw new CloisterError('workload.not-running')
-    return this.#link
+    await this.#record.end({ ...outcome, endedAt: new Date().toISOString() })
   }
 
   get #isStopping(): boolean {
     return this.view.state === 'stopping'
   }
 
-  get #lastStage(): keyof typeof STAGES | 'launch' {
-    return (this.view.stages.at(-1)?.name as keyof typeof STAGES | undefined) ?? 'launch'
+  get #lastStage(): StageName | 'launch' {
+    return (this.view.stages.at(-1)?.name as StageName | undefined) ?? 'launch'
   }
 
-  get #folder(): string {
-    return this.#context.store.folder(this.view.id)
-  }
-
-  /** Changes the view. What cannot be written down now is written with the next change: a full disk ends no workload. */
-  async #update(change: Partial<WorkloadView>): Promise<void> {
-    if (this.#isReleased) return
-    this.#record.view = { ...this.view, ...change }
-    if (this.#vm !== undefined && !isEnded(this.view.state)) this.#record.vm = this.#vm.state
-    this.#context.changed(this)
-    await this.#save().catch((error: unknown) => this.#complain(error))
-  }
-
-  /** Writes the record; calls during a write share the next one. */
-  async #save(): Promise<void> {
-    this.#isUnsaved = true
-    while (this.#isUnsaved) {
-      this.#saving ??= this.#write().finally(() => (this.#saving = undefined))
-      await this.#saving
-    }
-  }
-
-  async #write(): Promise<void> {
-    this.#isUnsaved = false
-    await this.#context.store.save(this.#record)
-  }
-
-  #complain(error: unknown): void {
+  #say(error: unknown): void {
     this.#context.log(`${this.view.name}: ${CloisterError.from(error).message}`)
   }
+}
+
+function exited(exitCode: number | undefined): Outcome {
+  return { state: 'exited', ...(exitCode !== undefined && { exitCode }) }
 }
 
 function rejection(signal: AbortSignal): Promise<never> {
@@ -390,15 +299,4 @@ function rejection(signal: AbortSignal): Promise<never> {
   promise.catch(() => undefined)
   signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
   return promise
-}
-
-/** The value, or undefined when it does not come in time. */
-async function within<Value>(value: Promise<Value>, timeoutMs: number): Promise<Value | undefined> {
-  const late = Promise.withResolvers<undefined>()
-  const timer = setTimeout(() => late.resolve(undefined), timeoutMs)
-  try {
-    return await Promise.race([value, late.promise])
-  } finally {
-    clearTimeout(timer)
-  }
 }

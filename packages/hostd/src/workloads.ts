@@ -27,7 +27,7 @@ export class Workloads {
 
   constructor(options: WorkloadsOptions) {
     this.#options = options
-    this.#context = { ...options, changed: ({ view }) => this.changes.changed(view.id) }
+    this.#context = { ...options, changed: ({ id }) => this.changes.changed(id) }
   }
 
   /** Takes up the workloads on disk; live ones go on. */

@@ -51,6 +51,8 @@ export interface Fixture extends AsyncDisposable {
   readonly client: HostdClient
   readonly said: string[]
   daemon: Daemon
+  /** Ends hostd. */
+  halt(): Promise<void>
   /** Ends hostd and starts another one over the same home. */
   restart(): Promise<void>
   until(name: string, isReached: (view: WorkloadView) => boolean): Promise<WorkloadView>
@@ -69,8 +71,9 @@ export async function startFixture(machine: FakeMachine): Promise<Fixture> {
     client,
     said,
     daemon,
+    halt: async () => fixture.daemon[Symbol.asyncDispose](),
     async restart() {
-      await fixture.daemon[Symbol.asyncDispose]()
+      await fixture.halt()
       fixture.daemon = await start()
     },
     async until(name, isReached) {
@@ -82,8 +85,8 @@ export async function startFixture(machine: FakeMachine): Promise<Fixture> {
       throw new Error('the events ended')
     },
     async [Symbol.asyncDispose]() {
-      await machine[Symbol.asyncDispose]()
-      await Promise.all(fixture.daemon.workloads.list().map(({ done }) => done))
+      const force = { force: true, timeoutMs: 0 }
+      await Promise.all(fixture.daemon.workloads.list().map((workload) => workload.stop(force)))
       await fixture.daemon[Symbol.asyncDispose]()
       await rm(home, { recursive: true, force: true })
     },

@@ -1,0 +1,90 @@
+/** A workload's record in memory and on disk: changed at once, written in turn, several changes in one write. */
+import { isEnded, type WorkloadView } from '@cloister/protocol/hostd-api'
+import type { RecordStore } from './record-store.ts'
+import { isPast, type Step, type WorkloadRecord } from './record.ts'
+
+export interface KeptRecordOptions {
+  readonly record: WorkloadRecord
+  readonly store: RecordStore
+  /** Called at each change. */
+  readonly changed: (view: WorkloadView) => void
+  /** Called when a change could not be written. */
+  readonly failed: (error: unknown) => void
+}
+
+export class KeptRecord {
+  readonly #options: KeptRecordOptions
+  readonly #record: WorkloadRecord
+  #writing: Promise<void> | undefined
+  #isUnsaved = false
+  #isFrozen = false
+
+  constructor(options: KeptRecordOptions) {
+    this.#options = options
+    this.#record = options.record
+  }
+
+  get value(): Readonly<WorkloadRecord> {
+    return this.#record
+  }
+
+  get view(): WorkloadView {
+    return this.#record.view
+  }
+
+  get isEnded(): boolean {
+    return isEnded(this.view.state)
+  }
+
+  has(step: Step): boolean {
+    return isPast(this.#record.step, step)
+  }
+
+  /**
+   * Changes the view, and the record beside it. What cannot be written now is written with the next change: a full disk ends no workload.
+   */
+  async change(
+    view: Partial<WorkloadView>,
+    record: Partial<Pick<WorkloadRecord, 'step' | 'vm'>> = {},
+  ): Promise<void> {
+    await this.changeSurely(view, record).catch(this.#options.failed)
+  }
+
+  /** Like {@link change}, and rejects when it cannot be written. */
+  async changeSurely(
+    view: Partial<WorkloadView>,
+    record: Partial<Pick<WorkloadRecord, 'step' | 'vm'>> = {},
+  ): Promise<void> {
+    if (this.#isFrozen) return
+    Object.assign(this.#record, record)
+    this.#record.view = { ...this.view, ...view }
+    this.#options.changed(this.view)
+    this.#isUnsaved = true
+    while (this.#isUnsaved) {
+      this.#writing ??= this.#write().finally(() => (this.#writing = undefined))
+      await this.#writing
+    }
+  }
+
+  /** Writes the end: the outcome stands, what belongs to a live guest goes. */
+  async end(
+    outcome: Pick<WorkloadView, 'state' | 'endedAt' | 'exitCode' | 'error'>,
+  ): Promise<void> {
+    if (this.#isFrozen) return
+    const { pid: _pid, exitCode: _exitCode, ...rest } = this.view
+    this.#record.view = rest
+    delete this.#record.vm
+    await this.change(outcome)
+  }
+
+  /** Ignores changes from now on; resolves when the last write is done. */
+  async freeze(): Promise<void> {
+    this.#isFrozen = true
+    await this.#writing?.catch(() => undefined)
+  }
+
+  async #write(): Promise<void> {
+    this.#isUnsaved = false
+    await this.#options.store.save(this.#record)
+  }
+}
