@@ -1,7 +1,5 @@
 /** Every check of an SNP appraisal: the code, and what it says when it does not pass. */
 export const SNP_CHECKS = {
-  'snp.evidence.malformed':
-    'The wrapping of the Evidence (JSON, certificate table) is not as documented',
   'snp.report.malformed': 'The report is not 1184 bytes of the documented layout',
   'snp.report.version-unsupported': 'The report version is not one of 2 to 5',
   'snp.report.reserved-bits': 'Reserved bits are set: firmware newer than this verifier knows',
