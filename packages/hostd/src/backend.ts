@@ -13,7 +13,7 @@ export interface VmFolders {
 
 export interface Backend {
   /** @throws CloisterError `vm.*`, `tee.*`, `qemu.*`, `host.*`, `simulator.*` */
-  startVm(spec: VmSpec): Promise<Vm>
+  startVm(spec: VmSpec, image: GuestImage): Promise<Vm>
   /** @returns the VM; absent when it is gone */
   adoptVm(state: VmState): Promise<Vm | undefined>
   /** Kills a VM that cannot be adopted, and clears what it leaves. */
@@ -21,7 +21,7 @@ export interface Backend {
   /** Kills and clears every VM in the folders but those to keep. @returns the ids that were cleared */
   clearLeftovers(folders: VmFolders, keep: ReadonlySet<string>): Promise<readonly string[]>
   /** @throws CloisterError `guest-image.*` */
-  loadGuestImage(name: string): Promise<Pick<GuestImage, 'manifest' | 'paths'>>
+  loadGuestImage(name: string): Promise<GuestImage>
   /** @throws CloisterError `host.port-taken` */
   checkPorts(ports: VmSpec['ports']): Promise<void>
   readonly deadlines: StageDeadlines

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { DescMessage, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
 import { AgentService } from '@cloister/protocol/agent-service_pb'
-import { STATUS, TtrpcError } from '@cloister/protocol/ttrpc/status'
+import { CloisterError } from '@cloister/protocol/error'
 import type { Unary } from '@cloister/protocol/ttrpc/client'
 import type { Workload as WorkloadDocument } from '@cloister/protocol/workload'
 import { containerRequest, sandboxRequest } from '@cloister/protocol/workload-requests'
@@ -70,8 +70,7 @@ async function askOnce<Input extends DescMessage, Output extends DescMessage>(
   try {
     await ask(link, method, request, signal)
   } catch (error) {
-    const cause = error instanceof Error ? error.cause : undefined
-    if (!(cause instanceof TtrpcError && cause.status === STATUS.alreadyExists)) throw error
+    if (!(error instanceof CloisterError && error.code === 'agent.id-reused')) throw error
   }
 }
 

@@ -19,7 +19,7 @@ export async function startNewVm(
   initdata: Uint8Array,
 ): Promise<Vm> {
   const image = await backend.loadGuestImage(record.request.guestImage)
-  return backend.startVm(vmSpec(record, initdata, image, folders))
+  return backend.startVm(vmSpec(record, initdata, image, folders), image)
 }
 
 /**
@@ -51,7 +51,7 @@ export async function adoptVm(backend: Backend, state: VmState): Promise<Vm> {
 function vmSpec(
   { request, view }: WorkloadRecord,
   initdata: Uint8Array,
-  image: Pick<GuestImage, 'manifest' | 'paths'>,
+  image: GuestImage,
   folders: VmFolders,
 ): VmSpec {
   const mode = attesterMode(request)

@@ -82,6 +82,7 @@ export class FakeMachine {
         return this.cleared
       },
       loadGuestImage: async (name) => ({
+        directory: '/',
         manifest: {
           name,
           imageVersion: 7,
