@@ -114,6 +114,21 @@ export const CLI_ERRORS = {
     status: 409,
     exit: 7,
   },
+  'channel.key-mismatch': {
+    title: 'The connection does not end in the verified guest',
+    why: 'its TLS key is not the one in the verified report: the host may have put itself in between',
+    fix: ['cloister verify NAME'],
+    status: 403,
+    exit: 2,
+  },
+  'channel.failed': {
+    title: 'Cannot open a channel into the guest',
+    why: 'the guest or the host closed it before TLS was up',
+    fix: ['cloister inspect NAME'],
+    status: 502,
+    exit: 4,
+    retryable: true,
+  },
   'owner.key-unreadable': {
     title: "Cannot read the owner's key",
     why: 'the file is damaged or may not be read',

@@ -1,0 +1,93 @@
+import { createServer, type Socket } from 'node:net'
+import { CloisterError } from '@cloister/protocol/error'
+import { textOption, type Command } from '../command.ts'
+import { openHostd } from '../hostd.ts'
+import { appraiseWorkload, ownerReferences } from '../owner/appraise-workload.ts'
+import { openBroker } from '../owner/broker-client.ts'
+import { openChannel } from '../owner/channel.ts'
+import { paintTrust } from '../paint-trust.ts'
+import { trustExit } from '../trust-exit.ts'
+
+export const command: Command = {
+  usage: 'connect NAME PORT [--listen PORT]',
+  details:
+    'Verifies the guest, then forwards connections to PORT inside it over TLS whose key stands in the verified report: the host carries\nbytes that it cannot read. Ends with Ctrl-C.',
+  options: {
+    listen: { type: 'string', value: 'PORT', help: 'local port; default the same as PORT' },
+  },
+  positionals: [2, 2],
+  async run(invocation) {
+    const { positionals, directories, output, signal } = invocation
+    const [name = '', portText = ''] = positionals
+    const guestPort = port(portText)
+    const listenPort = port(textOption(invocation, 'listen') ?? portText)
+    const hostd = await openHostd(invocation)
+    const references = await ownerReferences(directories, openBroker(directories, signal))
+    const { verdict } = await appraiseWorkload(name, hostd, references(name), { signal })
+    const exit = trustExit(verdict.trust)
+    if (exit !== 0)
+      throw new CloisterError(exit === 2 ? 'trust.refused' : 'trust.undecided', {
+        fix: [`cloister verify ${name}`],
+      })
+    const server = createServer((local) => {
+      void join(
+        local,
+        async () =>
+          await openChannel(
+            await hostd.connect(name, { signal }),
+            verdict.channelKeyDigest,
+            guestPort,
+          ),
+        output.talk,
+      )
+    })
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    server.once('error', (cause: NodeJS.ErrnoException) => {
+      reject(new CloisterError('host.port-taken', { where: `127.0.0.1:${listenPort}`, cause }))
+    })
+    server.listen(listenPort, '127.0.0.1', () => {
+      output.talk(
+        `127.0.0.1:${listenPort} leads to port ${guestPort} in ${name}, trust: ${paintTrust(verdict.trust, output.painter)}; Ctrl-C ends`,
+      )
+    })
+    signal.addEventListener('abort', () => {
+      resolve()
+    })
+    await promise
+    server.close()
+  },
+}
+
+function port(text: string): number {
+  const value = Number(text)
+  if (/^\d{1,5}$/.test(text) && value >= 1 && value <= 65_535) return value
+  throw new CloisterError('cli.usage', {
+    why: 'this is no port',
+    expected: '1 to 65535',
+    received: text.slice(0, 20),
+  })
+}
+
+type Remote = Awaited<ReturnType<typeof openChannel>>
+
+/** Both directions until either side ends; a failure closes this connection and no other. */
+async function join(
+  local: Socket,
+  open: () => Promise<Remote>,
+  talk: (line: string) => void,
+): Promise<void> {
+  local.on('error', () => undefined)
+  try {
+    const remote = await open()
+    remote.on('error', () => {
+      local.destroy()
+    })
+    local.once('close', () => {
+      remote.destroy()
+    })
+    local.pipe(remote).pipe(local)
+  } catch (error) {
+    talk(`a connection failed: ${CloisterError.from(error).code}`)
+    local.destroy()
+  }
+}

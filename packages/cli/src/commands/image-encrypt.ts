@@ -1,0 +1,92 @@
+import { createPublicKey, randomBytes } from 'node:crypto'
+import type { Recipient } from '@cloister/oci/encrypt-image'
+import { CloisterError } from '@cloister/protocol/error'
+import { listOption, textOption, type Command } from '../command.ts'
+import { openSink } from '../image/open-sink.ts'
+import { openBroker } from '../owner/broker-client.ts'
+import { resourcePath } from '../owner/resource-path.ts'
+import { readInput } from '../read-input.ts'
+import { openImage } from '../workload/open-image.ts'
+
+export const command: Command = {
+  usage:
+    'image encrypt IMAGE TARGET [--key NAME] [--key-file FILE] [--jwe FILE]… [--allow-simulated]',
+  details:
+    "Encrypts every layer with a key of its own and wraps those keys with NAME's 32 bytes, which it makes and stores at the broker (--key-file: uses\nthese bytes and stores nothing). --jwe adds an RSA public key, so that skopeo can open the image with the private one.",
+  options: {
+    key: {
+      type: 'string',
+      value: 'NAME',
+      help: 'secret that holds the image key; default image-key/<repository>/key',
+    },
+    'key-file': { type: 'string', value: 'FILE', help: '32 bytes; the broker is not asked' },
+    jwe: { type: 'string', multiple: true, value: 'FILE', help: 'RSA public key, PEM' },
+    'allow-simulated': { type: 'boolean', help: 'the image key may go to a simulated TEE' },
+    as: { type: 'string', value: 'NAME', help: 'name of a local image, host/repository' },
+  },
+  positionals: [2, 2],
+  async run(invocation) {
+    const { positionals, directories, output, signal } = invocation
+    const [from = '', to = ''] = positionals
+    using opened = await openImage(from, { directories, as: textOption(invocation, 'as') })
+    const sink = await openSink(to)
+    const resource = resourcePath(
+      textOption(invocation, 'key') ??
+        `image-key/${opened.reference.repository.replaceAll('/', '-')}/key`,
+    )
+    const recipients: Recipient[] = [
+      { scheme: 'broker', resource, key: await imageKey(invocation, resource) },
+      ...(await Promise.all(listOption(invocation, 'jwe').map(jweRecipient))),
+    ]
+    const { encryptImage } = await import('@cloister/oci/encrypt-image')
+    const descriptor = await encryptImage({
+      source: opened.source,
+      from: opened.from,
+      sink: sink.sink,
+      tag: sink.tag,
+      recipients,
+      signal,
+    })
+    await output.object(
+      { image: to, digest: descriptor.digest, key: resource },
+      { name: descriptor.digest, text: () => `${to}  ${descriptor.digest}  key ${resource}` },
+    )
+    output.talk(`next: cloister image sign ${to} --key FILE`)
+  },
+}
+
+const KEY_BYTES = 32
+
+async function imageKey(
+  invocation: Parameters<Command['run']>[0],
+  resource: string,
+): Promise<Uint8Array> {
+  const file = textOption(invocation, 'key-file')
+  if (file !== undefined) {
+    const key = await readInput(file, 1024)
+    if (key.length === KEY_BYTES) return key
+    throw new CloisterError('cli.usage', {
+      why: 'an image key has 32 bytes',
+      received: `${key.length} bytes`,
+    })
+  }
+  const key = randomBytes(KEY_BYTES)
+  await openBroker(invocation.directories, invocation.signal).putSecret(resource, {
+    value: key.toString('base64'),
+    allowSimulated: invocation.options['allow-simulated'] === true,
+  })
+  return key
+}
+
+async function jweRecipient(file: string): Promise<Recipient> {
+  const pem = await readInput(file, 64 * 1024)
+  try {
+    return { scheme: 'jwe', publicKey: createPublicKey(pem) }
+  } catch (cause) {
+    throw new CloisterError('cli.file-unreadable', {
+      where: file,
+      why: 'it holds no public key in PEM',
+      cause,
+    })
+  }
+}

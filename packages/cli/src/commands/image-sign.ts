@@ -1,0 +1,88 @@
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { CloisterError } from '@cloister/protocol/error'
+import { textOption, type Command, type Invocation } from '../command.ts'
+import { openSink } from '../image/open-sink.ts'
+import { readInput } from '../read-input.ts'
+import { openImage } from '../workload/open-image.ts'
+
+export const command: Command = {
+  usage: 'image sign IMAGE [--key FILE] [--as NAME]',
+  details:
+    "Signs as cosign does with a key pair; cosign verifies it with the public key. Without --key the owner's signing key is used and made when there is none:\nCLOISTER_HOME/owner/image-signing.pem, its public half beside it as image-signing.pub.",
+  options: {
+    key: {
+      type: 'string',
+      value: 'FILE',
+      help: 'private key, PKCS#8 PEM: ECDSA P-256 or P-384, RSA, Ed25519',
+    },
+    as: { type: 'string', value: 'NAME', help: 'name that the signature is for, host/repository' },
+  },
+  positionals: [1, 1],
+  async run(invocation) {
+    const { positionals, directories, output, signal } = invocation
+    const [image = ''] = positionals
+    using opened = await openImage(image, { directories, as: textOption(invocation, 'as') })
+    const { resolveImage } = await import('@cloister/oci/resolve-image')
+    const { signImage } = await import('@cloister/oci/sign-image')
+    const { digest } = await resolveImage(opened.source, opened.from, undefined, signal)
+    const { sink } = await openSink(image)
+    const { key, publicKeyFile } = await signingKey(invocation)
+    await signImage({
+      source: opened.source,
+      sink,
+      manifestDigest: digest,
+      reference: opened.reference,
+      privateKey: key,
+      signal,
+    })
+    const name = `${opened.reference.registry}/${opened.reference.repository}`
+    await output.object(
+      {
+        image,
+        digest,
+        signedAs: name,
+        ...(publicKeyFile !== undefined && { publicKey: publicKeyFile }),
+      },
+      { name: digest, text: () => `${digest} signed as ${name}` },
+    )
+    if (publicKeyFile !== undefined)
+      output.talk(`next: cloister run ${image} --signed-by ${publicKeyFile}`)
+  },
+}
+
+async function signingKey(
+  invocation: Invocation,
+): Promise<{ key: KeyObject; publicKeyFile?: string }> {
+  const file = textOption(invocation, 'key')
+  if (file === undefined) return ownerSigningKey(invocation)
+  try {
+    return { key: createPrivateKey(await readInput(file, 64 * 1024)) }
+  } catch (cause) {
+    throw new CloisterError('image.signing-key-malformed', { where: file, cause })
+  }
+}
+
+/** The owner's key pair for images, ECDSA P-256 as cosign makes them; made when there is none. */
+export function ownerSigningKey({ directories }: Pick<Invocation, 'directories'>): {
+  key: KeyObject
+  publicKeyFile: string
+} {
+  const privateKeyFile = join(directories.owner, 'image-signing.pem')
+  const publicKeyFile = join(directories.owner, 'image-signing.pub')
+  try {
+    return { key: createPrivateKey(readFileSync(privateKeyFile)), publicKeyFile }
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'ENOENT')
+      throw new CloisterError('image.signing-key-malformed', { where: privateKeyFile, cause })
+  }
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  mkdirSync(directories.owner, { recursive: true, mode: 0o700 })
+  writeFileSync(publicKeyFile, createPublicKey(privateKey).export({ type: 'spki', format: 'pem' }))
+  writeFileSync(privateKeyFile, privateKey.export({ type: 'pkcs8', format: 'pem' }), {
+    mode: 0o600,
+    flag: 'wx',
+  })
+  return { key: privateKey, publicKeyFile }
+}

@@ -1,0 +1,140 @@
+import { CloisterError } from '@cloister/protocol/error'
+import { confirm } from '../confirm.ts'
+import type { Command, Invocation } from '../command.ts'
+import { escapeText } from '../escape-text.ts'
+import { openHostd } from '../hostd.ts'
+import { appraiseWorkload, ownerReferences } from '../owner/appraise-workload.ts'
+import { ensureBroker } from '../owner/local-broker.ts'
+import { paintTrust, trustMeaning } from '../paint-trust.ts'
+import { ensureGuestImage } from '../setup/ensure-guest-image.ts'
+import { installPackages } from '../setup/install-packages.ts'
+import { missingRequirements, RUN_REQUIREMENTS } from '../setup/requirements.ts'
+import { awaitRunning } from '../workload/await-running.ts'
+import { chooseTee } from '../workload/choose-tee.ts'
+import { readRunPlan, RUN_OPTIONS, type RunPlan } from '../workload/run-plan.ts'
+import {
+  prepareRun,
+  startRun,
+  type PreparedRun,
+  type RunContext,
+} from '../workload/start-workload.ts'
+
+export const command: Command = {
+  usage: 'run IMAGE [options] [-- ARG…]',
+  details:
+    'IMAGE is a registry reference, oci:DIR[:TAG] or oci-archive:FILE[:TAG]. The tag is resolved to a digest here; the guest pulls exactly that.\nWithout --detach the command stays until the workload ends and gives its exit code.',
+  options: RUN_OPTIONS,
+  positionals: [1, 1],
+  async run(invocation) {
+    const plan = readRunPlan(invocation)
+    const context = await openContext(plan, invocation)
+    using prepared = await prepareRun(plan, context)
+    await showPlan(prepared, context, invocation)
+    await startRun(prepared, context)
+    return await follow(prepared, context, invocation)
+  },
+}
+
+async function openContext(plan: RunPlan, invocation: Invocation): Promise<RunContext> {
+  const { directories, output, signal } = invocation
+  const tee = await chooseTee(plan.tee, directories, signal)
+  await installPackages(missingRequirements(RUN_REQUIREMENTS), {
+    confirm: async (question) =>
+      await confirm(question, invocation.options['yes'] === true, signal),
+    talk: output.talk,
+    signal,
+  })
+  const { image } = await ensureGuestImage({ directories, talk: output.talk, signal })
+  const broker = await ensureBroker(directories, signal)
+  const hostd = await openHostd(invocation)
+  return { directories, broker, hostd, guestImage: image, tee, signal }
+}
+
+async function showPlan(
+  prepared: PreparedRun,
+  { tee, guestImage }: RunContext,
+  invocation: Invocation,
+): Promise<void> {
+  const { plan, name, resolved, grants } = prepared
+  const { talk } = invocation.output
+  talk(`plan  ${name}  ${plan.image} -> ${resolved.digest}`)
+  talk(
+    `      guest ${guestImage.manifest.name} version ${guestImage.manifest.imageVersion}, ${plan.cpus} vCPUs, ${plan.memoryMiB} MiB, ${tee}`,
+  )
+  if (tee === 'simulated')
+    talk('      SIMULATION: memory is not encrypted, the host can read everything')
+  if (plan.env.length > 0)
+    talk('      --env values are readable by the host; secrets go by --secret')
+  for (const { host, guest } of plan.ports)
+    talk(`      port ${host} leads to ${guest} in clear to the host`)
+  for (const path of grants) talk(`      ${path} becomes releasable to workload ${name}`)
+  if (grants.length === 0) return
+  if (
+    !(await confirm(
+      'Go on?',
+      invocation.options['yes'] === true || !process.stdin.isTTY,
+      invocation.signal,
+    ))
+  )
+    throw new CloisterError('cli.declined')
+}
+
+async function follow(
+  prepared: PreparedRun,
+  context: RunContext,
+  invocation: Invocation,
+): Promise<number> {
+  const { name, plan } = prepared
+  const { hostd, broker, directories, signal } = context
+  const { output } = invocation
+  const view = await awaitRunning(name, {
+    hostd,
+    broker,
+    signal,
+    onStage: (stage) => {
+      output.talk(`  ${(stage.hostMs / 1000).toFixed(1).padStart(5)} s  ${escapeText(stage.name)}`)
+    },
+  })
+  const verdict =
+    view.state === 'running'
+      ? (
+          await appraiseWorkload(name, hostd, (await ownerReferences(directories, broker))(name), {
+            signal,
+          })
+        ).verdict
+      : undefined
+  const trust = verdict?.trust ?? 'unattested'
+  const detached = invocation.options['detach'] === true
+  if (detached || invocation.format !== 'table')
+    await output.object(
+      { ...view, trust, launchDigest: verdict?.launchDigest, checks: verdict?.checks ?? [] },
+      {
+        name,
+        text: () => `${name}  trust: ${paintTrust(trust, output.painter)}  ${trustMeaning(trust)}`,
+      },
+    )
+  else output.talk(`ready  trust: ${paintTrust(trust, output.painter)}  ${trustMeaning(trust)}`)
+  if (detached) {
+    output.talk(`next: cloister verify ${name}, cloister stop ${name}`)
+    return 0
+  }
+  return await untilEnd(name, plan, context)
+}
+
+/** Shows what the workload may show, then gives its exit code. */
+async function untilEnd(
+  name: string,
+  plan: RunPlan,
+  { hostd, signal }: RunContext,
+): Promise<number> {
+  if (plan.logs)
+    for await (const { stream, text } of hostd.logs(name, { follow: true, signal }))
+      process[stream].write(process[stream].isTTY ? escapeText(text) : text)
+  for await (const event of hostd.events({ workload: name, signal })) {
+    if (event.type === 'removed') return 0
+    const { state, exitCode, error } = event.workload
+    if (state === 'exited') return exitCode ?? 0
+    if (state === 'failed') throw CloisterError.fromJSON(error)
+  }
+  return 0
+}

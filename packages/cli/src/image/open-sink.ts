@@ -1,0 +1,26 @@
+/** Where an image command writes: `oci:DIR[:TAG]`, or a registry with the user's own credentials. */
+import { parseImageSource } from '@cloister/oci/reference'
+import type { ImageSink } from '@cloister/oci/image-sink'
+import { CloisterError } from '@cloister/protocol/error'
+
+export interface OpenedSink {
+  readonly sink: ImageSink
+  readonly tag: string
+}
+
+/** @throws CloisterError `image.reference-malformed` */
+export async function openSink(text: string): Promise<OpenedSink> {
+  const location = parseImageSource(text)
+  if (location.kind === 'oci') {
+    const { LayoutWriter } = await import('@cloister/oci/layout-writer')
+    return { sink: await LayoutWriter.open(location.directory), tag: location.tag ?? 'latest' }
+  }
+  if (location.kind === 'registry') {
+    const { openRegistrySink } = await import('./registry-sink.ts')
+    return { sink: openRegistrySink(location.reference), tag: location.reference.tag ?? 'latest' }
+  }
+  throw new CloisterError('cli.usage', {
+    why: 'an archive cannot be written to',
+    expected: 'oci:DIR[:TAG] or a registry reference',
+  })
+}

@@ -1,0 +1,83 @@
+/** `run`, step by step, for the command itself and for the demo. */
+import type { HostdClient } from '@cloister/hostd/client'
+import type { GuestImage } from '@cloister/image/images'
+import { resolveImage, type ResolvedImage } from '@cloister/oci/resolve-image'
+import type { Directories } from '@cloister/protocol/directories'
+import type { WorkloadDetail } from '@cloister/protocol/hostd-api'
+import type { BrokerClient } from '../owner/broker-client.ts'
+import { pinLocalSimulatedRoot } from '../owner/simulated-roots.ts'
+import { readInput } from '../read-input.ts'
+import { composeWorkload, defaultName, neededResources } from './compose-workload.ts'
+import { openImage, type OpenedImage } from './open-image.ts'
+import { planSecrets, registerGuestImage, registerWorkload, releasePolicyFor } from './register.ts'
+import type { RunPlan } from './run-plan.ts'
+import type { RunTee } from './choose-tee.ts'
+
+/** Parts that a run works with; the caller has found or started them. */
+export interface RunContext {
+  readonly directories: Directories
+  readonly broker: BrokerClient
+  readonly hostd: HostdClient
+  readonly guestImage: GuestImage
+  readonly tee: RunTee
+  readonly signal: AbortSignal
+}
+
+/** A run that is fully decided and has changed nothing yet. */
+export interface PreparedRun extends Disposable {
+  readonly plan: RunPlan
+  readonly name: string
+  readonly opened: OpenedImage
+  readonly resolved: ResolvedImage
+  /** Secrets that this run gives a release policy. */
+  readonly grants: readonly string[]
+}
+
+/** Resolves the image to a digest and looks which secrets it needs. @throws CloisterError `image.*`, `registry.*`, `owner.*` */
+export async function prepareRun(plan: RunPlan, context: RunContext): Promise<PreparedRun> {
+  const { directories, broker, signal } = context
+  const opened = await openImage(plan.image, { directories, registryCa: plan.registryCa })
+  const resolved = await resolveImage(opened.source, opened.from, undefined, signal)
+  const name = plan.name ?? defaultName(opened.reference.repository)
+  const needed = neededResources(plan, resolved)
+  const { grants } =
+    needed.length === 0 ? { grants: [] } : planSecrets(needed, await broker.secrets(), name)
+  return { plan, name, opened, resolved, grants, [Symbol.dispose]: () => opened[Symbol.dispose]() }
+}
+
+export interface StartedRun {
+  readonly detail: WorkloadDetail
+  readonly initdata: Uint8Array
+  readonly revision: number
+}
+
+/** Registers everything at the broker, then hands the exact initdata to hostd. */
+export async function startRun(prepared: PreparedRun, context: RunContext): Promise<StartedRun> {
+  const { plan, name, opened, resolved, grants } = prepared
+  const { broker, hostd, guestImage, tee, directories, signal } = context
+  if (tee === 'simulated') await broker.pinSimulatedRoot(await pinLocalSimulatedRoot(directories))
+  await registerGuestImage(broker, guestImage.manifest, { tee, debug: plan.debug })
+  const policy =
+    plan.policy === undefined ? undefined : (await readInput(plan.policy, 1 << 20)).toString('utf8')
+  const compose = (revision: number) =>
+    composeWorkload({ plan, name, revision, opened, resolved, broker: broker.pinned })
+  const { initdata, revision } = await registerWorkload(broker, compose, policy)
+  for (const path of grants)
+    await broker.putReleasePolicy(path, releasePolicyFor(name, guestImage.manifest, tee))
+  const detail = await hostd.start(
+    {
+      name,
+      initdata: Buffer.from(initdata).toString('base64'),
+      guestImage: guestImage.manifest.name,
+      cpus: plan.cpus,
+      memoryMiB: plan.memoryMiB,
+      scratchMiB: plan.scratchMiB,
+      tee,
+      debug: plan.debug,
+      ports: [...plan.ports],
+      targets: { broker: { tcp: new URL(broker.pinned.url).host }, registry: opened.target },
+    },
+    { signal },
+  )
+  return { detail, initdata, revision }
+}
