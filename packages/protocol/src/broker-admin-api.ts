@@ -177,7 +177,7 @@ export type GuestImageList = z.infer<typeof GuestImageListSchema>
 /** POST /guest-images/<name>/withdraw: in every mode. */
 export const WithdrawGuestImageSchema = z.strictObject({ imageVersion: z.int().min(1) })
 
-/** PUT and DELETE /anchors/simulated: SHA-256 of the root certificate's DER, hex. */
+/** PUT /anchors/simulated, DELETE /anchors/simulated/<fingerprint>: SHA-256 of the root certificate's DER, hex. */
 export const PutSimulatedAnchorSchema = z.strictObject({ fingerprint: Hex(32) })
 
 /** GET /platforms, PUT and DELETE /platforms/<chip id> */

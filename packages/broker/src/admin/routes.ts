@@ -130,8 +130,8 @@ export function adminRoutes(
     trust.pinSimulatedRoot(fingerprint, parts.now())
     return c.body(null, 204)
   })
-  routes.delete('/anchors/simulated', async (c) => {
-    const { fingerprint } = await read(c, parts, PutSimulatedAnchorSchema)
+  routes.delete('/anchors/simulated/:fingerprint', (c) => {
+    const fingerprint = c.req.param('fingerprint')
     record(c, 'anchor.unpin-simulated', fingerprint)
     if (!trust.unpinSimulatedRoot(fingerprint)) throw new CloisterError('broker.not-found')
     return c.body(null, 204)

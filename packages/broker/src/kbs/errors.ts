@@ -7,7 +7,7 @@ import type { ErrorCode } from '@cloister/protocol/errors/catalogue'
 import { kbsError, type KbsError, type KbsErrorVariant } from '@cloister/protocol/kbs'
 
 /** A step of the guests' side, and the words of upstream for its failure. */
-export type KbsStep = 'auth' | 'attest' | 'token' | 'resource' | 'admin'
+export type KbsStep = 'auth' | 'attest' | 'resource' | 'admin'
 
 interface Wording {
   readonly variant: KbsErrorVariant
@@ -17,7 +17,6 @@ interface Wording {
 const STEPS: Readonly<Record<KbsStep, Wording>> = {
   auth: { variant: 'AttestationError', text: 'Attestation error: RCAR handshake Auth failed' },
   attest: { variant: 'AttestationError', text: 'Attestation error: RCAR handshake Attest failed' },
-  token: { variant: 'TokenVerifierError', text: 'Token Verifier error' },
   resource: { variant: 'PluginInternalError', text: 'Plugin internal error' },
   admin: {
     variant: 'AdminAuthInitialization',
@@ -27,6 +26,7 @@ const STEPS: Readonly<Record<KbsStep, Wording>> = {
 
 const BY_CODE: Partial<Record<ErrorCode, Wording>> = {
   'release.refused': { variant: 'PolicyDeny', text: 'Access denied by policy' },
+  'kbs.token': { variant: 'TokenVerifierError', text: 'Token Verifier error' },
   'kbs.path': { variant: 'InvalidRequestPath', text: 'Request path is invalid' },
   'kbs.plugin': { variant: 'PluginNotFound', text: 'Plugin not found' },
   'kbs.token-absent': { variant: 'TokenNotFound', text: 'Attestation Token not found' },
