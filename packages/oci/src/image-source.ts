@@ -55,6 +55,12 @@ export async function smallBlob(
   const chunks: Uint8Array[] = []
   for await (const chunk of source.blob(descriptor, signal)) chunks.push(chunk)
   const bytes = Buffer.concat(chunks)
+  if (bytes.length !== descriptor.size)
+    throw new CloisterError('image.size-mismatch', {
+      where: descriptor.digest,
+      expected: `${descriptor.size} bytes`,
+      received: `${bytes.length} bytes`,
+    })
   verifyDigest(bytes, descriptor.digest, `${source.name} ${descriptor.digest}`)
   return bytes
 }

@@ -37,24 +37,33 @@ export async function readLayer(
   options: LayerStreamOptions,
 ): Promise<void> {
   const intake = new Intake(plan.descriptor, options)
-  const compressed =
-    plan.key === undefined ? intake.read(blob) : decryptLayer(intake.read(blob), plan.key)
-  let isDrained = false
-  const input = drained(compressed, () => (isDrained = true))
+  const arrived = intake.read(blob)
+  await using compressed = new CheckedInput(
+    plan.key === undefined ? arrived : decryptLayer(arrived, plan.key),
+  )
   const diffId = new DigestCheck(plan.diffId)
   const tar = new TarReader(sink)
-  for await (const chunk of decompress(input, plan.format.compression)) {
-    intake.countUncompressed(chunk.length)
-    diffId.update(chunk)
-    tar.write(chunk)
+  try {
+    for await (const chunk of decompress(compressed.read(), plan.format.compression)) {
+      intake.countUncompressed(chunk.length)
+      diffId.update(chunk)
+      tar.write(chunk)
+    }
+    compressed.assertEnd(plan.descriptor)
+    diffId.verify(plan.descriptor.digest, 'image.diff-id-mismatch')
+    tar.end()
+  } catch (error) {
+    // Changed bytes show first as broken compression; what was changed is told by the checks at the end.
+    if (isBrokenContent(error)) await compressed.drain()
+    throw error
   }
-  if (!isDrained)
-    throw new CloisterError('image.layer-malformed', {
-      where: plan.descriptor.digest,
-      why: 'bytes follow the end of its compressed data',
-    })
-  diffId.verify(plan.descriptor.digest, 'image.diff-id-mismatch')
-  tar.end()
+}
+
+function isBrokenContent(error: unknown): boolean {
+  return (
+    error instanceof CloisterError &&
+    ['image.layer-malformed', 'image.entry-refused'].includes(error.code)
+  )
 }
 
 /** Counts and hashes the bytes as they come, and holds them against size, digest and limits. */
@@ -103,11 +112,50 @@ class Intake {
   }
 }
 
-/** Passes its input on and tells when it was read to its end, where the checks are: a decompressor may stop at trailing bytes. */
-async function* drained(
-  input: AsyncIterable<Uint8Array>,
-  onEnd: () => void,
-): AsyncGenerator<Uint8Array> {
-  yield* input
-  onEnd()
+/**
+ * Input whose checks come at its end. A decompressor may stop before, at an error or at bytes that follow its data; then the rest can still be read
+ * for the sake of the checks.
+ */
+class CheckedInput implements AsyncDisposable {
+  readonly #chunks: AsyncGenerator<Uint8Array>
+  #isAtEnd = false
+  #failure: { readonly error: unknown } | undefined
+
+  constructor(chunks: AsyncGenerator<Uint8Array>) {
+    this.#chunks = chunks
+  }
+
+  /** Leaving this loop early does not end the input. */
+  async *read(): AsyncGenerator<Uint8Array> {
+    try {
+      for (
+        let step = await this.#chunks.next();
+        step.done !== true;
+        step = await this.#chunks.next()
+      )
+        yield step.value
+      this.#isAtEnd = true
+    } catch (error) {
+      this.#failure = { error }
+      throw error
+    }
+  }
+
+  /** Reads what is left; throws what the checks at the end say, if they fail. */
+  async drain(): Promise<void> {
+    while ((await this.#chunks.next()).done !== true);
+    if (this.#failure !== undefined) throw this.#failure.error
+  }
+
+  assertEnd(descriptor: Descriptor): void {
+    if (!this.#isAtEnd)
+      throw new CloisterError('image.layer-malformed', {
+        where: descriptor.digest,
+        why: 'bytes follow the end of its compressed data',
+      })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#chunks.return(undefined)
+  }
 }

@@ -27,7 +27,7 @@ test('parseManifest refuses absurd manifests', () => {
     { ...MANIFEST, schemaVersion: 1 },
     { ...MANIFEST, manifests: [] },
     { ...MANIFEST, mediaType: 'application/vnd.oci.image.index.v1+json' },
-    { ...MANIFEST, layers: Array(MANIFEST_LIMITS.layers + 1).fill(DESCRIPTOR) },
+    { ...MANIFEST, layers: Array.from({ length: MANIFEST_LIMITS.layers + 1 }, () => DESCRIPTOR) },
     { ...MANIFEST, config: { ...DESCRIPTOR, size: -1 } },
     { ...MANIFEST, config: { ...DESCRIPTOR, size: 1e20 } },
     { ...MANIFEST, config: { ...DESCRIPTOR, size: '1' } },
@@ -72,7 +72,7 @@ test('layerFormat knows plain and encrypted layers of both families', () => {
   assert.deepEqual(zstd, { compression: 'zstd', encrypted: true })
   const docker = layerFormat('application/vnd.docker.image.rootfs.diff.tar.gzip')
   assert.deepEqual(docker, { compression: 'gzip', encrypted: false })
-  assert.equal(encryptedType(docker!), 'application/vnd.oci.image.layer.v1.tar+gzip+encrypted')
+  assert.equal(encryptedType(docker), 'application/vnd.oci.image.layer.v1.tar+gzip+encrypted')
   assert.equal(layerFormat('application/vnd.wasm.content.layer.v1+wasm'), undefined)
   assert.equal(layerFormat('toString'), undefined)
 })

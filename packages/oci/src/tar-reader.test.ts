@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import { array, assert as assertProperty, integer, nat, property, uint8Array } from 'fast-check'
 import { paxHeader, tarFile, type TestEntry } from '../test/tar-file.ts'
 import { TarReader, type TarEntry } from './tar-reader.ts'
 import { encodeTarHeader, TAR_END } from './tar-writer.ts'
@@ -27,8 +27,8 @@ test('the same entries come out whatever the sizes of the chunks', () => {
   assert.equal(whole[4]!.linkName, 'a'.repeat(150))
   assert.deepEqual(whole[5]!.xattrs, ['security.capability'])
   assert.equal(whole[5]!.mtime, 12.5)
-  fc.assert(
-    fc.property(fc.array(fc.integer({ min: 1, max: 700 }), { minLength: 1 }), (sizes) => {
+  assertProperty(
+    property(array(integer({ min: 1, max: 700 }), { minLength: 1 }), (sizes) => {
       assert.deepEqual(read(cut(archive, sizes)), whole)
     }),
     { numRuns: 50 },
@@ -86,8 +86,8 @@ test('an extension header cannot fill memory', () => {
 })
 
 test('no bytes make the reader fail without a code', () => {
-  fc.assert(
-    fc.property(fc.uint8Array({ maxLength: 2048 }), fc.nat(600), (noise, at) => {
+  assertProperty(
+    property(uint8Array({ maxLength: 2048 }), nat(600), (noise, at) => {
       const archive = tarFile([paxHeader({ path: 'b' }), { name: 'a', content: 'abc' }])
       archive.set(noise.subarray(0, archive.length - at), at)
       try {

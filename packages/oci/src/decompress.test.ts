@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { constants, gzipSync, zstdCompressSync } from 'node:zlib'
+import { array, assert as assertProperty, asyncProperty, integer } from 'fast-check'
+import { decompress } from './decompress.ts'
+import type { Compression } from './media-types.ts'
+
+const A = Buffer.alloc(1000, 'a')
+const B = Buffer.from('b'.repeat(70_000))
+const MALFORMED = { code: 'image.layer-malformed' }
+const SKIPPABLE = Buffer.from('5a2a4d1805000000', 'hex')
+
+test('gzip members and zstd frames are joined wherever the chunks end', async () => {
+  const skippable = Buffer.concat([SKIPPABLE, Buffer.from('hello')])
+  const checked = zstdCompressSync(B, { params: { [constants.ZSTD_c_checksumFlag]: 1 } })
+  const cases: readonly (readonly [Compression, Buffer])[] = [
+    ['none', Buffer.concat([A, B])],
+    ['gzip', Buffer.concat([gzipSync(A), gzipSync(B)])],
+    ['zstd', Buffer.concat([zstdCompressSync(A), checked])],
+    [
+      'zstd',
+      Buffer.concat([skippable, zstdCompressSync(A), skippable, skippable, checked, skippable]),
+    ],
+  ]
+  for (const [compression, bytes] of cases)
+    await assertProperty(
+      asyncProperty(array(integer({ min: 1, max: 9000 }), { minLength: 1 }), async (sizes) => {
+        assert.deepEqual(await collect(bytes, compression, sizes), Buffer.concat([A, B]))
+      }),
+      { numRuns: 15, examples: [[[1]], [[1 << 20]]] },
+    )
+})
+
+test('broken compression is refused', async () => {
+  const gzip = gzipSync(B)
+  const zstd = zstdCompressSync(B)
+  const broken: readonly (readonly [Compression, Buffer])[] = [
+    ['gzip', gzip.subarray(0, -5)],
+    ['gzip', A],
+    ['gzip', flip(gzip, gzip.length - 6)],
+    ['zstd', zstd.subarray(0, -2)],
+    ['zstd', A],
+    ['zstd', Buffer.concat([zstd, A])],
+  ]
+  for (const [compression, bytes] of broken)
+    await assert.rejects(collect(bytes, compression), MALFORMED)
+})
+
+test('a zstd window that would take much memory is refused', async () => {
+  // The window descriptor says 128 MiB, whatever the size of the content.
+  const header = Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0x00, (27 - 10) << 3])
+  const frame = Buffer.concat([header, Buffer.from([0x01, 0, 0])])
+  await assert.rejects(collect(frame, 'zstd'), MALFORMED)
+})
+
+test('an error of the input comes out unchanged', async () => {
+  async function* failing(): AsyncGenerator<Uint8Array> {
+    yield gzipSync(B).subarray(0, 50)
+    throw new RangeError('mine')
+  }
+  const reading = async () => {
+    for await (const chunk of decompress(failing(), 'gzip')) assert.ok(chunk.length >= 0)
+  }
+  await assert.rejects(reading, RangeError)
+})
+
+async function collect(
+  bytes: Buffer,
+  compression: Compression,
+  sizes: readonly number[] = [4096],
+): Promise<Buffer> {
+  async function* pieces(): AsyncGenerator<Uint8Array> {
+    for (let offset = 0, index = 0; offset < bytes.length; index++) {
+      const size = sizes[index % sizes.length]!
+      yield bytes.subarray(offset, offset + size)
+      offset += size
+    }
+  }
+  const chunks: Uint8Array[] = []
+  for await (const chunk of decompress(pieces(), compression)) chunks.push(chunk)
+  return Buffer.concat(chunks)
+}
+
+function flip(bytes: Buffer, at: number): Buffer {
+  const copy = Buffer.from(bytes)
+  copy[at]! ^= 1
+  return copy
+}
