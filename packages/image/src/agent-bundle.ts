@@ -1,4 +1,5 @@
 /** Bundles the guest agent and what it imports into one file: one open, one parse, no resolution in the guest. */
+import { isBuiltin } from 'node:module'
 import { fileURLToPath } from 'node:url'
 
 import { CloisterError } from '@cloister/protocol/error'
@@ -16,23 +17,18 @@ export async function bundleAgent(entry: string = AGENT_ENTRY): Promise<string> 
   // Imported here: it is large, and only builds need it.
   const { rolldown } = await import('rolldown')
   try {
-    const bundle = await rolldown({
+    await using bundle = await rolldown({
       input: entry,
       cwd: REPOSITORY,
       platform: 'node',
       logLevel: 'silent',
-      onLog: (_level, { code, message }) => {
-        // An import that is left open would fail in the guest, where there is no node_modules.
-        if (code === 'UNRESOLVED_IMPORT') throw new Error(message)
-      },
     })
-    const { output } = await bundle.generate({
-      format: 'esm',
-      codeSplitting: false,
-      minify: true,
-    })
-    await bundle.close()
-    return output[0].code
+    const { output } = await bundle.generate({ format: 'esm', codeSplitting: false, minify: true })
+    const [{ code, imports, dynamicImports }] = output
+    // An import that is left open would fail in the guest, where there is no node_modules.
+    const open = [...imports, ...dynamicImports].find((name) => !isBuiltin(name))
+    if (open !== undefined) throw new Error(`the import "${open}" cannot be resolved`)
+    return code
   } catch (cause) {
     throw new CloisterError('guest-image.agent-bundle-failed', {
       where: entry,

@@ -1,17 +1,21 @@
 /** Builds a guest image from the newest packages, or again from those of its lock, and puts it in place as a whole. */
-import { chmod, mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import type { Directories } from '@cloister/protocol/directories'
 import { CloisterError } from '@cloister/protocol/error'
 import type { GuestImageManifest } from '@cloister/protocol/guest-image-manifest'
+import { GuestImageManifestSchema } from '@cloister/protocol/guest-image-manifest'
 
 import type { BuildStep } from './assemble.ts'
 import type { BuildContext } from './run.ts'
 import { assemble } from './assemble.ts'
 import { DEFAULT_IMAGE } from './images.ts'
 import { copyInputs, fetchInputs, readLock } from './inputs.ts'
+
+/** Beginning of the names of directories that no build has finished; hidden from lists of images. */
+const UNFINISHED = '.unfinished.'
 
 export interface BuildOptions extends BuildContext {
   readonly directories: Pick<Directories, 'images'>
@@ -31,9 +35,13 @@ export interface BuildOptions extends BuildContext {
  */
 export async function buildGuestImage(options: BuildOptions): Promise<GuestImageManifest> {
   const { directories, name = DEFAULT_IMAGE, refresh = false, onProgress } = options
+  if (process.arch !== 'x64') throw new CloisterError('guest-image.architecture')
+  if (!GuestImageManifestSchema.shape.name.safeParse(name).success)
+    throw new CloisterError('guest-image.name-invalid', { received: name.slice(0, 80) })
   const target = join(directories.images, name)
   await mkdir(directories.images, { recursive: true })
-  const made = await mkdtemp(join(directories.images, `.${name}-`))
+  await removeLeftovers(directories.images)
+  const made = await mkdtemp(join(directories.images, `${UNFINISHED}${process.pid}.`))
   const work = await mkdtemp(join(tmpdir(), 'cloister-image-'))
   try {
     await chmod(made, 0o755)
@@ -49,22 +57,53 @@ export async function buildGuestImage(options: BuildOptions): Promise<GuestImage
     await replaceDirectory(made, target)
     return manifest
   } catch (error) {
-    throw isNoSpace(error) ? new CloisterError('guest-image.no-space', { cause: error }) : error
+    throw errorCode(error) === 'ENOSPC'
+      ? new CloisterError('guest-image.no-space', { cause: error })
+      : error
   } finally {
     await rm(work, { recursive: true, force: true })
     await rm(made, { recursive: true, force: true })
   }
 }
 
+/** Of two builds of one name at the same time the later one stays. */
 async function replaceDirectory(made: string, target: string): Promise<void> {
   const old = `${made}.old`
-  await rename(target, old).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'ENOENT') throw error
-  })
-  await rename(made, target)
-  await rm(old, { recursive: true, force: true })
+  try {
+    await rename(target, old).catch(ignore('ENOENT'))
+    await rename(made, target).catch(async (error: unknown) => {
+      ignore('ENOTEMPTY', 'EEXIST')(error)
+      await rm(target, { recursive: true, force: true })
+      await rename(made, target)
+    })
+  } finally {
+    await rm(old, { recursive: true, force: true })
+  }
 }
 
-function isNoSpace(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOSPC'
+/** Directories of builds that were killed: their names say which process made them. */
+async function removeLeftovers(images: string): Promise<void> {
+  for (const entry of await readdir(images)) {
+    if (!entry.startsWith(UNFINISHED)) continue
+    const pid = Number(entry.slice(UNFINISHED.length).split('.')[0])
+    if (!isAlive(pid)) await rm(join(images, entry), { recursive: true, force: true })
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return errorCode(error) === 'EPERM'
+  }
+}
+
+function ignore(...codes: readonly string[]): (error: unknown) => void {
+  return (error) => {
+    if (!codes.includes(errorCode(error))) throw error
+  }
+}
+
+function errorCode(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : ''
 }

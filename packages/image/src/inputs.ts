@@ -94,7 +94,7 @@ export async function fetchInputs(
   work: string,
   context: BuildContext,
 ): Promise<Lock> {
-  const { archive, security } = await debianMirrors(context)
+  const { archive, security } = await debianMirrors(join(work, 'mirrors'), context)
   const sources = [
     { address: archive, suite: GUEST_SUITE },
     { address: archive, suite: `${GUEST_SUITE}-updates` },

@@ -1,33 +1,25 @@
-/**
- * The machine's own apt with a state of its own: source list, package lists, cache and an empty dpkg status, all below one
- * directory. Of the machine's configuration only the settings of its network are taken over; hooks, sources, pins and
- * installed packages play no part, and nothing of it changes.
- */
-import { chown, mkdir, readFile, writeFile } from 'node:fs/promises'
+/** The machine's own apt, with sources and a state of its own: finds and fetches packages that Debian's keys vouch for. */
+import { chown, mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { CloisterError } from '@cloister/protocol/error'
 
+import type { AptSource } from './apt-configuration.ts'
 import type { BuildContext } from './run.ts'
+import { configureApt } from './apt-configuration.ts'
 import { exists } from './files.ts'
 import { DEBIAN_KEYRING } from './recipe.ts'
 import { run } from './run.ts'
 
-export interface AptSource {
-  readonly address: string
-  readonly suite: string
-}
-
-/** Proxy, retries and clock: what the administrator of the machine decided about reaching the mirror. */
-const NETWORK_SETTING =
-  /^Acquire::(?:http|https|ftp|Retries|ForceIPv4|ForceIPv6|Check-Date|Check-Valid-Until)\b/
-
 export class PrivateApt {
-  readonly #directory: string
+  /** Receives the packages. */
+  readonly downloadDirectory: string
+  readonly #environment: NodeJS.ProcessEnv
   readonly #context: BuildContext
 
-  private constructor(directory: string, context: BuildContext) {
-    this.#directory = directory
+  private constructor(directory: string, environment: NodeJS.ProcessEnv, context: BuildContext) {
+    this.downloadDirectory = join(directory, 'download')
+    this.#environment = environment
     this.#context = context
   }
 
@@ -43,13 +35,10 @@ export class PrivateApt {
   ): Promise<PrivateApt> {
     if (!(await exists(DEBIAN_KEYRING)))
       throw new CloisterError('guest-image.keyring-missing', { where: DEBIAN_KEYRING })
-    for (const path of ['lists/partial', 'cache/archives/partial', 'download'])
-      await mkdir(join(directory, path), { recursive: true })
-    const network = await run('apt-config', ['dump', 'Acquire'], context)
-    await writeFile(join(directory, 'status'), '')
-    await writeFile(join(directory, 'sources.list'), sources.map(sourceLine).join(''))
-    await writeFile(join(directory, 'apt.conf'), configuration(directory, network))
-    const apt = new PrivateApt(directory, context)
+    const environment = await configureApt(directory, sources, context)
+    const apt = new PrivateApt(directory, environment, context)
+    await mkdir(apt.downloadDirectory)
+    await giveToSandbox(apt.downloadDirectory)
     await apt.#fetch('update', '--error-on=any')
     return apt
   }
@@ -74,14 +63,9 @@ export class PrivateApt {
     return line.split(',').map((one) => one.trim().split(' ')[0]!)
   }
 
-  /** Fetches packages, verified, into {@link downloadDirectory}. */
+  /** Fetches packages into {@link downloadDirectory}. @throws CloisterError `guest-image.fetch-failed` */
   async download(packages: readonly string[]): Promise<void> {
-    await giveToSandbox(this.downloadDirectory)
     await this.#fetch('download', ...packages)
-  }
-
-  get downloadDirectory(): string {
-    return join(this.#directory, 'download')
   }
 
   async #fetch(...args: readonly string[]): Promise<void> {
@@ -95,35 +79,9 @@ export class PrivateApt {
   }
 
   async #run(program: string, args: readonly string[]): Promise<string> {
-    const env = { ...process.env, LC_ALL: 'C', APT_CONFIG: join(this.#directory, 'apt.conf') }
-    return run(program, args, { ...this.#context, cwd: this.downloadDirectory, env })
+    const place = { cwd: this.downloadDirectory, env: this.#environment }
+    return run(program, args, { ...this.#context, ...place })
   }
-}
-
-function sourceLine({ address, suite }: AptSource): string {
-  return `deb [arch=amd64 signed-by=${DEBIAN_KEYRING}] ${address} ${suite} main\n`
-}
-
-function configuration(directory: string, network: string): string {
-  const kept = network.split('\n').filter((line) => NETWORK_SETTING.test(line))
-  return [
-    ...kept,
-    'APT::Architecture "amd64";',
-    'APT::Get::AllowUnauthenticated "false";',
-    'Acquire::AllowInsecureRepositories "false";',
-    'Acquire::Languages "none";',
-    'Dir::Etc::Main "/dev/null";',
-    'Dir::Etc::Parts "/dev/null";',
-    'Dir::Etc::Preferences "/dev/null";',
-    'Dir::Etc::PreferencesParts "/dev/null";',
-    'Dir::Etc::SourceParts "/dev/null";',
-    `Dir::Etc::SourceList "${directory}/sources.list";`,
-    `Dir::State::Lists "${directory}/lists";`,
-    `Dir::State::Status "${directory}/status";`,
-    `Dir::State::Extended_States "${directory}/extended_states";`,
-    `Dir::Cache "${directory}/cache";`,
-    '',
-  ].join('\n')
 }
 
 /** Started by root, apt fetches as the user `_apt`, who must be able to write where the packages go. */

@@ -7,7 +7,12 @@ import { z } from 'zod'
 const HexSha256 = z.string().regex(/^[0-9a-f]{64}$/)
 const HexSha384 = z.string().regex(/^[0-9a-f]{96}$/)
 
-const FileSchema = z.strictObject({ file: z.string(), sha256: HexSha256, size: z.int() })
+const FileSchema = z.strictObject({
+  /** A plain name: the file stands beside the manifest. */
+  file: z.string().regex(/^[A-Za-z0-9][\w.-]*$/),
+  sha256: HexSha256,
+  size: z.int(),
+})
 
 /** vCPU type (QEMU name) to vCPU count (decimal text) to launch digest, 96 hex digits. */
 const LaunchDigestsSchema = z.record(z.string(), z.record(z.string(), HexSha384))

@@ -17,6 +17,13 @@ export const GUEST_IMAGE_ERRORS = {
     status: 500,
     exit: 1,
   },
+  'guest-image.name-invalid': {
+    title: 'Cannot build the guest image: its name is not allowed',
+    why: 'names have up to 63 lower-case letters, digits, dots and hyphens, and begin with a letter or digit',
+    fix: ['choose another name'],
+    status: 400,
+    exit: 6,
+  },
   'guest-image.architecture': {
     title: 'Cannot use the guest image: wrong architecture',
     why: 'guest images exist for x86_64 only',

@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+
+import { dependencies, loadOrder } from './kernel-modules.ts'
+import { temporaryDirectory } from './testing/temporary-directory.ts'
+
+const module = (depends: string) => `\x7fELF…\0license=GPL\0depends=${depends}\0name=x\0`
+
+test('dependencies() reads the modinfo entry', () => {
+  assert.deepEqual(dependencies(Buffer.from(module('a,b'))), ['a', 'b'])
+  assert.deepEqual(dependencies(Buffer.from(module(''))), [])
+  assert.deepEqual(dependencies(Buffer.from('no modinfo')), [])
+})
+
+test('loadOrder() puts dependencies first, each once, and leaves out what is built in', async (context) => {
+  const folder = 'usr/lib/modules/6.12.0/kernel'
+  const tree = await temporaryDirectory(context, {
+    'usr/lib/modules/6.12.0/modules.builtin': 'kernel/lib/built-in.ko\n',
+    [`${folder}/dm-mod.ko`]: module('built_in'),
+    [`${folder}/dm-verity.ko`]: module('dm-mod,shared'),
+    [`${folder}/shared.ko`]: module(''),
+    [`${folder}/late.ko`]: module('shared,other'),
+    [`${folder}/other.ko`]: module(''),
+  })
+  const selection = { root: ['dm-verity'], 'root-optional': [], required: [], optional: ['late'] }
+  const order = await loadOrder(tree, selection, {})
+  assert.deepEqual(
+    order.map(({ name, need }) => `${need} ${name}`),
+    ['root dm_mod', 'root shared', 'root dm_verity', 'optional other', 'optional late'],
+  )
+})
+
+test('loadOrder() fails for a module that the kernel does not have', async (context) => {
+  const tree = await temporaryDirectory(context, { 'usr/lib/modules/6.12.0/modules.builtin': '' })
+  const selection = { root: ['absent'], 'root-optional': [], required: [], optional: [] }
+  await assert.rejects(loadOrder(tree, selection, {}), { code: 'guest-image.content-missing' })
+})
