@@ -40,8 +40,9 @@ export class TtrpcError extends Error {
   }
 }
 
-/** The status under which an error with a code crosses ttrpc: from its HTTP status, so that there is one table. */
+/** The status under which an error with a code crosses ttrpc: from its HTTP status, but for what HTTP does not tell apart. */
 export function statusOf(error: CloisterError): number {
+  if (error.code === 'agent.id-reused') return STATUS.alreadyExists
   return STATUS_OF_HTTP[ERROR_CODES[error.code].status] ?? STATUS.internal
 }
 

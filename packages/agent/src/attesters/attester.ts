@@ -1,0 +1,68 @@
+/** How the guest proves itself. One file for each way; the table picks by the measured command line. */
+import { CloisterError } from '@cloister/protocol/error'
+import { FormatError } from '@cloister/verifier/bytes/format-error'
+import { parseSnpReport, type SnpReport } from '@cloister/verifier/snp/report'
+import { snpEvidenceJson } from './snp-evidence.ts'
+
+export interface RawReport {
+  /** 1184 bytes. */
+  readonly report: Uint8Array
+  /** Certificate table of the extended report; empty when the host gave none. */
+  readonly certificates: Uint8Array
+}
+
+/** Asks the secure processor, or what plays its part, for a report over 64 bytes at VMPL 0. */
+export type ReportSource = (reportData: Uint8Array) => Promise<RawReport>
+
+export interface Evidence {
+  /** 32 bytes that the host fixed at launch. */
+  readonly hostData: Uint8Array
+  /** The KBS protocol's `snp` form. */
+  readonly json: string
+}
+
+export interface Attester {
+  /** The TEE as the KBS protocol names it. */
+  readonly tee: 'snp'
+  /**
+   * @param reportData - 64 bytes; composed by us only, never what others chose
+   * @throws CloisterError `agent.report-failed`
+   */
+  attest(reportData: Uint8Array): Promise<Evidence>
+}
+
+/** An attester over a source of SNP reports. It answers one call after the other. */
+export function snpAttester(source: ReportSource): Attester {
+  let last: Promise<unknown> = Promise.resolve()
+  return {
+    tee: 'snp',
+    attest(reportData) {
+      const answer = last.then(
+        () => attestOnce(source, reportData),
+        () => attestOnce(source, reportData),
+      )
+      last = answer
+      return answer
+    },
+  }
+}
+
+async function attestOnce(source: ReportSource, reportData: Uint8Array): Promise<Evidence> {
+  const { report: bytes, certificates } = await source(reportData)
+  try {
+    const report = parseSnpReport(bytes, { reserved: 'report' })
+    checkIsAnswer(report, reportData)
+    return { hostData: report.hostData, json: snpEvidenceJson(report, certificates) }
+  } catch (cause) {
+    if (!(cause instanceof FormatError)) throw cause
+    throw new CloisterError('agent.report-failed', { why: cause.message, cause })
+  }
+}
+
+/** The Verifier decides what a report is worth; here only whether it answers our question. */
+function checkIsAnswer(report: SnpReport, reportData: Uint8Array): void {
+  if (Buffer.compare(report.reportData, reportData) !== 0)
+    throw new CloisterError('agent.report-failed', { why: 'the report is over other bytes' })
+  if (report.vmpl !== 0)
+    throw new CloisterError('agent.report-failed', { why: `the report is of VMPL ${report.vmpl}` })
+}

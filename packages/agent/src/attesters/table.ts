@@ -1,0 +1,56 @@
+/** Which attester a mode of the measured command line means. */
+import { access } from 'node:fs/promises'
+import type { Duplex } from 'node:stream'
+import { CloisterError } from '@cloister/protocol/error'
+import type { AttesterMode } from '@cloister/protocol/guest-names'
+import { snpAttester, type Attester } from './attester.ts'
+import { CONFIGFS_TSM, configfsSource } from './configfs-tsm.ts'
+import { simulatedSource } from './simulated.ts'
+
+export interface AttesterPlaces {
+  /** Opens the simulator's port. Called in simulated and debug mode only. */
+  readonly openTeePort: () => Promise<Duplex>
+  /** Whether the kernel offers a real TEE. */
+  readonly hasTee: () => Promise<boolean>
+}
+
+/** Devices of the guest drivers of SNP and TDX. */
+const TEE_DEVICES = ['/dev/sev-guest', '/dev/tdx_guest'] as const
+
+export async function kernelHasTee(paths: readonly string[] = TEE_DEVICES): Promise<boolean> {
+  const found = await Promise.all(
+    paths.map((path) =>
+      access(path).then(
+        () => true,
+        () => false,
+      ),
+    ),
+  )
+  return found.includes(true)
+}
+
+/**
+ * Hardware mode never opens the simulator's port; simulated mode stops where a real TEE is, for it would hide it.
+ * A debug image takes what is there: its digests stand under no release policy.
+ *
+ * @throws CloisterError `agent.tee-absent`, `agent.tee-unexpected`, `agent.mode-unknown`
+ */
+export async function attesterFor(mode: AttesterMode, places: AttesterPlaces): Promise<Attester> {
+  const hasTee = await places.hasTee()
+  switch (mode) {
+    case 'hardware':
+      if (!hasTee) throw new CloisterError('agent.tee-absent')
+      return snpAttester(configfsSource(CONFIGFS_TSM))
+    case 'simulated':
+      if (hasTee) throw new CloisterError('agent.tee-unexpected')
+      return snpAttester(simulatedSource(await places.openTeePort()))
+    case 'debug':
+      return snpAttester(
+        hasTee ? configfsSource(CONFIGFS_TSM) : simulatedSource(await places.openTeePort()),
+      )
+    case 'probe':
+      throw new CloisterError('agent.mode-unknown')
+    default:
+      return mode satisfies never
+  }
+}

@@ -1,0 +1,104 @@
+/** One bounded HTTP request after the other over connections that somebody else makes. */
+import { Agent, request, type IncomingHttpHeaders } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { CloisterError } from '@cloister/protocol/error'
+import { LIMITS } from '@cloister/protocol/limits'
+
+export interface HttpRequest {
+  readonly method: 'GET' | 'POST'
+  readonly path: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body?: string
+  readonly signal: AbortSignal
+}
+
+export interface HttpAnswer {
+  readonly status: number
+  readonly headers: IncomingHttpHeaders
+  readonly body: Buffer
+}
+
+export type HttpExchange = (request: HttpRequest) => Promise<HttpAnswer>
+
+/** Answers may be as long as a resource in its JWE, in base64 with members around it. */
+const ANSWER_LIMIT_BYTES = 2 * LIMITS.resourceBytes + (64 << 10)
+const IDLE_MS = 5_000
+
+/**
+ * @param connect - makes a connection, TLS included
+ * @throws (the exchange) what `connect` threw, else CloisterError `agent.broker-unreachable`, `agent.broker-malformed`; the signal's reason
+ */
+export function httpExchange(connect: () => Promise<Duplex>): HttpExchange {
+  const agent = new ConnectingAgent(connect)
+  return ({ method, path, headers, body, signal }) => {
+    const { promise, resolve, reject } = Promise.withResolvers<HttpAnswer>()
+    const outgoing = request({
+      agent,
+      method,
+      path,
+      signal,
+      headers: {
+        ...headers,
+        ...(body !== undefined && {
+          'content-type': 'application/json',
+          'content-length': String(Buffer.byteLength(body)),
+        }),
+      },
+    })
+    const fail = (error: unknown) =>
+      reject(
+        error instanceof CloisterError
+          ? error
+          : signal.aborted
+            ? signal.reason
+            : new CloisterError('agent.broker-unreachable', { cause: error }),
+      )
+    outgoing.once('error', fail)
+    outgoing.once('response', (response) => {
+      const chunks: Buffer[] = []
+      let bytes = 0
+      response.on('data', (chunk: Buffer) => {
+        bytes += chunk.length
+        chunks.push(chunk)
+        if (bytes <= ANSWER_LIMIT_BYTES) return
+        reject(new CloisterError('agent.broker-malformed', { why: 'the answer is too long' }))
+        outgoing.destroy()
+      })
+      response.once('error', fail)
+      response.once('close', () => fail(new Error('the connection ended in the answer')))
+      response.once('end', () => {
+        const { statusCode = 0, headers } = response
+        resolve({ status: statusCode, headers, body: Buffer.concat(chunks) })
+      })
+    })
+    outgoing.end(body)
+    return promise
+  }
+}
+
+class ConnectingAgent extends Agent {
+  readonly #connect: () => Promise<Duplex>
+
+  constructor(connect: () => Promise<Duplex>) {
+    super({ keepAlive: true, maxSockets: 4, timeout: IDLE_MS })
+    this.#connect = connect
+  }
+
+  override createConnection(
+    _options: unknown,
+    callback?: (error: Error | null, stream: Duplex) => void,
+  ): undefined {
+    void this.#connectFor(callback ?? (() => undefined))
+  }
+
+  async #connectFor(callback: (error: Error | null, stream: Duplex) => void): Promise<void> {
+    let stream: Duplex
+    try {
+      stream = await this.#connect()
+    } catch (error) {
+      callback(error as Error, undefined as never)
+      return
+    }
+    callback(null, stream)
+  }
+}

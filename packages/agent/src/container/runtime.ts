@@ -1,0 +1,134 @@
+/** Runs containers by crun. What the agent needs of a runtime is an interface, so that tests need none. */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Readable, Writable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { CloisterError } from '@cloister/protocol/error'
+import type { RunProgram } from '../guest/program.ts'
+import type { OciProcess, OciSpec } from './oci-spec.ts'
+
+export interface Outputs {
+  /** Whether each output is kept; else it goes nowhere. */
+  readonly stdout: boolean
+  readonly stderr: boolean
+  /** Whether the process gets an input; else it reads an empty one. */
+  readonly stdin: boolean
+}
+
+export interface RunningProcess {
+  readonly stdout: Readable | undefined
+  readonly stderr: Readable | undefined
+  readonly stdin: Writable | undefined
+  /** Exit code, 128 + n after signal n. Rejects with `agent.runtime-failed` when it never ran. */
+  readonly exited: Promise<number>
+}
+
+export interface Runtime {
+  /** Starts a container; settles when its process runs. @throws CloisterError `agent.runtime-failed` */
+  start(id: string, spec: OciSpec, outputs: Outputs): Promise<RunningProcess>
+  /** Starts a further process in it. */
+  exec(id: string, execId: string, process: OciProcess, outputs: Outputs): Promise<RunningProcess>
+  /** Signals its first process. */
+  signal(id: string, signal: number): Promise<void>
+  /** Signals a further process. */
+  signalExec(id: string, execId: string, signal: number): Promise<void>
+  /** Kills what is left of it. */
+  remove(id: string): Promise<void>
+}
+
+const START_POLL_MS = 10
+
+export interface CrunOptions {
+  readonly run: RunProgram
+  /** On tmpfs: bundles, state and logs of crun. */
+  readonly directory: string
+}
+
+export function crunRuntime({ run, directory }: CrunOptions): Runtime {
+  const common = ['--root', join(directory, 'state'), '--cgroup-manager=cgroupfs']
+  const place = (id: string) => join(directory, 'bundles', id)
+
+  const launch = async (
+    id: string,
+    name: string,
+    words: readonly string[],
+    outputs: Outputs,
+  ): Promise<RunningProcess> => {
+    const log = join(place(id), `${name}.log`)
+    const pidFile = join(place(id), `${name}.pid`)
+    const child = spawn(
+      'crun',
+      [...common, `--log=${log}`, words[0]!, `--pid-file=${pidFile}`, ...words.slice(1)],
+      {
+        stdio: [
+          outputs.stdin ? 'pipe' : 'ignore',
+          outputs.stdout ? 'pipe' : 'ignore',
+          outputs.stderr ? 'pipe' : 'ignore',
+        ],
+      },
+    )
+    const exited = exitOf(child, log)
+    // Until it is handed over: a process that ends at once.
+    exited.catch(() => undefined)
+    await started(pidFile, exited)
+    return {
+      stdout: child.stdout ?? undefined,
+      stderr: child.stderr ?? undefined,
+      stdin: child.stdin ?? undefined,
+      exited,
+    }
+  }
+
+  return {
+    async start(id, spec, outputs) {
+      await mkdir(place(id), { recursive: true, mode: 0o700 })
+      await writeFile(join(place(id), 'config.json'), JSON.stringify(spec), { mode: 0o600 })
+      return launch(id, 'init', ['run', `--bundle=${place(id)}`, id], outputs)
+    },
+    async exec(id, execId, process, outputs) {
+      const file = join(place(id), `${execId}.json`)
+      await writeFile(file, JSON.stringify(process), { mode: 0o600 })
+      return launch(id, execId, ['exec', `--process=${file}`, id], outputs)
+    },
+    async signal(id, signal) {
+      await run(['crun', ...common, 'kill', id, String(signal)])
+    },
+    async signalExec(id, execId, signal) {
+      const pid = Number(await readFile(join(place(id), `${execId}.pid`), 'latin1'))
+      try {
+        if (Number.isInteger(pid) && pid > 1) process.kill(pid, signal)
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+      }
+    },
+    async remove(id) {
+      await run(['crun', ...common, 'delete', '--force', id])
+      await rm(place(id), { recursive: true, force: true })
+    },
+  }
+}
+
+/** crun ends with the process's code; what it says itself, it says in its log, and then the code is its own. */
+async function exitOf(child: ChildProcess, log: string): Promise<number> {
+  const ended = Promise.withResolvers<number>()
+  child.once('error', ended.reject)
+  child.once('exit', (code, signal) => ended.resolve(signal === null ? (code ?? 1) : 137))
+  const status = await ended.promise
+  const said = await readFile(log, 'utf8').catch(() => '')
+  if (said.trim() === '' || status === 0) return status
+  throw new CloisterError('agent.runtime-failed', { why: said.trim().slice(-300) })
+}
+
+async function started(pidFile: string, exited: Promise<number>): Promise<void> {
+  const ended = exited.then(
+    () => true,
+    () => true,
+  )
+  for (;;) {
+    const pid = await readFile(pidFile, 'latin1').catch(() => '')
+    if (pid !== '') return
+    if (await Promise.race([ended, sleep(START_POLL_MS, false)])) break
+  }
+  await exited
+}

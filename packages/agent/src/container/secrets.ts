@@ -1,0 +1,52 @@
+/** Puts released secrets where the workload wants them: files on tmpfs for the container's user alone, or variables. */
+import { chown, mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { CloisterError } from '@cloister/protocol/error'
+import type { Workload } from '@cloister/protocol/workload'
+import type { BoundFile } from './oci-spec.ts'
+import type { ContainerUser } from './user.ts'
+
+export interface PlacedSecrets {
+  readonly files: readonly BoundFile[]
+  /** `NAME=value`. */
+  readonly env: readonly string[]
+}
+
+export interface PlaceSecretsOptions {
+  readonly secrets: Workload['container']['secrets']
+  readonly getResource: (path: string) => Promise<Uint8Array>
+  readonly user: Pick<ContainerUser, 'uid' | 'gid'>
+  /** On tmpfs. */
+  readonly directory: string
+}
+
+/** @throws CloisterError `agent.resource-malformed` for a variable's value with NUL or not in UTF-8, and what `getResource` throws */
+export async function placeSecrets(options: PlaceSecretsOptions): Promise<PlacedSecrets> {
+  const { secrets, getResource, user, directory } = options
+  await mkdir(directory, { recursive: true, mode: 0o711 })
+  const files: BoundFile[] = []
+  const env: string[] = []
+  for (const [index, secret] of secrets.entries()) {
+    const value = await getResource(secret.resource)
+    if (secret.env !== undefined) env.push(`${secret.env}=${variable(value, secret.resource)}`)
+    if (secret.file === undefined) continue
+    const source = join(directory, String(index))
+    await writeFile(source, value, { mode: 0o400, flag: 'wx' })
+    await chown(source, user.uid, user.gid)
+    files.push({ source, destination: secret.file })
+  }
+  return { files, env }
+}
+
+function variable(value: Uint8Array, where: string): string {
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(value)
+    if (!text.includes('\0')) return text
+  } catch {
+    // Falls through to the same refusal.
+  }
+  throw new CloisterError('agent.resource-malformed', {
+    where,
+    why: 'a variable holds UTF-8 without NUL; give the secret a file instead',
+  })
+}

@@ -1,0 +1,67 @@
+/** Every request of the host: unknown fields, then the agent policy, then the work. To the host a refusal is a code. */
+import { create, type DescMethod, type Message } from '@bufbuild/protobuf'
+import { ReadStreamResponseSchema } from '@cloister/protocol/agent-service_pb'
+import { CloisterError } from '@cloister/protocol/error'
+import type { TtrpcHandler } from '@cloister/protocol/ttrpc/server'
+import { findUnknownFields } from '@cloister/protocol/ttrpc/unknown-fields'
+import {
+  INITIAL_STATE,
+  type AgentPolicy,
+  type PolicyDecision,
+  type PolicyState,
+} from '../policy/agent-policy.ts'
+
+/** The work behind a method, by its name. */
+export type Methods = Readonly<
+  Record<string, (message: Message, signal: AbortSignal) => Promise<Message>>
+>
+
+export interface DispatchOptions {
+  readonly policy: AgentPolicy
+  readonly methods: Methods
+  /** For the guest's own console. */
+  readonly log: (message: string) => void
+}
+
+/** Requests of all sessions share one policy state: it lives as long as the VM. */
+export function dispatch(options: DispatchOptions): TtrpcHandler {
+  const { policy, methods, log } = options
+  let state: PolicyState = INITIAL_STATE
+  return async ({ method, request, signal }) => {
+    const unknown = findUnknownFields(method.input, request)
+    if (unknown !== undefined) {
+      log(`${method.name} refused: unknown field ${unknown}`)
+      throw new CloisterError('agent.request-unknown')
+    }
+    const work = Object.hasOwn(methods, method.name) ? methods[method.name] : undefined
+    if (work === undefined) throw new CloisterError('agent.request-unknown')
+    const decision = decide(policy, state, method, request)
+    if (!decision.allow) {
+      log(`${method.name} refused: ${decision.reasons.join('; ')}`)
+      return refused(method, decision)
+    }
+    // Before the work: two requests at once must not both find an id unused.
+    state = { ...state, ...decision.statePatch }
+    return work(request, signal)
+  }
+}
+
+/** No failure of a policy ever means allow. */
+function decide(
+  policy: AgentPolicy,
+  state: PolicyState,
+  method: DescMethod,
+  message: Message,
+): PolicyDecision {
+  try {
+    return policy.decide(state, { method: method.name, message })
+  } catch (error) {
+    return { allow: false, reasons: [`the policy failed: ${String(error)}`] }
+  }
+}
+
+/** Output that may not be read is empty: a host that waits for its end is not kept waiting. */
+function refused(method: DescMethod, decision: PolicyDecision & { allow: false }): Message {
+  if (method.output === ReadStreamResponseSchema) return create(ReadStreamResponseSchema)
+  throw new CloisterError(decision.code ?? 'agent.request-denied')
+}
