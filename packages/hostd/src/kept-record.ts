@@ -60,10 +60,7 @@ export class KeptRecord {
     this.#record.view = { ...this.view, ...view }
     this.#options.changed(this.view)
     this.#isUnsaved = true
-    while (this.#isUnsaved) {
-      this.#writing ??= this.#write().finally(() => (this.#writing = undefined))
-      await this.#writing
-    }
+    await this.#writeAll()
   }
 
   /** Writes the end: the outcome stands, what belongs to a live guest goes. */
@@ -80,7 +77,14 @@ export class KeptRecord {
   /** Ignores changes from now on; resolves when the last write is done. */
   async freeze(): Promise<void> {
     this.#isFrozen = true
-    await this.#writing?.catch(() => undefined)
+    await this.#writeAll().catch(() => undefined)
+  }
+
+  async #writeAll(): Promise<void> {
+    while (this.#isUnsaved || this.#writing !== undefined) {
+      this.#writing ??= this.#write().finally(() => (this.#writing = undefined))
+      await this.#writing
+    }
   }
 
   async #write(): Promise<void> {

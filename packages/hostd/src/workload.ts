@@ -9,17 +9,12 @@ import type { WorkloadView } from '@cloister/protocol/hostd-api'
 import type { StageRecord } from '@cloister/launcher/vm-spec'
 import type { Backend, VmFolders } from './backend.ts'
 import { BootWatch } from './boot-watch.ts'
-import { carriersFor } from './carriers.ts'
 import { deathError } from './guest-death.ts'
-import { startContainer, waitForExit } from './guest-start.ts'
-import { Guest } from './guest.ts'
+import type { Guest } from './guest.ts'
 import { KeptRecord } from './kept-record.ts'
 import { LogRing } from './log-ring.ts'
-import { pumpLog } from './log-pump.ts'
-import { adoptVm, startNewVm } from './obtain-vm.ts'
 import type { RecordStore } from './record-store.ts'
 import type { WorkloadRecord } from './record.ts'
-import { readWorkload } from './start-plan.ts'
 import { within } from './within.ts'
 
 /** After the container's end its last output is waited for this long. */
@@ -158,6 +153,10 @@ export class Workload {
   }
 
   async #bootOrAdopt(): Promise<Guest> {
+    // Loaded when the first guest needs them: an idle hostd stays small.
+    const { Guest } = await import('./guest.ts')
+    const { carriersFor } = await import('./carriers.ts')
+    const { adoptVm, startNewVm } = await import('./obtain-vm.ts')
     const { backend, vmFolders } = this.#context
     const record = this.#record.value
     const targets = await carriersFor(record.request.targets)
@@ -197,6 +196,8 @@ export class Workload {
   }
 
   async #runContainer({ link }: Guest, watch: BootWatch): Promise<number> {
+    const { startContainer, waitForExit } = await import('./guest-start.ts')
+    const { readWorkload } = await import('./start-plan.ts')
     const { signal } = this.#leave
     const { container, step } = this.#record.value
     await startContainer({
@@ -217,6 +218,7 @@ export class Workload {
   }
 
   async #pumpLogs(link: Guest['link']): Promise<void> {
+    const { pumpLog } = await import('./log-pump.ts')
     const { id: containerId, readStdout, readStderr } = this.#record.value.container
     const ring = await this.logs()
     const common = { link, ring, containerId, signal: this.#leave.signal }

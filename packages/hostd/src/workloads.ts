@@ -5,7 +5,6 @@ import type { Backend, VmFolders } from './backend.ts'
 import { checkCapacity, type LiveGuest } from './capacity.ts'
 import { ChangeFeed } from './change-feed.ts'
 import type { RecordStore } from './record-store.ts'
-import { planStart } from './start-plan.ts'
 import { Workload, type WorkloadContext } from './workload.ts'
 
 export interface WorkloadsOptions {
@@ -53,6 +52,7 @@ export class Workloads {
   async start(request: StartRequest): Promise<Workload> {
     this.#claim(request)
     try {
+      const { planStart } = await import('./start-plan.ts')
       const { backend, store, home } = this.#options
       const { manifest } = await backend.loadGuestImage(request.guestImage)
       const { record, initdata } = planStart(request, manifest.imageVersion, new Date())
