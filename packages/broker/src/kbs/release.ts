@@ -2,7 +2,8 @@
 import { CloisterError } from '@cloister/protocol/error'
 import type { AttestationResult } from '../attestation/attestation-result.ts'
 import type { BrokerParts } from '../parts.ts'
-import { decideRelease, type RegistryState } from '../release/decide-release.ts'
+import { decideRelease } from '../release/decide-release.ts'
+import type { RegistryState } from '../release/release-rules.ts'
 
 /**
  * @param path - `repository/type/tag`; attacker-controlled

@@ -1,0 +1,268 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { ReleasePolicySchema } from '@cloister/protocol/broker-admin-api'
+import { ERROR_CODES } from '@cloister/protocol/errors/catalogue'
+import type { ReleaseCheckCode } from '@cloister/protocol/errors/broker'
+import { primaryReportData } from '@cloister/protocol/report-data'
+import type { AttestationResult, SnpClaims } from '../attestation/attestation-result.ts'
+import type { Secret } from '../storage/secrets.ts'
+import { fakePolicy } from '../testing/test-broker.ts'
+import { decideRelease } from './decide-release.ts'
+import type { RegistryState } from './release-rules.ts'
+
+const NOW = 1_800_000_000_000
+const TCB = { bootloader: 10, tee: 1, snp: 25, microcode: 72 }
+const CHIP = 'c1'.repeat(64)
+const ROOT = 'aa'.repeat(32)
+const x = 'A'.repeat(43)
+const teePublicKey = { kty: 'EC', crv: 'P-256', alg: 'ECDH-ES+A256KW', x, y: x } as const
+
+const CLAIMS: SnpClaims = {
+  policy_abi_major: 1,
+  policy_abi_minor: 0,
+  policy_smt_allowed: true,
+  policy_migrate_ma: false,
+  policy_debug_allowed: false,
+  policy_single_socket: false,
+  reported_tcb_bootloader: 10,
+  reported_tcb_tee: 1,
+  reported_tcb_snp: 25,
+  reported_tcb_microcode: 72,
+  platform_tsme_enabled: false,
+  platform_smt_enabled: true,
+  measurement: 'ab'.repeat(48),
+  chip_id: CHIP,
+  policy_cxl_allowed: false,
+  migration_agent: false,
+  vmpl: 0,
+  processor: 'Genoa',
+  reported_tcb: TCB,
+  committed_tcb: TCB,
+  launch_tcb: TCB,
+}
+
+const ATTESTATION: AttestationResult = {
+  anchors: 'amd',
+  appraisal: 'affirming',
+  claims: CLAIMS,
+  hostData: 'dd'.repeat(32),
+  reportData: Buffer.from(primaryReportData({ nonce: 'n', teePublicKey }, '')).toString('hex'),
+  runtimeData: { nonce: 'n', 'tee-pubkey': teePublicKey, 'additional-evidence': '' },
+  expiresAt: NOW + 1,
+}
+
+const IMAGE = {
+  name: 'base',
+  imageVersion: 1,
+  anchors: 'amd',
+  mode: 'hardware',
+  withdrawn: false,
+} as const
+const WORKLOAD = {
+  name: 'demo',
+  revision: 1,
+  initdataDigest: ATTESTATION.hostData,
+  state: 'current',
+  registeredAt: NOW,
+} as const
+
+const REGISTRY: RegistryState = {
+  workload: WORKLOAD,
+  guestImages: [IMAGE],
+  platformEnrolled: false,
+  simulatedRoots: [],
+}
+
+const SECRET: Secret = {
+  path: 'default/demo/secret',
+  version: 1,
+  createdAt: NOW,
+  allowSimulated: false,
+  policy: ReleasePolicySchema.parse(fakePolicy()),
+}
+
+interface Change {
+  readonly secret?: Partial<Secret>
+  readonly policy?: Parameters<typeof fakePolicy>[0]
+  readonly attestation?: Partial<AttestationResult>
+  readonly claims?: Partial<SnpClaims>
+  readonly registry?: Partial<RegistryState>
+}
+
+function decide({ secret, policy, attestation, claims, registry }: Change) {
+  return decideRelease(
+    {
+      ...SECRET,
+      ...(policy !== undefined && { policy: ReleasePolicySchema.parse(fakePolicy(policy)) }),
+      ...secret,
+    },
+    { ...ATTESTATION, ...attestation, claims: { ...CLAIMS, ...claims } },
+    { ...REGISTRY, ...registry },
+    NOW,
+  )
+}
+
+const failedCodes = (change: Change) =>
+  decide(change)
+    .checks.filter(({ outcome }) => outcome === 'fail')
+    .map(({ code }) => code)
+
+const SIMULATED: Change = {
+  secret: { allowSimulated: true },
+  policy: { anchors: ['simulated'] },
+  attestation: { anchors: 'simulated' },
+  claims: { simulated_root: ROOT },
+  registry: {
+    simulatedRoots: [ROOT],
+    guestImages: [{ ...IMAGE, anchors: 'simulated', mode: 'simulated' }],
+  },
+}
+
+/** For each code, changes of which each breaks just that check. */
+const BREAKING: Partial<Record<ReleaseCheckCode, readonly Change[]>> = {
+  'release.policy-absent': [{ secret: { policy: undefined } }],
+  'release.anchors': [
+    { policy: { anchors: ['simulated'] } },
+    { ...SIMULATED, registry: { ...SIMULATED.registry, simulatedRoots: [] } },
+    { ...SIMULATED, claims: {} },
+  ],
+  'release.simulated': [{ ...SIMULATED, secret: { allowSimulated: false } }],
+  'release.attestation-degraded': [
+    { attestation: { appraisal: 'warning' } },
+    { claims: { processor: 'Milan' } },
+  ],
+  'release.workload-superseded': [{ registry: { workload: { ...WORKLOAD, state: 'superseded' } } }],
+  'release.workload-withdrawn': [{ registry: { workload: { ...WORKLOAD, state: 'withdrawn' } } }],
+  'release.workload-not-listed': [
+    { policy: { workloads: [{ name: 'other' }] } },
+    { policy: { workloads: [{ name: 'demo', minimumRevision: 2 }] } },
+    { registry: { workload: { ...WORKLOAD, name: 'demo2' } } },
+  ],
+  'release.image-version': [{ policy: { guestImages: [{ name: 'base', minimumVersion: 2 }] } }],
+  'release.vmpl': [{ claims: { vmpl: 1 } }, { claims: { vmpl: 0xffff_ffff } }],
+  'release.debug': [{ claims: { policy_debug_allowed: true } }],
+  'release.migration-agent': [
+    { claims: { policy_migrate_ma: true } },
+    { claims: { migration_agent: true } },
+  ],
+  'release.guest-policy': [
+    { claims: { policy_cxl_allowed: true } },
+    { policy: { guestPolicy: { allowSmt: false } } },
+    { policy: { guestPolicy: { requireSingleSocket: true } } },
+  ],
+  'release.tcb.reported': [{ claims: { reported_tcb: { ...TCB, snp: 24 } } }],
+  'release.tcb.committed': [{ claims: { committed_tcb: { ...TCB, microcode: 71 } } }],
+  'release.tcb.launch': [{ claims: { launch_tcb: { ...TCB, bootloader: 9 } } }],
+  'release.platform': [
+    { policy: { platforms: 'enrolled' } },
+    { policy: { platforms: ['c2'.repeat(64)] } },
+  ],
+  'release.key': [
+    { attestation: { reportData: '00'.repeat(64) } },
+    { attestation: { runtimeData: { ...ATTESTATION.runtimeData, nonce: 'other' } } },
+    {
+      attestation: {
+        runtimeData: {
+          ...ATTESTATION.runtimeData,
+          'tee-pubkey': { ...teePublicKey, x: 'B'.repeat(43) },
+        },
+      },
+    },
+  ],
+  'release.token-expired': [
+    { attestation: { expiresAt: NOW } },
+    { attestation: { expiresAt: NOW - 1 } },
+  ],
+}
+
+test('decideRelease() allows only when every check passes', () => {
+  const { allow, checks } = decide({})
+  assert.equal(allow, true)
+  assert.ok(checks.every(({ outcome }) => outcome === 'pass'))
+  assert.equal(decide(SIMULATED).allow, true)
+})
+
+for (const [code, changes] of Object.entries(BREAKING))
+  test(`decideRelease() denies with ${code}, and only with it`, () => {
+    for (const change of changes) {
+      assert.equal(decide(change).allow, false)
+      assert.deepEqual(failedCodes(change), [code])
+    }
+  })
+
+test('decideRelease() denies what is not there at all, first of all the secret', () => {
+  const none = decideRelease(undefined, ATTESTATION, REGISTRY, NOW)
+  assert.deepEqual(none, {
+    allow: false,
+    checks: [{ code: 'release.secret-unknown', outcome: 'fail' }],
+  })
+  const first = (change: Change) => failedCodes(change)[0]
+  const unregistered = { registry: { workload: undefined } }
+  assert.equal(first(unregistered), 'release.workload-unregistered')
+  assert.equal(first({ registry: { guestImages: [] } }), 'release.measurement-unknown')
+  const withdrawn = { registry: { guestImages: [{ ...IMAGE, withdrawn: true }] } }
+  assert.equal(first(withdrawn), 'release.image-withdrawn')
+  const unlisted = { registry: { guestImages: [{ ...IMAGE, name: 'other' }] } }
+  assert.equal(first(unlisted), 'release.image-not-listed')
+  assert.equal(first({ policy: { minimumTcb: { Turin: TCB } } }), 'release.processor')
+})
+
+test('decideRelease() takes no image of another anchor set or attester mode', () => {
+  const { anchors, mode, ...rest } = IMAGE
+  const foreign = [
+    { ...rest, anchors: 'simulated', mode: 'simulated' },
+    { ...rest, anchors, mode: 'debug' },
+    { ...rest, anchors, mode: 'simulated' },
+    { ...rest, anchors: 'simulated', mode },
+  ] as const
+  for (const image of foreign)
+    assert.equal(
+      failedCodes({ registry: { guestImages: [image] } })[0],
+      'release.measurement-unknown',
+    )
+  const hardware = { ...SIMULATED, registry: { simulatedRoots: [ROOT], guestImages: [IMAGE] } }
+  assert.equal(failedCodes(hardware)[0], 'release.measurement-unknown')
+})
+
+test('decideRelease() takes any of several images with one digest that is in force', () => {
+  const guestImages = [
+    { ...IMAGE, withdrawn: true },
+    { ...IMAGE, imageVersion: 2 },
+  ]
+  assert.equal(decide({ registry: { guestImages } }).allow, true)
+})
+
+test('decideRelease() lets a policy accept warnings, and enrolment lift that of Milan', () => {
+  const milan = { claims: { processor: 'Milan' } } as const
+  const degraded = { attestation: { appraisal: 'warning' } } as const
+  assert.equal(decide({ ...degraded, policy: { allowDegraded: true } }).allow, true)
+  assert.equal(decide({ ...milan, policy: { allowDegraded: true } }).allow, true)
+  assert.equal(decide({ ...milan, registry: { platformEnrolled: true } }).allow, true)
+  assert.equal(decide({ ...milan, policy: { platforms: [CHIP] } }).allow, true)
+})
+
+test('decideRelease() compares TCBs by component, never as one number', () => {
+  const higher = { bootloader: 255, tee: 255, snp: 24, microcode: 255 }
+  assert.deepEqual(failedCodes({ claims: { reported_tcb: higher } }), ['release.tcb.reported'])
+  const turin = { minimumTcb: { Turin: { ...TCB, fmc: 1 } } }
+  const claims = { processor: 'Turin' } as const
+  assert.equal(failedCodes({ policy: turin, claims }).includes('release.tcb.reported'), true)
+})
+
+test('every release code of the catalogue is yielded by some test here', () => {
+  const elsewhere = [
+    'release.refused',
+    'release.secret-unknown',
+    'release.workload-unregistered',
+    'release.measurement-unknown',
+    'release.image-withdrawn',
+    'release.image-not-listed',
+    'release.processor',
+  ]
+  const covered = new Set([...Object.keys(BREAKING), ...elsewhere])
+  const codes = Object.keys(ERROR_CODES).filter((code) => code.startsWith('release.'))
+  assert.deepEqual(
+    codes.filter((code) => !covered.has(code)),
+    [],
+  )
+})

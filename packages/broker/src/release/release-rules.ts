@@ -1,0 +1,266 @@
+/** The rules of a release, one function each, in the order in which their checks stand in the audit. */
+import type { MinimumTcb, ReleasePolicy } from '@cloister/protocol/broker-admin-api'
+import type { ReleaseCheckCode } from '@cloister/protocol/errors/broker'
+import { primaryReportData } from '@cloister/protocol/report-data'
+import type { AttestationResult } from '../attestation/attestation-result.ts'
+import { MODE_OF_ANCHORS, type ReferenceValue } from '../storage/reference-values.ts'
+import type { Secret } from '../storage/secrets.ts'
+import type { WorkloadRevision } from '../storage/workload-registry.ts'
+
+/** What the owner registered about this Attester, as it stands now. */
+export interface RegistryState {
+  /** The revision whose initdata digest is HOST_DATA. */
+  readonly workload: WorkloadRevision | undefined
+  /** Guest images with the report's measurement, withdrawn ones too. */
+  readonly guestImages: readonly ReferenceValue[]
+  readonly platformEnrolled: boolean
+  /** Fingerprints of the simulated roots that are pinned now. */
+  readonly simulatedRoots: readonly string[]
+}
+
+export interface ReleaseCheck {
+  readonly code: ReleaseCheckCode
+  readonly outcome: 'pass' | 'fail'
+  readonly expected?: string
+  readonly received?: string
+}
+
+/** One rule. A policy engine's answer joins the decision as one more of these. */
+export type ReleaseRule = (request: ReleaseRequest) => ReleaseCheck
+
+export interface ReleaseRequest {
+  readonly secret: Secret
+  readonly policy: ReleasePolicy
+  readonly attestation: AttestationResult
+  readonly registry: RegistryState
+  readonly now: number
+}
+
+export const RELEASE_RULES: readonly ReleaseRule[] = [
+  tokenInTime,
+  keyIsBound,
+  anchorsListed,
+  simulationAllowed,
+  appraisalGoodEnough,
+  measurementRegistered,
+  imageInForce,
+  imageListed,
+  imageNewEnough,
+  workloadRegistered,
+  workloadInForce,
+  workloadCurrent,
+  workloadListed,
+  ({ attestation: { claims } }) => equals('release.vmpl', '0', String(claims.vmpl)),
+  ({ attestation: { claims } }) => unset('release.debug', claims.policy_debug_allowed),
+  ({ attestation: { claims } }) =>
+    unset('release.migration-agent', claims.policy_migrate_ma || claims.migration_agent),
+  guestPolicyAllowed,
+  processorListed,
+  minimumTcb('release.tcb.reported', ({ reported_tcb }) => reported_tcb),
+  minimumTcb('release.tcb.committed', ({ committed_tcb }) => committed_tcb),
+  minimumTcb('release.tcb.launch', ({ launch_tcb }) => launch_tcb),
+  platformListed,
+]
+
+function tokenInTime({ attestation, now }: ReleaseRequest): ReleaseCheck {
+  const received = new Date(attestation.expiresAt).toISOString()
+  return check('release.token-expired', now < attestation.expiresAt, { received })
+}
+
+/** The key that the answer is encrypted to is the one in REPORT_DATA: composed anew, not taken from the token's word. */
+function keyIsBound({ attestation: { runtimeData, reportData } }: ReleaseRequest): ReleaseCheck {
+  const expected = primaryReportData(
+    { nonce: runtimeData.nonce, teePublicKey: runtimeData['tee-pubkey'] },
+    runtimeData['additional-evidence'],
+  )
+  return equals('release.key', Buffer.from(expected).toString('hex'), reportData)
+}
+
+function anchorsListed({ policy, attestation, registry }: ReleaseRequest): ReleaseCheck {
+  const { anchors, claims } = attestation
+  const pinned = anchors === 'amd' || registry.simulatedRoots.includes(claims.simulated_root ?? '')
+  return check('release.anchors', pinned && policy.anchors.includes(anchors), {
+    expected: policy.anchors.join(' or '),
+    received: pinned ? anchors : `${anchors}, root no longer pinned`,
+  })
+}
+
+function simulationAllowed({ secret, attestation }: ReleaseRequest): ReleaseCheck {
+  return check('release.simulated', attestation.anchors === 'amd' || secret.allowSimulated, {
+    expected: secret.allowSimulated ? 'any anchors' : 'hardware anchors',
+    received: attestation.anchors,
+  })
+}
+
+/** A Milan chip's root seed can be extracted, so one that the owner does not know is at most degraded (design, 8). */
+function appraisalGoodEnough({ policy, attestation, registry }: ReleaseRequest): ReleaseCheck {
+  const { claims, anchors } = attestation
+  const known = registry.platformEnrolled || isNamed(policy, claims.chip_id)
+  const unknownMilan = anchors === 'amd' && claims.processor === 'Milan' && !known
+  const affirming = attestation.appraisal === 'affirming' && !unknownMilan
+  return check('release.attestation-degraded', affirming || policy.allowDegraded, {
+    expected: policy.allowDegraded ? 'affirming or warning' : 'affirming',
+    received: unknownMilan ? 'warning: Milan chip not enrolled' : attestation.appraisal,
+  })
+}
+
+/** Images that count: of the anchor set of the evidence and of its one attester mode (design, rule 3). */
+function matching({ attestation: { anchors }, registry }: ReleaseRequest) {
+  return registry.guestImages.filter(
+    (image) => image.anchors === anchors && image.mode === MODE_OF_ANCHORS[anchors],
+  )
+}
+
+const inForce = (request: ReleaseRequest) => matching(request).filter((image) => !image.withdrawn)
+
+function listedImages(request: ReleaseRequest) {
+  const names = new Set(request.policy.guestImages.map(({ name }) => name))
+  return inForce(request).filter(({ name }) => names.has(name))
+}
+
+function measurementRegistered(request: ReleaseRequest): ReleaseCheck {
+  const received = request.attestation.claims.measurement
+  return check('release.measurement-unknown', matching(request).length > 0, { received })
+}
+
+function imageInForce(request: ReleaseRequest): ReleaseCheck {
+  const received = matching(request).map(imageText).join(', ')
+  return check('release.image-withdrawn', inForce(request).length > 0, { received })
+}
+
+function imageListed(request: ReleaseRequest): ReleaseCheck {
+  return check('release.image-not-listed', listedImages(request).length > 0, {
+    expected: request.policy.guestImages.map(({ name }) => name).join(' or '),
+    received: inForce(request).map(imageText).join(', '),
+  })
+}
+
+function imageNewEnough(request: ReleaseRequest): ReleaseCheck {
+  const { guestImages } = request.policy
+  const newEnough = listedImages(request).some((image) =>
+    guestImages.some(
+      ({ name, minimumVersion }) => name === image.name && image.imageVersion >= minimumVersion,
+    ),
+  )
+  return check('release.image-version', newEnough, {
+    expected: guestImages.map((image) => `${image.name} ${image.minimumVersion}`).join(' or '),
+    received: listedImages(request).map(imageText).join(', '),
+  })
+}
+
+function imageText({ name, imageVersion }: ReferenceValue): string {
+  return `${name} ${imageVersion}`
+}
+
+function workloadRegistered({ attestation, registry }: ReleaseRequest): ReleaseCheck {
+  const received = attestation.hostData
+  return check('release.workload-unregistered', registry.workload !== undefined, { received })
+}
+
+function workloadInForce({ registry: { workload } }: ReleaseRequest): ReleaseCheck {
+  const known = workload !== undefined && workload.state !== 'withdrawn'
+  return check('release.workload-withdrawn', known, { received: revisionText(workload) })
+}
+
+function workloadCurrent({ registry: { workload } }: ReleaseRequest): ReleaseCheck {
+  const known = workload !== undefined && workload.state !== 'superseded'
+  return check('release.workload-superseded', known, { received: revisionText(workload) })
+}
+
+function workloadListed({ policy, registry: { workload } }: ReleaseRequest): ReleaseCheck {
+  const listed = policy.workloads.some(
+    ({ name, minimumRevision = 1, maximumRevision = Infinity }) =>
+      name === workload?.name &&
+      workload.revision >= minimumRevision &&
+      workload.revision <= maximumRevision,
+  )
+  return check('release.workload-not-listed', listed, {
+    expected: policy.workloads.map(({ name }) => name).join(' or '),
+    received: revisionText(workload),
+  })
+}
+
+function revisionText(workload: WorkloadRevision | undefined): string {
+  return workload === undefined
+    ? 'none'
+    : `${workload.name} revision ${workload.revision}, ${workload.state}`
+}
+
+function guestPolicyAllowed({ policy, attestation: { claims } }: ReleaseRequest): ReleaseCheck {
+  const { allowSmt, allowCxl, requireSingleSocket } = policy.guestPolicy
+  const bits = [
+    claims.policy_smt_allowed && !allowSmt && 'SMT allowed',
+    claims.policy_cxl_allowed && !allowCxl && 'CXL allowed',
+    requireSingleSocket && !claims.policy_single_socket && 'single socket not required',
+  ].filter((text) => text !== false)
+  return check('release.guest-policy', bits.length === 0, { received: bits.join(', ') })
+}
+
+function processorListed({ policy, attestation: { claims } }: ReleaseRequest): ReleaseCheck {
+  return check('release.processor', policy.minimumTcb[claims.processor] !== undefined, {
+    expected: Object.keys(policy.minimumTcb).join(' or '),
+    received: claims.processor,
+  })
+}
+
+function minimumTcb(
+  code: ReleaseCheckCode,
+  pick: (claims: AttestationResult['claims']) => MinimumTcb,
+): ReleaseRule {
+  return ({ policy, attestation: { claims } }) => {
+    const minimum = policy.minimumTcb[claims.processor]
+    const actual = pick(claims)
+    const enough = minimum !== undefined && TCB_COMPONENTS.every(atLeast(actual, minimum))
+    return check(code, enough, {
+      expected: minimum === undefined ? 'none given' : tcbText(minimum),
+      received: tcbText(actual),
+    })
+  }
+}
+
+const TCB_COMPONENTS = ['fmc', 'bootloader', 'tee', 'snp', 'microcode'] as const
+
+/** Component by component, never as one number. */
+function atLeast(actual: MinimumTcb, minimum: MinimumTcb) {
+  return (component: (typeof TCB_COMPONENTS)[number]) =>
+    (actual[component] ?? 0) >= (minimum[component] ?? 0)
+}
+
+function tcbText(tcb: MinimumTcb): string {
+  return TCB_COMPONENTS.filter((component) => tcb[component] !== undefined)
+    .map((component) => `${component} ${tcb[component]}`)
+    .join(', ')
+}
+
+function platformListed({ policy, attestation, registry }: ReleaseRequest): ReleaseCheck {
+  const { platforms } = policy
+  const received = attestation.claims.chip_id
+  if (platforms === 'any') return check('release.platform', true, { received })
+  const listed = platforms === 'enrolled' ? registry.platformEnrolled : isNamed(policy, received)
+  return check('release.platform', listed, { expected: 'an enrolled chip', received })
+}
+
+function isNamed({ platforms }: ReleasePolicy, chipId: string): boolean {
+  return Array.isArray(platforms) && platforms.includes(chipId)
+}
+
+function equals(code: ReleaseCheckCode, expected: string, received: string): ReleaseCheck {
+  return check(code, expected === received, { expected, received })
+}
+
+function unset(code: ReleaseCheckCode, bit: boolean): ReleaseCheck {
+  return equals(code, 'false', String(bit))
+}
+
+function check(
+  code: ReleaseCheckCode,
+  passed: boolean,
+  { expected, received }: { readonly expected?: string; readonly received?: string },
+): ReleaseCheck {
+  return {
+    code,
+    outcome: passed ? 'pass' : 'fail',
+    ...(expected !== undefined && { expected }),
+    ...(received !== undefined && { received }),
+  }
+}

@@ -1,0 +1,218 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { test, type TestContext } from 'node:test'
+import { ReleasePolicySchema } from '@cloister/protocol/broker-admin-api'
+import { fakeManifest, fakePolicy } from '../testing/test-broker.ts'
+import { AuditLog, isAuditChain } from './audit-log.ts'
+import { Database } from './database.ts'
+import { loadKek, openSecret, sealSecret } from './envelope.ts'
+import { ReferenceValueStore } from './reference-values.ts'
+import { SecretStore } from './secrets.ts'
+import { TrustSettings } from './trust-settings.ts'
+import { WorkloadRegistry } from './workload-registry.ts'
+
+const STORAGE = { code: 'broker.storage' }
+
+function directory(t: TestContext): string {
+  const path = mkdtempSync(join(tmpdir(), 'cloister-storage-test-'))
+  t.after(() => {
+    rmSync(path, { recursive: true })
+  })
+  return path
+}
+
+function database(t: TestContext): Database {
+  const opened = new Database(join(directory(t), 'broker.db'))
+  t.after(() => {
+    opened.close()
+  })
+  return opened
+}
+
+test('Database makes a file for its owner alone and refuses a newer schema', (t) => {
+  const file = join(directory(t), 'broker.db')
+  new Database(file).close()
+  assert.equal(statSync(file).mode & 0o777, 0o600)
+  const raw = new DatabaseSync(file)
+  raw.exec('PRAGMA user_version = 99')
+  raw.close()
+  assert.throws(() => new Database(file), STORAGE)
+  writeFileSync(file, 'not a database at all, but long enough to be looked at'.repeat(100))
+  assert.throws(() => new Database(file), STORAGE)
+})
+
+test('Database.write() leaves nothing of a change that throws', (t) => {
+  const db = database(t)
+  const settings = new TrustSettings(db)
+  assert.throws(() =>
+    db.write('durable', () => {
+      db.prepare("INSERT INTO platforms VALUES ('x', 1)").run()
+      throw new Error('stop')
+    }),
+  )
+  assert.equal(settings.platformCount(), 0)
+})
+
+test('loadKek() makes a key once, for its owner alone, and never over existing secrets', (t) => {
+  const file = join(directory(t), 'kek.bin')
+  assert.throws(() => loadKek(file, false), STORAGE)
+  const kek = loadKek(file, true)
+  assert.equal(kek.length, 32)
+  assert.equal(statSync(file).mode & 0o777, 0o600)
+  assert.deepEqual(loadKek(file, false), kek)
+  writeFileSync(file, kek.subarray(1))
+  assert.throws(() => loadKek(file, true), STORAGE)
+})
+
+test('openSecret() refuses another key, path, version and every flipped bit', () => {
+  const kek = randomBytes(32)
+  const name = { path: 'a/b/c', version: 1 }
+  const sealed = sealSecret(kek, name, Buffer.from('value'))
+  assert.equal(openSecret(kek, name, sealed).toString(), 'value')
+  assert.throws(() => openSecret(randomBytes(32), name, sealed), STORAGE)
+  assert.throws(() => openSecret(kek, { ...name, path: 'a/b/d' }, sealed), STORAGE)
+  assert.throws(() => openSecret(kek, { ...name, version: 2 }, sealed), STORAGE)
+  for (const member of ['wrappedKey', 'ciphertext'] as const) {
+    for (let index = 0; index < sealed[member].length; index++) {
+      const bytes = Uint8Array.from(sealed[member])
+      bytes[index] = (bytes[index] as number) ^ 1
+      assert.throws(() => openSecret(kek, name, { ...sealed, [member]: bytes }), STORAGE)
+    }
+    assert.throws(() => openSecret(kek, name, { ...sealed, [member]: new Uint8Array(3) }), STORAGE)
+  }
+})
+
+test('SecretStore keeps versions, keeps a policy that is not replaced, and deletes all', (t) => {
+  const secrets = new SecretStore(database(t), randomBytes(32))
+  const policy = ReleasePolicySchema.parse(fakePolicy())
+  const path = 'default/demo/x'
+  const secret = { path, allowSimulated: true, value: Buffer.from('one') }
+  assert.equal(secrets.put({ ...secret, policy }, 1), 1)
+  assert.equal(secrets.put({ ...secret, value: Buffer.from('two') }, 2), 2)
+  const found = secrets.find(path)
+  assert.ok(found !== undefined)
+  assert.deepEqual(found, { path, version: 2, createdAt: 2, allowSimulated: true, policy })
+  assert.equal(secrets.reveal(found).toString(), 'two')
+  assert.equal(secrets.hasReal(), false)
+  secrets.put({ ...secret, allowSimulated: false }, 3)
+  assert.equal(secrets.hasReal(), true)
+  assert.equal(secrets.count(), 1)
+  assert.equal(secrets.delete(path), true)
+  assert.equal(secrets.delete(path), false)
+  assert.equal(secrets.find(path), undefined)
+  assert.equal(secrets.setPolicy(path, policy), false)
+})
+
+test('SecretStore forgets versions beyond the last eight', (t) => {
+  const db = database(t)
+  const secrets = new SecretStore(db, randomBytes(32))
+  for (let time = 1; time <= 12; time++)
+    secrets.put({ path: 'a/b/c', allowSimulated: false, value: Buffer.from([time]) }, time)
+  const rows = db.prepare('SELECT version FROM secret_versions ORDER BY version').all()
+  assert.deepEqual(
+    rows.map((row) => row['version']),
+    [5, 6, 7, 8, 9, 10, 11, 12],
+  )
+})
+
+test('WorkloadRegistry supersedes, withdraws, and refuses revisions that do not rise', (t) => {
+  const registry = new WorkloadRegistry(database(t))
+  const revision = (number: number, digest: string, name = 'demo') => ({
+    name,
+    revision: number,
+    initdataDigest: digest.repeat(32),
+    initdata: Buffer.from('x'),
+  })
+  registry.register(revision(1, 'aa'), 1)
+  registry.register(revision(1, 'aa'), 2)
+  assert.equal(registry.findByInitdata('aa'.repeat(32))?.state, 'current')
+  assert.throws(() => registry.register(revision(1, 'bb'), 3), { code: 'broker.workload.revision' })
+  registry.register(revision(5, 'bb'), 4)
+  assert.equal(registry.findByInitdata('aa'.repeat(32))?.state, 'superseded')
+  assert.throws(() => registry.register(revision(4, 'cc'), 5), { code: 'broker.workload.revision' })
+  // Bytes that were current once cannot come back under a higher number.
+  assert.throws(() => registry.register(revision(6, 'aa'), 6), { code: 'broker.workload.revision' })
+  assert.equal(registry.withdraw('demo', 5), true)
+  assert.equal(registry.findByInitdata('bb'.repeat(32))?.state, 'withdrawn')
+  // A withdrawn revision does not bring back the one before it.
+  assert.equal(registry.findByInitdata('aa'.repeat(32))?.state, 'superseded')
+  assert.throws(() => registry.register(revision(5, 'bb'), 7), { code: 'broker.workload.revision' })
+  assert.equal(registry.withdraw('other'), false)
+  assert.equal(registry.count(), 1)
+  assert.equal(registry.list().length, 2)
+})
+
+test('ReferenceValueStore finds by anchors and mode, and withdraws', (t) => {
+  const store = new ReferenceValueStore(database(t))
+  const digest = 'ab'.repeat(48)
+  const register = (imageVersion: number, value = digest) =>
+    store.register(
+      {
+        manifest: fakeManifest({ imageVersion, digest: value }),
+        mode: 'hardware',
+        anchors: 'amd',
+      },
+      1,
+    )
+  register(2)
+  register(2)
+  assert.equal(store.find('amd', digest).length, 1)
+  assert.equal(store.find('simulated', digest).length, 0)
+  const version = { code: 'broker.guest-image.version' }
+  assert.throws(() => register(1), version)
+  assert.throws(() => register(2, 'cd'.repeat(48)), version)
+  register(3)
+  assert.equal(store.find('amd', digest).length, 2)
+  assert.equal(store.withdraw('base', 3), true)
+  assert.deepEqual(
+    store.find('amd', digest).map(({ withdrawn }) => withdrawn),
+    [false, true],
+  )
+  // What was withdrawn cannot be registered again.
+  register(3)
+  assert.equal(store.find('amd', digest).filter(({ withdrawn }) => withdrawn).length, 1)
+  assert.equal(store.withdraw('base', 9), false)
+  const empty = fakeManifest({ imageVersion: 9 })
+  empty.expected.snp.hardware = {}
+  assert.throws(() => store.register({ manifest: empty, mode: 'hardware', anchors: 'amd' }, 1), {
+    code: 'broker.guest-image.empty',
+  })
+})
+
+test('AuditLog chains its entries, goes on after a restart, and cannot be changed', (t) => {
+  const file = join(directory(t), 'broker.db')
+  const entry = (n: number) => ({
+    time: n,
+    requestId: String(n).padStart(32, '0'),
+    kind: 'release' as const,
+    outcome: 'refused' as const,
+    code: 'release.debug',
+    workload: `w${n % 2}`,
+    checks: [{ code: 'release.debug', outcome: 'fail' as const }],
+  })
+  const first = new Database(file)
+  new AuditLog(first).append(entry(1))
+  first.close()
+  const second = new Database(file)
+  const log = new AuditLog(second)
+  for (let n = 2; n <= 5; n++) log.append(entry(n))
+  const entries = log.find({ limit: 10 }).toReversed()
+  assert.equal(isAuditChain(entries), true)
+  assert.equal(isAuditChain(entries.slice(2), entries[1]?.hash), true)
+  assert.equal(isAuditChain(entries.toSpliced(2, 1)), false)
+  assert.equal(isAuditChain(entries.with(1, { ...entries[1]!, outcome: 'allowed' })), false)
+  assert.deepEqual(
+    log.find({ workload: 'w1', limit: 2 }).map(({ sequence }) => sequence),
+    [5, 3],
+  )
+  assert.equal(log.find({ requestId: entry(4).requestId, limit: 9 })[0]?.sequence, 4)
+  assert.equal(log.count(), 5)
+  for (const sql of ["UPDATE audit SET entry = ''", 'DELETE FROM audit'])
+    assert.throws(() => second.prepare(sql).run(), /append-only/)
+  second.close()
+  assert.ok(readFileSync(file).length > 0)
+})
