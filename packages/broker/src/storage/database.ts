@@ -67,9 +67,14 @@ const MIGRATIONS = [
   `,
 ] as const
 
+const SQLITE_BUSY = 5
+/** How long to wait for a broker that is just ending, milliseconds. */
+const BUSY_MS = 1000
+
 /** How far a write must have come when the call returns. `durable` survives a loss of power, `ordered` a crash of ours. */
 export type Durability = 'durable' | 'ordered'
 
+/** One process at a time: the audit's chain and the sessions belong to it. */
 export class Database {
   readonly #sqlite: DatabaseSync
 
@@ -79,9 +84,10 @@ export class Database {
    */
   constructor(file: string) {
     try {
-      this.#sqlite = new DatabaseSync(file, { timeout: 2000 })
+      this.#sqlite = new DatabaseSync(file, { timeout: BUSY_MS })
       chmodSync(file, 0o600)
       this.#sqlite.exec(`
+        PRAGMA locking_mode = EXCLUSIVE;
         PRAGMA journal_mode = WAL;
         PRAGMA foreign_keys = ON;
         PRAGMA secure_delete = ON;
@@ -91,7 +97,13 @@ export class Database {
       this.#migrate()
     } catch (error) {
       if (error instanceof CloisterError) throw error
-      throw new CloisterError('broker.storage', { where: file, cause: error })
+      throw new CloisterError('broker.storage', {
+        where: file,
+        cause: error,
+        ...((error as { errcode?: unknown }).errcode === SQLITE_BUSY && {
+          why: 'another broker is using the database',
+        }),
+      })
     }
   }
 

@@ -45,6 +45,14 @@ test('Database makes a file for its owner alone and refuses a newer schema', (t)
   assert.throws(() => new Database(file), STORAGE)
 })
 
+test('Database belongs to one at a time', (t) => {
+  const file = join(directory(t), 'broker.db')
+  const first = new Database(file)
+  assert.throws(() => new Database(file), STORAGE)
+  first.close()
+  new Database(file).close()
+})
+
 test('Database.write() leaves nothing of a change that throws', (t) => {
   const db = database(t)
   const settings = new TrustSettings(db)

@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { AttestationResult } from '../attestation/attestation-result.ts'
+import { Sessions } from './sessions.ts'
+
+const LIMITS = { sessions: 3, sessionMs: 100 }
+const result = {} as AttestationResult
+
+test('Sessions end with their time, attested or not', () => {
+  const sessions = new Sessions(LIMITS)
+  const { id } = sessions.open('snp', 0)
+  assert.equal(sessions.find(id, 99)?.id, id)
+  assert.equal(sessions.find(id, 100), undefined)
+  const attested = sessions.open('snp', 200)
+  sessions.claim(attested.id, 200)
+  sessions.attest(attested, 'token', result)
+  assert.equal(sessions.find(attested.id, 299)?.attested?.token, 'token')
+  assert.equal(sessions.find(attested.id, 300), undefined)
+})
+
+test('Sessions.claim() gives a nonce once, and an attested session again and again', () => {
+  const sessions = new Sessions(LIMITS)
+  const session = sessions.open('snp', 0)
+  assert.equal(sessions.claim(session.id, 1)?.nonce, session.nonce)
+  assert.equal(sessions.claim(session.id, 1), undefined)
+  sessions.attest(session, 'token', result)
+  assert.equal(sessions.claim(session.id, 1)?.attested?.token, 'token')
+  assert.equal(sessions.claim(session.id, 1)?.attested?.token, 'token')
+  assert.equal(sessions.claim('unknown', 1), undefined)
+})
+
+test('Sessions are bounded: the oldest goes', () => {
+  const sessions = new Sessions(LIMITS)
+  const opened = [1, 2, 3, 4].map((time) => sessions.open('snp', time))
+  assert.equal(sessions.size, 3)
+  assert.equal(sessions.find(opened[0]?.id, 5), undefined)
+  assert.equal(sessions.find(opened[3]?.id, 5)?.id, opened[3]?.id)
+})
+
+test('Sessions never repeat an id or a nonce', () => {
+  const sessions = new Sessions({ sessions: 1000, sessionMs: 100 })
+  const opened = Array.from({ length: 500 }, () => sessions.open('snp', 0))
+  assert.equal(new Set(opened.flatMap(({ id, nonce }) => [id, nonce])).size, 1000)
+})
