@@ -16,6 +16,8 @@ export interface PinnedRequest {
 
 export interface PinnedResponse {
   readonly status: number
+  /** Of `Set-Cookie`, name and value only. */
+  readonly cookies: readonly string[]
   readonly body: Buffer
 }
 
@@ -110,7 +112,11 @@ async function exchange(call: PinnedRequest, socket: TLSSocket): Promise<PinnedR
       })
       response.once('error', reject)
       response.once('end', () => {
-        resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks) })
+        resolve({
+          status: response.statusCode ?? 0,
+          cookies: (response.headers['set-cookie'] ?? []).map((line) => line.split(';')[0] ?? ''),
+          body: Buffer.concat(chunks),
+        })
       })
     },
   )

@@ -26,8 +26,6 @@ export interface OpenImageOptions {
   readonly as?: string | undefined
   /** PEM file. */
   readonly registryCa?: string | undefined
-  /** Docker `config.json`; absent: the user's own. */
-  readonly dockerConfig?: string | undefined
 }
 
 /** @throws CloisterError `image.*`, `registry.*` */
@@ -112,13 +110,13 @@ async function unpackArchive(file: string, { cache }: Directories): Promise<stri
 
 async function openRegistry(
   { reference }: Extract<ImageLocation, { kind: 'registry' }>,
-  { registryCa, dockerConfig }: OpenImageOptions,
+  { registryCa }: OpenImageOptions,
 ): Promise<OpenedImage> {
   const { registrySource } = await import('@cloister/oci/registry-client')
   const { httpTransport } = await import('@cloister/oci/http-transport')
   const { credentialsFor } = await import('@cloister/oci/registry-credentials')
-  const config = dockerConfig ?? defaultDockerConfig()
-  const text = config === undefined ? undefined : readIfPresent(config)
+  const { readDockerConfig } = await import('../image/registry-sink.ts')
+  const text = readDockerConfig()
   const transport = httpTransport(
     registryCa === undefined ? {} : { ca: [readFileSync(registryCa, 'utf8')] },
   )
@@ -142,19 +140,4 @@ async function openRegistry(
 function registryAddress(registry: string): string {
   const host = registry === 'docker.io' ? 'registry-1.docker.io' : registry
   return /:\d+$/.test(host) ? host : `${host}:443`
-}
-
-function defaultDockerConfig(): string | undefined {
-  const folder =
-    process.env['DOCKER_CONFIG'] ??
-    (process.env['HOME'] === undefined ? undefined : `${process.env['HOME']}/.docker`)
-  return folder === undefined ? undefined : `${folder}/config.json`
-}
-
-function readIfPresent(file: string): string | undefined {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch {
-    return undefined
-  }
 }

@@ -129,6 +129,21 @@ export const CLI_ERRORS = {
     exit: 4,
     retryable: true,
   },
+  'demo.no-answer': {
+    title: 'The demo does not answer',
+    why: 'its service did not come up on the published port',
+    fix: ['cloister inspect demo', 'cloister quickstart'],
+    status: 504,
+    exit: 4,
+    retryable: true,
+  },
+  'demo.wrong-proof': {
+    title: 'The demo answered without proof of the secret',
+    why: 'what answers on the port does not hold the secret',
+    fix: ['cloister verify demo'],
+    status: 403,
+    exit: 2,
+  },
   'owner.key-unreadable': {
     title: "Cannot read the owner's key",
     why: 'the file is damaged or may not be read',

@@ -1,0 +1,63 @@
+import { checkLines } from '../check-lines.ts'
+import type { Command } from '../command.ts'
+import { confirm } from '../confirm.ts'
+import { paintTrust, trustMeaning } from '../paint-trust.ts'
+import { quickstart, type QuickstartResult } from '../quickstart/quickstart.ts'
+import type { Painter } from '../paint.ts'
+
+export const command: Command = {
+  usage: 'quickstart [--yes] [--keep]',
+  details:
+    'Changes only CLOISTER_HOME and, after asking, installs Debian packages. A second run reuses what the first has made.',
+  options: {
+    yes: { type: 'boolean', short: 'y', help: 'ask nothing' },
+    keep: { type: 'boolean', help: 'leave the demo running' },
+  },
+  positionals: [0, 0],
+  async run(invocation) {
+    const { output, options, signal } = invocation
+    const { probeHost } = await import('@cloister/launcher/probe/probe-host')
+    const { canRun } = await probeHost({ directories: invocation.directories, signal })
+    if (!canRun.includes('snp'))
+      output.talk(
+        'This host has no TEE, so this is a simulation: the same steps and refusals as on hardware, but memory is not encrypted and nothing is protected.',
+      )
+    output.talk('Owner and host are one person on this machine: its operator is the data owner.')
+    const result = await quickstart(
+      invocation,
+      async (question) => await confirm(question, options['yes'] === true, signal),
+    )
+    await output.object(result, { name: result.trust, text: () => summary(result, output.painter) })
+    const next =
+      options['keep'] === true
+        ? ['cloister verify demo', 'cloister ps', 'cloister rm --force demo']
+        : ['cloister quickstart --keep', 'cloister run IMAGE --tee simulated']
+    output.talk(`next: ${next.join(', ')}`)
+    return result.attacks.every(({ refused }) => refused) && result.launchDigest === result.measured
+      ? 0
+      : 2
+  },
+}
+
+function summary(result: QuickstartResult, painter: Painter): string {
+  return [
+    '',
+    painter.bold('Chain of checks, over a fresh nonce'),
+    ...checkLines(result.checks, painter),
+    `  launch digest ${result.launchDigest}`,
+    `  predicted     ${result.measured}`,
+    '',
+    painter.bold('Attacks'),
+    ...result.attacks.map(
+      ({ refused, code, story, by }) =>
+        `  ${refused ? 'refused' : painter.red('NOT REFUSED')}  ${code}  (${by})  ${story}`,
+    ),
+    '',
+    painter.bold('Boot'),
+    ...result.boot.map(
+      ({ name, hostMs }) => `  ${(hostMs / 1000).toFixed(1).padStart(5)} s  ${name}`,
+    ),
+    '',
+    `trust: ${paintTrust(result.trust, painter)}  ${trustMeaning(result.trust)}`,
+  ].join('\n')
+}
