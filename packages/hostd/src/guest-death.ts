@@ -10,7 +10,7 @@ const REASONS: Readonly<Record<VmExitReason, string>> = {
   'stop-killed': 'it was stopped and had to be killed',
   killed: 'its QEMU was killed from outside',
   'qemu-failed': 'its QEMU failed',
-  unknown: 'it ended while hostd did not run',
+  unknown: 'it ended, and nobody saw how',
 }
 
 /**

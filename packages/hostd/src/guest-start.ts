@@ -3,6 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { DescMessage, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
 import { AgentService } from '@cloister/protocol/agent-service_pb'
 import { CloisterError } from '@cloister/protocol/error'
+import { ERROR_CODES, type ErrorCode } from '@cloister/protocol/errors/catalogue'
+import { STAGES, type StageName } from '@cloister/protocol/guest-names'
+import { Guest } from '@cloister/protocol/guest_pb'
 import type { Unary } from '@cloister/protocol/ttrpc/client'
 import type { Workload as WorkloadDocument } from '@cloister/protocol/workload'
 import { containerRequest, sandboxRequest } from '@cloister/protocol/workload-requests'
@@ -40,7 +43,9 @@ export async function startContainer(options: GuestStartOptions): Promise<void> 
     onStep('container')
   }
   if (!isPast(from, 'started')) {
-    await askOnce(link, startContainer, { containerId }, signal)
+    const isFirst = await askOnce(link, startContainer, { containerId }, signal)
+    // Another's request may still be under way in the guest.
+    if (!isFirst) await untilStarted(link, signal)
     onStep('started')
   }
 }
@@ -60,17 +65,33 @@ export async function waitForExit(
   return status
 }
 
-/** A request that the guest takes once: when it says that it has been there before, then ours was the first. */
+/** Waits until the guest says that its container was started. */
+async function untilStarted(link: GuestLink, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    const { stage, errorCode } = await ask(link, Guest.method.getStatus, {}, signal)
+    if (Object.hasOwn(STAGES, stage) && STAGES[stage as StageName] >= STAGES.started) return
+    if (Object.hasOwn(ERROR_CODES, errorCode)) throw new CloisterError(errorCode as ErrorCode)
+    await sleep(RETRY_MS, undefined, { signal })
+  }
+}
+
+/**
+ * A request that the guest takes once.
+ *
+ * @returns false when the guest says that it took it before: then its answer was lost
+ */
 async function askOnce<Input extends DescMessage, Output extends DescMessage>(
   link: GuestLink,
   method: Unary<Input, Output>,
   request: MessageInitShape<Input>,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<boolean> {
   try {
     await ask(link, method, request, signal)
+    return true
   } catch (error) {
     if (!(error instanceof CloisterError && error.code === 'agent.id-reused')) throw error
+    return false
   }
 }
 
