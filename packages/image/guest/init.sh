@@ -136,7 +136,7 @@ mkdir /newroot
 mount -t erofs -o ro,nodev /dev/mapper/root /newroot || fail root-failed
 
 # --- stage 40: the other drivers, while a Node that does nothing brings its pages into memory: the agent starts sooner by them
-chroot /newroot /usr/bin/node -e 0 &
+chroot /newroot /usr/bin/node -r https -r zlib -r child_process -e 0 &
 load_modules required optional
 tee=
 if [ -e /dev/sev-guest ] || [ -e /dev/tdx_guest ]; then tee=present; fi

@@ -4,6 +4,8 @@ import { fileURLToPath } from 'node:url'
 
 import { CloisterError } from '@cloister/protocol/error'
 
+import { takeBuiltinsDirectly } from './builtin-imports.ts'
+
 const REPOSITORY = fileURLToPath(new URL('../../../', import.meta.url))
 export const AGENT_ENTRY = fileURLToPath(new URL('../../agent/src/main.ts', import.meta.url))
 
@@ -28,7 +30,7 @@ export async function bundleAgent(entry: string = AGENT_ENTRY): Promise<string> 
     // An import that is left open would fail in the guest, where there is no node_modules.
     const open = [...imports, ...dynamicImports].find((name) => !isBuiltin(name))
     if (open !== undefined) throw new Error(`the import "${open}" cannot be resolved`)
-    return code
+    return takeBuiltinsDirectly(code)
   } catch (cause) {
     throw new CloisterError('guest-image.agent-bundle-failed', {
       where: entry,
