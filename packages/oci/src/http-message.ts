@@ -22,9 +22,12 @@ export interface HttpResponse {
 
 export type HttpTransport = (request: HttpRequest) => Promise<HttpResponse>
 
+/** Read of an unwanted body before the connection is given up instead of used again, bytes. */
+const DISCARD_LIMIT = 64 * 1024
+
 /** Ends a body that nobody wants. */
 export async function discardBody(response: HttpResponse): Promise<void> {
-  await response.body[Symbol.asyncIterator]().return?.()
+  await boundedBody(response, DISCARD_LIMIT)
 }
 
 /** The whole body, at most `limit` bytes; absent when it is longer. */
