@@ -2,13 +2,15 @@
  * KVM or emulation. /dev/kvm may open, call itself enabled and still not run guests, so KVM is trusted only after a tiny guest
  * came up under it within a time-out. The answer is remembered for this boot of the host, this QEMU and this user.
  */
-import { access, constants, mkdir, readFile, rename, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { access, constants, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { CloisterError } from '@cloister/protocol/error'
 import { z } from 'zod'
+import { localHostView } from './probe/host-view.ts'
 import { hostBootId } from './process-identity.ts'
 import type { QemuCapabilities } from './qemu-capabilities.ts'
 import { startVm } from './start-vm.ts'
+import { writeWhole } from './write-whole.ts'
 import type { Accelerator, BootFiles, VmExit } from './vm-spec.ts'
 
 /** Under KVM the probe guest powers off within two seconds; under TCG, which is not probed, within five. */
@@ -88,7 +90,12 @@ async function tryKvm(
     ports: [],
   } as const
   try {
-    const vm = await startVm(spec, { qemu, accelerator: 'kvm', openSimulator: noSimulator })
+    const vm = await startVm(spec, {
+      qemu,
+      accelerator: 'kvm',
+      view: localHostView(),
+      openSimulator: noSimulator,
+    })
     const timer = setTimeout(() => void vm.stop({ force: true }), PROBE_TIMEOUT_MS)
     const exit = await vm.exited
     clearTimeout(timer)
@@ -142,9 +149,6 @@ async function recall(path: string, key: string): Promise<AcceleratorChoice | un
   }
 }
 
-async function remember(path: string, key: string, choice: AcceleratorChoice): Promise<void> {
-  const draft = `${path}.${process.pid}`
-  await mkdir(dirname(path), { recursive: true })
-  await writeFile(draft, JSON.stringify({ key, ...choice }), { mode: 0o600 })
-  await rename(draft, path)
+function remember(path: string, key: string, choice: AcceleratorChoice): Promise<void> {
+  return writeWhole(path, JSON.stringify({ key, ...choice }))
 }

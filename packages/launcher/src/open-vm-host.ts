@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import type { Directories } from '@cloister/protocol/directories'
 import { chooseAccelerator, type AcceleratorRequest } from './accelerator.ts'
+import { localHostView } from './probe/host-view.ts'
 import { askQemu } from './qemu-capabilities.ts'
 import type { SecureProcessor, VmHost } from './vm-host.ts'
 
@@ -15,6 +16,11 @@ export function acceleratorCacheFile(directories: Directories): string {
   return join(directories.cache, 'accelerator.json')
 }
 
+/** File in which the abilities of this host's QEMU are remembered. */
+export function qemuCacheFile(directories: Directories): string {
+  return join(directories.cache, 'qemu.json')
+}
+
 /**
  * @param probe - of any guest image; absent: KVM is used only if it was tried before
  * @throws CloisterError `qemu.missing`
@@ -23,7 +29,8 @@ export async function openVmHost(
   directories: Directories,
   probe?: AcceleratorRequest['probe'],
 ): Promise<VmHost> {
-  const qemu = await askQemu()
+  const cacheFile = qemuCacheFile(directories)
+  const qemu = await askQemu(cacheFile)
   const { accelerator } = await chooseAccelerator({
     qemu,
     cacheFile: acceleratorCacheFile(directories),
@@ -39,7 +46,7 @@ export async function openVmHost(
     })
     return simulator
   }
-  return { qemu, accelerator, openSimulator }
+  return { qemu, accelerator, view: localHostView(cacheFile), openSimulator }
 }
 
 /** Loaded when needed: most of it is the verifier's. */

@@ -12,10 +12,11 @@ const HARDWARE: GuestHardware = {
   debugSerial: false,
 }
 const TEE: TeeArguments = {
+  board: 'q35',
   cpu: 'EPYC-Rome',
   machine: [],
-  extra: [],
-  hasFirmware: false,
+  objects: () => [],
+  firmware: 'none',
   hasTeePort: true,
 }
 
@@ -26,12 +27,12 @@ test('qemuArguments() is the whole command line of a simulated guest', () => {
 })
 
 test('qemuArguments() gives a hardware guest its firmware and no port of the simulator', () => {
-  const tee = {
+  const tee: TeeArguments = {
     ...TEE,
     cpu: 'EPYC-v4',
     machine: ['confidential-guest-support=snp0'],
-    extra: ['-object', 'sev-snp-guest,id=snp0'],
-    hasFirmware: true,
+    objects: () => ['sev-snp-guest,id=snp0'],
+    firmware: 'bios',
     hasTeePort: false,
   }
   const words = qemuArguments(

@@ -17,13 +17,15 @@ export interface InheritedFile {
 
 /** What a TEE driver adds to the command line. */
 export interface TeeArguments {
+  /** q35 with PCI devices, or s390-ccw-virtio with channel devices. */
+  readonly board: 'q35' | 's390'
   readonly cpu: string
   /** Options of `-machine`, beyond the shared ones. */
   readonly machine: readonly string[]
-  /** Whole arguments: objects. */
-  readonly extra: readonly string[]
-  /** Whether the guest boots by the confidential firmware of its image, instead of QEMU's own. */
-  readonly hasFirmware: boolean
+  /** Values of `-object`. */
+  objects(descriptors: GuestDescriptors): readonly string[]
+  /** How the guest gets the confidential firmware of its image; `none` boots by QEMU's own. */
+  readonly firmware: 'none' | 'bios' | 'pflash'
   /** Whether the guest gets the port `cloister.tee`. */
   readonly hasTeePort: boolean
 }
@@ -42,30 +44,41 @@ export interface GuestHardware {
 export interface GuestDescriptors {
   readonly kernel: number
   readonly initrd: number
-  /** Only for a TEE with `hasFirmware`. */
+  /** Only for a TEE whose guest gets it. */
   readonly firmware?: number
+  /** The owner's session with SEV firmware. */
+  readonly sevCertificate?: number
+  readonly sevSession?: number
   readonly root?: number
   readonly initdata?: number
   readonly scratch?: number
 }
 
-/** virtio 1.0 through the IOMMU API: shared pages are then explicit, as confidential guests need. */
-const VIRTIO = 'disable-legacy=on,iommu_platform=on'
+interface Board {
+  readonly machine: string
+  /** What `virtio-blk-` and its like end in. */
+  readonly transport: string
+  /** virtio 1.0 through the IOMMU API: shared pages are then explicit, as confidential guests need. */
+  readonly virtio: string
+  readonly serial: string
+}
 
-/** Everything q35 brings that these guests do not use is off. */
-const MACHINE = [
-  'q35',
-  'vmport=off',
-  'smm=off',
-  'sata=off',
-  'smbus=off',
-  'usb=off',
-  'graphics=off',
-  'hpet=off',
-  'i8042=off',
-  'mem-merge=off',
-  'dump-guest-core=off',
-]
+const BOARDS: Readonly<Record<TeeArguments['board'], Board>> = {
+  /** Everything q35 brings that these guests do not use is off. */
+  q35: {
+    machine:
+      'q35,vmport=off,smm=off,sata=off,smbus=off,usb=off,graphics=off,hpet=off,i8042=off,mem-merge=off,dump-guest-core=off',
+    transport: 'pci',
+    virtio: 'disable-legacy=on,iommu_platform=on',
+    serial: 'isa-serial',
+  },
+  s390: {
+    machine: 's390-ccw-virtio,mem-merge=off,dump-guest-core=off',
+    transport: 'ccw',
+    virtio: 'iommu_platform=on',
+    serial: 'sclpconsole',
+  },
+}
 
 const SANDBOX = 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'
 
@@ -82,38 +95,49 @@ export function qemuArguments(
   descriptors: GuestDescriptors,
   tee: TeeArguments,
 ): string[] {
+  const board = BOARDS[tee.board]
   return [
     ['-name', `guest=cloister-${hardware.id},debug-threads=on`],
     ['-nodefaults', '-no-user-config', '-display', 'none', '-sandbox', SANDBOX, '-S'],
-    ['-machine', [...MACHINE, ...tee.machine].join(',')],
+    ['-machine', [board.machine, ...tee.machine].join(',')],
     ['-accel', hardware.accelerator === 'kvm' ? 'kvm' : 'tcg,thread=multi'],
     ['-cpu', tee.cpu, '-smp', String(hardware.cpus), '-m', `${hardware.memoryMiB}M`],
     ['-rtc', 'base=utc', '-action', 'reboot=shutdown,panic=exit-failure'],
     ['-chardev', socketChardev('qmp'), '-mon', 'chardev=qmp,mode=control'],
-    tee.extra,
-    bootArguments(hardware, descriptors),
-    portArguments(tee.hasTeePort),
-    diskArguments(descriptors),
-    networkArguments(hardware.ports),
-    hardware.debugSerial ? serialArguments() : [],
+    tee.objects(descriptors).flatMap((object) => ['-object', object]),
+    firmwareArguments(descriptors, tee),
+    kernelArguments(hardware, descriptors),
+    portArguments(tee.hasTeePort, board),
+    diskArguments(descriptors, board),
+    networkArguments(hardware.ports, board),
+    hardware.debugSerial ? serialArguments(board) : [],
   ].flat()
 }
 
-function bootArguments(hardware: GuestHardware, descriptors: GuestDescriptors): string[] {
-  const { firmware, kernel, initrd } = descriptors
-  return [
-    // By `-bios`: pages of pflash cannot be private.
-    firmware === undefined ? [] : ['-bios', descriptorPath(firmware)],
-    ['-kernel', descriptorPath(kernel), '-initrd', descriptorPath(initrd)],
-    ['-append', hardware.commandLine],
-  ].flat()
+/** fdset of the firmware; disks take 1 to 3. */
+const FIRMWARE_SET = 9
+
+function firmwareArguments({ firmware }: GuestDescriptors, tee: TeeArguments): string[] {
+  if (firmware === undefined) return []
+  // Under SNP and TDX pages of pflash cannot be private; older QEMU encrypts for SEV only pflash.
+  if (tee.firmware === 'bios') return ['-bios', descriptorPath(firmware)]
+  const drive = `if=pflash,unit=0,format=raw,readonly=on,file=/dev/fdset/${FIRMWARE_SET}`
+  return ['-add-fd', `fd=${firmware},set=${FIRMWARE_SET}`, '-drive', drive]
+}
+
+function kernelArguments(
+  { commandLine }: GuestHardware,
+  { kernel, initrd }: GuestDescriptors,
+): string[] {
+  const files = ['-kernel', descriptorPath(kernel), '-initrd', descriptorPath(initrd)]
+  return [...files, '-append', commandLine]
 }
 
 function socketChardev(name: keyof typeof SOCKETS): string {
   return `socket,id=${name},path=${SOCKETS[name]},server=on,wait=off`
 }
 
-function portArguments(hasTeePort: boolean): string[] {
+function portArguments(hasTeePort: boolean, { transport, virtio }: Board): string[] {
   const names = ['stage', 'agent', 'net', ...(hasTeePort ? (['tee'] as const) : [])] as const
   const ports = names.flatMap((name, index) => [
     '-chardev',
@@ -121,7 +145,7 @@ function portArguments(hasTeePort: boolean): string[] {
     '-device',
     `virtserialport,bus=ports.0,nr=${index + 1},chardev=${name},name=${GUEST_PORTS[name]}`,
   ])
-  const controller = `virtio-serial-pci,id=ports,max_ports=${names.length + 1},${VIRTIO}`
+  const controller = `virtio-serial-${transport},id=ports,max_ports=${names.length + 1},${virtio}`
   return ['-device', controller, ...ports]
 }
 
@@ -132,7 +156,10 @@ const DISK_OPTIONS = {
   scratch: 'discard=unmap,cache.no-flush=on',
 } as const
 
-function diskArguments(descriptors: GuestDescriptors): string[] {
+/** An error of the host's disk reaches the guest as an error; the default would freeze the guest. */
+const DISK_ERRORS = 'werror=report,rerror=report'
+
+function diskArguments(descriptors: GuestDescriptors, { transport, virtio }: Board): string[] {
   return (['root', 'initdata', 'scratch'] as const).flatMap((name, index) => {
     const descriptor = descriptors[name]
     if (descriptor === undefined) return []
@@ -144,25 +171,26 @@ function diskArguments(descriptors: GuestDescriptors): string[] {
       '-blockdev',
       `driver=raw,node-name=${name},${DISK_OPTIONS[name]},${file}`,
       '-device',
-      // An error of the host's disk reaches the guest as an error; the default would freeze the guest.
-      `virtio-blk-pci,drive=${name},serial=${GUEST_DISKS[name]},werror=report,rerror=report,${VIRTIO}`,
+      `virtio-blk-${transport},drive=${name},serial=${GUEST_DISKS[name]},${DISK_ERRORS},${virtio}`,
     ]
   })
 }
 
 const GUEST_ADDRESS = '10.0.2.15'
 
-function networkArguments(ports: readonly PublishedPort[]): string[] {
+function networkArguments(ports: readonly PublishedPort[], { transport, virtio }: Board): string[] {
   const forwards = ports.map(
     ({ hostAddress = '127.0.0.1', host, guest }) =>
       `,hostfwd=tcp:${hostAddress}:${host}-${GUEST_ADDRESS}:${guest}`,
   )
   const user = `user,id=net0,restrict=on,ipv6=off${forwards.join('')}`
-  return ['-netdev', user, '-device', `virtio-net-pci,netdev=net0,romfile=,${VIRTIO}`]
+  // Only PCI devices have an option ROM to leave out.
+  const rom = transport === 'pci' ? 'romfile=,' : ''
+  return ['-netdev', user, '-device', `virtio-net-${transport},netdev=net0,${rom}${virtio}`]
 }
 
 /** `ringbuf` is bounded and outlives its reader; a file would grow without end. */
-function serialArguments(): string[] {
+function serialArguments({ serial }: Board): string[] {
   const ring = `ringbuf,id=serial,size=${SERIAL_BYTES}`
-  return ['-chardev', ring, '-device', 'isa-serial,chardev=serial']
+  return ['-chardev', ring, '-device', `${serial},chardev=serial`]
 }

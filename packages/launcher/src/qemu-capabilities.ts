@@ -1,7 +1,11 @@
 /** What the installed QEMU can do. Version strings lie (distributions backport), so object types are asked for, too. */
 import { execFile } from 'node:child_process'
+import { readFile, stat } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import { CloisterError } from '@cloister/protocol/error'
+import { z } from 'zod'
+import { findProgram } from './find-program.ts'
+import { writeWhole } from './write-whole.ts'
 
 export interface QemuVersion {
   readonly major: number
@@ -9,7 +13,7 @@ export interface QemuVersion {
 }
 
 export interface QemuCapabilities {
-  /** Absolute path, or a name on the PATH. */
+  /** Absolute path. */
   readonly program: string
   readonly version: QemuVersion
   /** Types of `-object`. */
@@ -21,10 +25,49 @@ const PROGRAMS: Readonly<Record<string, string>> = {
   s390x: 'qemu-system-s390x',
 }
 
-/** @throws CloisterError `qemu.missing` */
-export async function askQemu(program = PROGRAMS[process.arch]): Promise<QemuCapabilities> {
-  if (program === undefined)
+/**
+ * Asks the QEMU on the PATH.
+ * @param cacheFile - where the answer is remembered until that program changes; absent: it is asked each time
+ * @throws CloisterError `qemu.missing`
+ */
+export async function askQemu(cacheFile?: string): Promise<QemuCapabilities> {
+  const name = PROGRAMS[process.arch]
+  if (name === undefined)
     throw new CloisterError('qemu.missing', { why: `no guests on ${process.arch}` })
+  const program = await findProgram(name)
+  if (program === undefined) throw new CloisterError('qemu.missing', { where: name })
+  if (cacheFile === undefined) return ask(program)
+  const key = await fileKey(program)
+  const known = await recall(cacheFile, key)
+  if (known !== undefined) return { ...known, program, objects: new Set(known.objects) }
+  const found = await ask(program)
+  await writeWhole(cacheFile, JSON.stringify({ ...found, objects: [...found.objects], key }))
+  return found
+}
+
+const RememberedSchema = z.object({
+  key: z.string(),
+  version: z.object({ major: z.int(), minor: z.int() }),
+  objects: z.array(z.string()),
+})
+
+async function recall(path: string, key: string) {
+  try {
+    const found = RememberedSchema.parse(JSON.parse(await readFile(path, 'utf8')))
+    return found.key === key ? found : undefined
+  } catch {
+    // Absent or of another version: asked anew.
+    return undefined
+  }
+}
+
+/** Changes with the program: an upgrade replaces the file. */
+async function fileKey(program: string): Promise<string> {
+  const { dev, ino, size, mtimeMs } = await stat(program)
+  return [program, dev, ino, size, mtimeMs].join(' ')
+}
+
+async function ask(program: string): Promise<QemuCapabilities> {
   try {
     const [version, objects] = await Promise.all([
       runQemu(program, ['--version']),

@@ -3,7 +3,7 @@ import { chown, open, statfs, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CloisterError } from '@cloister/protocol/error'
 import type { TeeDriver } from './drivers/driver.ts'
-import { driverFor } from './drivers/table.ts'
+import { DRIVERS } from './drivers/table.ts'
 import { checkPorts } from './host-ports.ts'
 import { hostBootId, killProcess } from './process-identity.ts'
 import { qemuArguments, type InheritedFile, type TeeArguments } from './qemu-arguments.ts'
@@ -28,12 +28,12 @@ const LEAST_FREE_BYTES = 512 << 20
  */
 export async function startVm(spec: VmSpec, host: VmHost): Promise<Vm> {
   checkSpec(spec)
-  const driver = driverFor(spec.tee)
+  const driver = DRIVERS[spec.tee]
   const tee = await driver.arguments(spec, host)
   await checkPorts(spec.ports)
   await makeDirectories(spec)
   try {
-    await writeDisks(spec)
+    await writeStateFiles(spec)
     return await launch(spec, host, driver, tee)
   } catch (error) {
     await removeDirectories(spec)
@@ -41,11 +41,17 @@ export async function startVm(spec: VmSpec, host: VmHost): Promise<Vm> {
   }
 }
 
-async function writeDisks(spec: VmSpec): Promise<void> {
-  const { stateDirectory, initdataDisk, scratchMiB } = spec
+async function writeStateFiles(spec: VmSpec): Promise<void> {
+  const { stateDirectory, initdataDisk, scratchMiB, sevSession } = spec
+  const write = (name: keyof typeof STATE_FILES, content: Uint8Array | string, mode: number) =>
+    writeFile(join(stateDirectory, STATE_FILES[name]), content, { mode })
   try {
-    if (initdataDisk !== undefined)
-      await writeFile(join(stateDirectory, STATE_FILES.initdata), initdataDisk, { mode: 0o600 })
+    if (initdataDisk !== undefined) await write('initdata', initdataDisk, 0o600)
+    if (sevSession !== undefined) {
+      // QEMU opens these again, under its own uid; the directory is closed to everybody else.
+      await write('sevCertificate', sevSession.certificate, 0o644)
+      await write('sevSession', sevSession.session, 0o644)
+    }
     if (scratchMiB > 0) await makeScratch(stateDirectory, scratchMiB * 2 ** 20)
   } catch (error) {
     throw fileError(error, stateDirectory)
@@ -67,7 +73,7 @@ async function launch(
   tee: TeeArguments,
 ): Promise<Vm> {
   const devices = host.accelerator === 'kvm' ? ['/dev/kvm', ...driver.devices] : driver.devices
-  const lowered = lowering(spec.id, devices)
+  const lowered = lowering(spec.id, devices, driver.pinsMemory)
   const process = await start(spec, host, tee, lowered)
   let qmp: QmpClient | undefined
   let processor: AsyncDisposable | undefined
@@ -76,6 +82,7 @@ async function launch(
     // QEMU has made its sockets; from now on it has no right on the directory.
     if (lowered !== undefined) await chown(spec.runtimeDirectory, 0, 0)
     const state = await describe(spec, host, process)
+    await driver.launched?.(qmp, spec)
     if (tee.hasTeePort) processor = await (await host.openSimulator()).launch(state, spec)
     const vm = new RunningVm({ state, qmp, process, ...(processor && { tee: processor }) })
     await qmp.execute('cont')
@@ -98,14 +105,18 @@ async function start(
   const { boot, stateDirectory, runtimeDirectory: directory } = spec
   if (lowered !== undefined) await chown(directory, lowered.uid, lowered.uid)
   const state = (name: keyof typeof STATE_FILES) => join(stateDirectory, STATE_FILES[name])
-  const files: (InheritedFile & { readonly name: string })[] = [
-    { name: 'kernel', path: boot.kernel, writable: false, isReopened: true },
-    { name: 'initrd', path: boot.initrd, writable: false, isReopened: true },
-  ]
+  const files: (InheritedFile & { readonly name: string })[] = []
   const addDisk = (name: string, path: string, writable = false) =>
     files.push({ name, path, writable, isReopened: false })
-  if (tee.hasFirmware && boot.firmware !== undefined)
-    files.push({ name: 'firmware', path: boot.firmware, writable: false, isReopened: true })
+  const addReopened = (name: string, path: string) =>
+    files.push({ name, path, writable: false, isReopened: true })
+  addReopened('kernel', boot.kernel)
+  addReopened('initrd', boot.initrd)
+  if (tee.firmware !== 'none' && boot.firmware !== undefined) addReopened('firmware', boot.firmware)
+  if (spec.sevSession !== undefined) {
+    addReopened('sevCertificate', state('sevCertificate'))
+    addReopened('sevSession', state('sevSession'))
+  }
   if (boot.root !== undefined) addDisk('root', boot.root)
   if (spec.initdataDisk !== undefined) addDisk('initdata', state('initdata'))
   if (spec.scratchMiB > 0) addDisk('scratch', state('scratch'), true)

@@ -17,16 +17,25 @@ export interface Lowering {
 }
 
 /**
+ * @param pinsMemory - whether the kernel will lock the guest's memory
  * @param devices - device files that QEMU must open; their groups are kept when the group may read and write
  * @returns absent when this process is not root
  */
-export function lowering(id: string, devices: readonly string[]): Lowering | undefined {
+export function lowering(
+  id: string,
+  devices: readonly string[],
+  pinsMemory: boolean,
+): Lowering | undefined {
   if (process.getuid?.() !== 0) return undefined
   const uid = hasAllUids() ? ownUid(id) : NOBODY
   const groups = [...new Set(devices.flatMap(deviceGroup))]
   return {
     uid,
     command: [
+      // A core dump would hold the guest's memory.
+      'prlimit',
+      '--core=0',
+      ...(pinsMemory ? ['--memlock=unlimited'] : []),
       'setpriv',
       `--reuid=${uid}`,
       `--regid=${uid}`,

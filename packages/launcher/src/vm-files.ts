@@ -17,6 +17,8 @@ export const SOCKETS = {
 export const STATE_FILES = {
   initdata: 'initdata.img',
   scratch: 'scratch.img',
+  sevCertificate: 'sev-certificate.b64',
+  sevSession: 'sev-session.b64',
   launchContext: 'launch-context.json',
 } as const
 

@@ -1,4 +1,5 @@
 /** What one host offers to all its VMs. hostd makes it once. */
+import type { HostView } from './probe/host-view.ts'
 import type { QemuCapabilities } from './qemu-capabilities.ts'
 import type { Accelerator, VmSpec, VmState } from './vm-spec.ts'
 
@@ -6,6 +7,8 @@ export interface VmHost {
   readonly qemu: QemuCapabilities
   /** As `chooseAccelerator` found. */
   readonly accelerator: Accelerator
+  /** What drivers look at before they launch. */
+  readonly view: HostView
   /** Opens the simulated secure processor; called when a simulated VM needs it. */
   openSimulator(): Promise<SecureProcessor>
 }

@@ -49,9 +49,49 @@ export interface VmSpec {
   /** The initdata in its disk form. Absent: no such disk. */
   readonly initdataDisk?: Uint8Array
   readonly ports: readonly PublishedPort[]
-  /** QEMU name of the vCPU type that is measured. Absent: `EPYC-v4`. */
+  /** QEMU name of the vCPU type that is measured. Absent: {@link DEFAULT_VCPU_TYPE}. */
   readonly vcpuType?: string
+  /** Guest policy of SNP, SEV-ES or SEV. Absent: the driver's default, without debugging and migration. */
+  readonly guestPolicy?: bigint
+  /** SNP only: the firmware refuses to start anything else than this block says. Absent: no such gate. */
+  readonly idBlock?: IdBlockPair
+  /** SEV and SEV-ES only: the owner's session with the firmware. Absent: the owner takes no part in the launch. */
+  readonly sevSession?: SevSession
 }
+
+/** A launch by the guest owner (AMD 55766, LAUNCH_START and LAUNCH_SECRET). */
+export interface SevSession {
+  /** The owner's Diffie-Hellman certificate, base64. */
+  readonly certificate: string
+  /** The session blob, base64. */
+  readonly session: string
+  /**
+   * Called with the launch measurement (base64 of 32 bytes of measure and 16 of nonce) while the guest stands still. What it returns is
+   * injected; absent: nothing is. To refuse the launch it throws.
+   */
+  releaseSecret(measurement: string): Promise<SevSecret | undefined>
+}
+
+/** A secret that only the firmware can open; base64, each. */
+export interface SevSecret {
+  readonly header: string
+  readonly secret: string
+  /** Guest-physical address. Absent: where the firmware's table says. */
+  readonly address?: bigint
+}
+
+/** As `snp/id-block` of the verifier encodes them. */
+export interface IdBlockPair {
+  /** 96 bytes. */
+  readonly block: Uint8Array
+  /** 4096 bytes. */
+  readonly authentication: Uint8Array
+  /** Whether `authentication` holds an author key. */
+  readonly hasAuthorKey: boolean
+}
+
+/** The oldest of the measured types: runs on every SNP processor. */
+export const DEFAULT_VCPU_TYPE = 'EPYC-v4'
 
 export type VmDirectories = Pick<VmSpec, 'runtimeDirectory' | 'stateDirectory'>
 

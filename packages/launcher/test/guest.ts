@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { directories } from '@cloister/protocol/directories'
 import { GuestImageManifestSchema } from '@cloister/protocol/guest-image-manifest'
+import { localHostView } from '../src/probe/host-view.ts'
 import { askQemu } from '../src/qemu-capabilities.ts'
 import type { VmHost } from '../src/vm-host.ts'
 import type { BootFiles, VmSpec } from '../src/vm-spec.ts'
@@ -28,7 +29,12 @@ export async function findGuest(): Promise<TestGuest | string> {
   if (qemu === undefined) return 'QEMU is not installed'
   const path = (file: string) => join(image, file)
   return {
-    host: { qemu, accelerator: 'tcg', openSimulator: () => Promise.reject(new Error('not used')) },
+    host: {
+      qemu,
+      accelerator: 'tcg',
+      view: localHostView(),
+      openSimulator: () => Promise.reject(new Error('not used')),
+    },
     boot: {
       kernel: path(kernel.file),
       initrd: path(initrd.file),

@@ -1,4 +1,5 @@
 /** Started by `vm.test.ts` as a process of its own that is then killed: starts the VM in argv, prints its state and waits. */
+import { localHostView } from '../src/probe/host-view.ts'
 import { askQemu } from '../src/qemu-capabilities.ts'
 import { startVm } from '../src/start-vm.ts'
 import type { VmSpec } from '../src/vm-spec.ts'
@@ -9,6 +10,7 @@ const vm = await startVm(
   {
     qemu: await askQemu(),
     accelerator: 'tcg',
+    view: localHostView(),
     openSimulator: () => Promise.reject(new Error('not used')),
   },
 )

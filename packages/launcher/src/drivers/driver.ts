@@ -1,29 +1,35 @@
 /** The interface that each TEE's driver fills in; `table.ts` lists them. */
+import type { HostView } from '../probe/host-view.ts'
+import type { ProbeLeaf } from '../probe/probe-node.ts'
+import type { QmpClient } from '../qmp.ts'
 import type { TeeArguments } from '../qemu-arguments.ts'
-import type { QemuCapabilities } from '../qemu-capabilities.ts'
-import type { Accelerator, ProcessIdentity, TeeId, VmDirectories, VmSpec } from '../vm-spec.ts'
+import type { TeeId, VmSpec } from '../vm-spec.ts'
+import type { VmHost } from '../vm-host.ts'
 
-/** What a driver may use of the host beyond the VM's own description. */
-export interface LaunchHost {
-  readonly qemu: QemuCapabilities
-  readonly accelerator: Accelerator
-}
-
-/** A VM whose QEMU stands still before its guest's first instruction, or ran on while hostd was away. */
-export interface LaunchedVm extends VmDirectories {
-  readonly id: string
-  readonly process: ProcessIdentity
-}
+/** Reference Values of one launch: the name of a field of the Evidence, and its bytes as hex. */
+export type LaunchPrediction = Readonly<Record<string, string>>
 
 export interface TeeDriver {
   readonly id: TeeId
+  readonly title: string
   /** Whether memory is encrypted by the hardware. */
   readonly isHardware: boolean
   /** Device files that QEMU opens, beyond `/dev/kvm`. */
   readonly devices: readonly string[]
+  /** Whether the host's kernel pins the guest's memory, so that QEMU needs the right to lock as much. */
+  readonly pinsMemory: boolean
+  /** Whether this host can launch it, and if not, what is missing and how to mend it. */
+  probe(view: HostView): Promise<ProbeLeaf[]>
   /**
    * This TEE's part of QEMU's command line.
-   * @throws CloisterError `tee.unavailable`, `tee.firmware-missing`, `tee.firmware-unfit`, `qemu.too-old` when it cannot be launched
+   * @throws CloisterError `tee.unavailable`, `tee.firmware-missing`, `tee.firmware-unfit`, `vm.spec-invalid`
    */
-  arguments(spec: VmSpec, host: LaunchHost): Promise<TeeArguments>
+  arguments(spec: VmSpec, host: Pick<VmHost, 'accelerator' | 'view'>): Promise<TeeArguments>
+  /**
+   * Looks, while the guest stands still, whether QEMU launched what was asked for. Absent: QEMU cannot tell, or there is nothing to ask.
+   * @throws CloisterError `tee.launch-refused`, `qemu.*`
+   */
+  launched?(qmp: QmpClient, spec: VmSpec): Promise<void>
+  /** What to expect in Evidence of a guest that is launched from this. @throws CloisterError as {@link TeeDriver.arguments} */
+  predict(spec: VmSpec): Promise<LaunchPrediction>
 }

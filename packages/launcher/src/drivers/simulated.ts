@@ -3,12 +3,20 @@
  * `cloister.tee` on which `simulator/` plays the secure processor. Everything else is as under SNP.
  */
 import { CloisterError } from '@cloister/protocol/error'
+import { pass } from '../probe/probe-node.ts'
 import type { TeeDriver } from './driver.ts'
+import { predictSnp } from './snp.ts'
 
 export const simulated: TeeDriver = {
   id: 'simulated',
+  title: 'Simulated SNP (protects nothing)',
   isHardware: false,
   devices: [],
+  pinsMemory: false,
+  probe() {
+    const name = { id: 'simulated.processor', title: 'Simulated secure processor' }
+    return Promise.resolve([pass(name, 'part of Cloister; memory is not encrypted')])
+  },
   arguments(spec, { accelerator }) {
     const isProbe = spec.mode === 'probe'
     if (!isProbe && spec.boot.firmware === undefined)
@@ -16,10 +24,13 @@ export const simulated: TeeDriver = {
     return Promise.resolve({
       // `max` crashes newer guest kernels under TCG of QEMU 7.2. The vCPU type in the launch digest is independent of this.
       cpu: accelerator === 'kvm' ? 'host' : 'EPYC-Rome',
+      board: 'q35',
       machine: [],
-      extra: [],
-      hasFirmware: false,
+      objects: () => [],
+      firmware: 'none',
       hasTeePort: !isProbe,
     })
   },
+  // The same computation; the digest differs by the command line, which names the attester mode.
+  predict: predictSnp,
 }

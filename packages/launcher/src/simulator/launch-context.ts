@@ -2,11 +2,12 @@
  * What the simulated secure processor keeps of one guest from its launch to its end, as the real one keeps a guest context. It
  * stands in the VM's state directory, so that reports go on after a restart of hostd.
  */
-import { open, readFile, rename } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CloisterError } from '@cloister/protocol/error'
 import { z } from 'zod'
 import { fileError, STATE_FILES } from '../vm-files.ts'
+import { writeWhole } from '../write-whole.ts'
 
 const hex = (bytes: number) => z.string().regex(new RegExp(`^[0-9a-f]{${bytes * 2}}$`))
 
@@ -29,10 +30,7 @@ export async function saveLaunchContext(
 ): Promise<void> {
   const path = join(stateDirectory, STATE_FILES.launchContext)
   try {
-    await using handle = await open(`${path}.new`, 'wx', 0o600)
-    await handle.writeFile(JSON.stringify(context))
-    await handle.sync()
-    await rename(`${path}.new`, path)
+    await writeWhole(path, JSON.stringify(context))
   } catch (error) {
     throw fileError(error, path)
   }

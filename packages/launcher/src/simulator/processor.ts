@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { SOCKETS } from '../vm-files.ts'
 import type { SecureProcessor } from '../vm-host.ts'
-import type { VmSpec, VmState } from '../vm-spec.ts'
+import { DEFAULT_VCPU_TYPE, type VmSpec, type VmState } from '../vm-spec.ts'
 import { openKeyStore, type SimulatedIdentity } from './key-store.ts'
 import { loadLaunchContext, saveLaunchContext, type LaunchContext } from './launch-context.ts'
 import { measureLaunch } from './measure-launch.ts'
@@ -31,18 +31,14 @@ export class SimulatedProcessor implements SecureProcessor {
    * @throws CloisterError `simulator.launch-unmeasurable`, `tee.firmware-unfit`, `host.disk-full`
    */
   async launch(state: VmState, spec: VmSpec): Promise<AsyncDisposable> {
-    const vcpuType = spec.vcpuType ?? DEFAULT_VCPU_TYPE
-    const measurement = await measureLaunch(state.process.pid, {
-      firmware: spec.boot.firmware,
-      vcpuType,
-    })
+    const measurement = await measureLaunch(state.process.pid, spec)
     const context: LaunchContext = {
       version: 1,
       policy: PLATFORM.guestPolicy.toString(16),
       hostData: Buffer.from(spec.hostData).toString('hex'),
       measurement: Buffer.from(measurement).toString('hex'),
       reportId: randomBytes(32).toString('hex'),
-      vcpuType,
+      vcpuType: spec.vcpuType ?? DEFAULT_VCPU_TYPE,
     }
     await saveLaunchContext(state.stateDirectory, context)
     return this.#serve(state, context)
@@ -60,5 +56,3 @@ export class SimulatedProcessor implements SecureProcessor {
     )
   }
 }
-
-const DEFAULT_VCPU_TYPE = 'EPYC-v4'

@@ -82,7 +82,7 @@ export const LAUNCHER_ERRORS = {
   },
   'vm.unprivileged-impossible': {
     title: 'Cannot start QEMU without privileges',
-    why: 'this process runs as root and setpriv, which lowers QEMU, is missing',
+    why: 'this process runs as root and prlimit or setpriv, which lower QEMU, are missing',
     fix: ['apt-get install util-linux', 'or run Cloister as an ordinary user'],
     status: 503,
     exit: 5,
@@ -114,6 +114,13 @@ export const LAUNCHER_ERRORS = {
     fix: ['use the AmdSev build of OVMF for SEV and SNP, the IntelTdx build for TDX'],
     status: 400,
     exit: 5,
+  },
+  'tee.launch-refused': {
+    title: 'The guest was not launched as asked',
+    why: 'QEMU or the owner of the guest found the launch to differ from what was asked for',
+    fix: ['cloister measure', 'cloister doctor'],
+    status: 502,
+    exit: 2,
   },
   'tee.mode-unfit': {
     title: 'Cannot start the guest: its attester mode does not fit the TEE',

@@ -1,0 +1,95 @@
+/** Leaves of Intel TDX on the host. */
+import { hasCpuFlag } from './host-leaves.ts'
+import type { HostView } from './host-view.ts'
+import { keySlots, moduleSwitch } from './kernel-parameters.ts'
+import { finding, pass, type ProbeLeaf } from './probe-node.ts'
+
+/** Where Intel's quote generation service listens when it is set to a unix socket. */
+export const QGS_SOCKET = '/var/run/tdx-qgs/qgs.socket'
+
+export async function tdxLeaves(view: HostView): Promise<ProbeLeaf[]> {
+  const info = (await view.readFile('/proc/cpuinfo')) ?? ''
+  const cpu = { id: 'tdx.cpu', title: 'Processor' }
+  if (!/^vendor_id\s*:\s*GenuineIntel$/m.test(info))
+    return [finding(cpu, 'skip', 'not an Intel processor', 'tdx needs another host')]
+  const qemu = await qemuLeaf(view)
+  if (!hasCpuFlag(info, 'tdx_host_platform'))
+    return [
+      finding(
+        cpu,
+        'fail',
+        'no tdx_host_platform',
+        'the processor lacks TDX or the firmware hides it',
+        'a Xeon of the fifth generation or newer has it, some of the fourth',
+        'in the firmware: TME, TME-MT and TDX on, TDX key split above 0, SEAM loader on, all DIMM slots of each socket alike',
+      ),
+      qemu,
+    ]
+  return [
+    pass(cpu, 'tdx_host_platform'),
+    await moduleLeaf(view),
+    await slotLeaf(view),
+    qemu,
+    await quoteLeaf(view),
+  ]
+}
+
+async function moduleLeaf(view: HostView): Promise<ProbeLeaf> {
+  const name = { id: 'tdx.kvm', title: 'kvm_intel tdx' }
+  const value = await moduleSwitch(view, 'kvm_intel', 'tdx')
+  if (value === true) return pass(name, 'on')
+  return finding(
+    name,
+    'fail',
+    value === false ? 'off' : 'no such parameter',
+    'the kernel was started without TDX, or is older than 6.16',
+    'add kvm_intel.tdx=1 nohibernate to the kernel command line, then reboot',
+    'journalctl -k -g tdx tells whether the TDX module was initialised',
+  )
+}
+
+async function slotLeaf(view: HostView): Promise<ProbeLeaf> {
+  const name = { id: 'tdx.keys', title: 'Key ids' }
+  const slots = await keySlots(view, 'tdx')
+  if (slots === undefined)
+    return finding(name, 'unknown', 'misc.capacity lists none', 'the cgroup controller is off')
+  const { capacity, used } = slots
+  const evidence = used === undefined ? `${capacity}` : `${capacity}, ${used} in use`
+  if (capacity > 0 && (used === undefined || used < capacity)) return pass(name, evidence)
+  return finding(
+    name,
+    'fail',
+    evidence,
+    'no key id is left',
+    'stop another confidential VM',
+    'in the firmware: raise the TDX key split',
+  )
+}
+
+async function qemuLeaf(view: HostView): Promise<ProbeLeaf> {
+  const name = { id: 'tdx.qemu', title: 'QEMU tdx-guest' }
+  const found = await view.qemu()
+  const evidence =
+    found === undefined ? 'no QEMU' : `QEMU ${found.version.major}.${found.version.minor}`
+  if (found?.objects.has('tdx-guest') === true) return pass(name, evidence)
+  return finding(
+    name,
+    'fail',
+    evidence,
+    'QEMU 10.1 or newer is needed, built with TDX',
+    'install QEMU 10.1 or newer',
+  )
+}
+
+/** Without it the guest runs and cannot prove itself to anybody. */
+async function quoteLeaf(view: HostView): Promise<ProbeLeaf> {
+  const name = { id: 'tdx.quotes', title: 'Quote generation service' }
+  if ((await view.deviceAccess(QGS_SOCKET)) !== 'absent') return pass(name, QGS_SOCKET)
+  return finding(
+    name,
+    'fail',
+    `no ${QGS_SOCKET}`,
+    'without the service guests get no quotes',
+    "install Intel's tdx-qgs, set it to its unix socket, and register the platform: systemctl enable --now qgsd",
+  )
+}
