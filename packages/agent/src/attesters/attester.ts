@@ -1,8 +1,9 @@
 /** How the guest proves itself. One file for each way; the table picks by the measured command line. */
 import { CloisterError } from '@cloister/protocol/error'
 import { FormatError } from '@cloister/verifier/bytes/format-error'
+import { fromExtendedReport } from '@cloister/verifier/snp/evidence'
+import { encodeSnpEvidenceJson } from '@cloister/verifier/snp/evidence-json'
 import { parseSnpReport, type SnpReport } from '@cloister/verifier/snp/report'
-import { snpEvidenceJson } from './snp-evidence.ts'
 
 export interface RawReport {
   /** 1184 bytes. */
@@ -50,9 +51,10 @@ export function snpAttester(source: ReportSource): Attester {
 async function attestOnce(source: ReportSource, reportData: Uint8Array): Promise<Evidence> {
   const { report: bytes, certificates } = await source(reportData)
   try {
-    const report = parseSnpReport(bytes, { reserved: 'report' })
+    const report = parseSnpReport(bytes)
     checkIsAnswer(report, reportData)
-    return { hostData: report.hostData, json: snpEvidenceJson(report, certificates) }
+    const json = encodeSnpEvidenceJson(fromExtendedReport(bytes, certificates))
+    return { hostData: report.hostData, json: JSON.stringify(json) }
   } catch (cause) {
     if (!(cause instanceof FormatError)) throw cause
     throw new CloisterError('agent.report-failed', { why: cause.message, cause })

@@ -3,6 +3,7 @@
  * are not asked, and not a byte is sent before the key was compared.
  */
 import { createHash, X509Certificate } from 'node:crypto'
+import { isIP } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { connect, type TLSSocket } from 'node:tls'
 import { CloisterError } from '@cloister/protocol/error'
@@ -21,7 +22,8 @@ export async function connectPinned(stream: Duplex, options: PinnedTlsOptions): 
   signal.throwIfAborted()
   const socket = connect({
     socket: stream,
-    servername: serverName,
+    // RFC 6066: no addresses.
+    ...(isIP(serverName) === 0 && { servername: serverName }),
     ALPNProtocols: ['http/1.1'],
     minVersion: 'TLSv1.3',
     // The pin below is the check; the handshake proves that the peer holds the key.

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
+import { createServer, get } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { buffer } from 'node:stream/consumers'
+import { buffer, text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { frameChannel } from '../port-session.ts'
 import { streamPair } from '../testing.ts'
@@ -104,6 +105,28 @@ test('open() can be given up', async () => {
   const opening = guest.open('x', controller.signal)
   controller.abort(new Error('stop'))
   await assert.rejects(opening, /stop/)
+})
+
+test('node:http speaks over a stream, and its timeout ends a silent one', async () => {
+  const server = createServer((request, response) => {
+    if (request.url === '/') response.end('answer')
+  })
+  const { guest } = pair({
+    accepts: () => true,
+    onStream: (stream) => void server.emit('connection', stream),
+  })
+  const ask = async (path: string) => {
+    const connection = await guest.open('x')
+    const { promise, resolve, reject } = Promise.withResolvers<string>()
+    const outgoing = get({ path, createConnection: () => connection }, (answer) => {
+      text(answer).then(resolve, reject)
+    })
+    outgoing.setTimeout(50, () => outgoing.destroy(new Error('silent')))
+    outgoing.once('error', reject)
+    return promise
+  }
+  assert.equal(await ask('/'), 'answer')
+  await assert.rejects(ask('/never'), /silent/)
 })
 
 test('a peer that ignores the window loses its stream only', async () => {

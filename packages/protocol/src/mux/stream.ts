@@ -38,6 +38,8 @@ export class MuxStream extends Duplex {
   #sendWindow = MUX_INITIAL_WINDOW
   #unsent: { readonly data: Uint8Array; offset: number; done: (error?: Error) => void } | undefined
   #isReset = false
+  #idle: NodeJS.Timeout | undefined
+  #idleMs = 0
 
   constructor(link: MuxLink, id: number, target: string) {
     super({ allowHalfOpen: true })
@@ -46,10 +48,45 @@ export class MuxStream extends Duplex {
     this.target = target
   }
 
+  /** As of net.Socket, for node:http: `timeout` is emitted after so long without a byte either way; zero: never. */
+  setTimeout(timeoutMs: number, callback?: () => void): this {
+    clearTimeout(this.#idle)
+    this.#idleMs = timeoutMs
+    this.#idle =
+      timeoutMs > 0 && !this.destroyed
+        ? setTimeout(() => this.emit('timeout'), timeoutMs).unref()
+        : undefined
+    if (callback !== undefined) this.once('timeout', callback)
+    return this
+  }
+
+  /** As of net.Socket: the idle time in milliseconds; zero: none. */
+  get timeout(): number {
+    return this.#idleMs
+  }
+
+  /** node:http asks sockets for these; here they have no meaning. */
+  setKeepAlive(): this {
+    return this
+  }
+
+  setNoDelay(): this {
+    return this
+  }
+
+  ref(): this {
+    return this
+  }
+
+  unref(): this {
+    return this
+  }
+
   /** For the connection: data came. False when the peer ignored its window, or sends after its end. */
   receive(data: Uint8Array): boolean {
     if (this.#peerEnded || this.#receivedBytes + this.#ungranted + data.length > MUX_INITIAL_WINDOW)
       return false
+    this.#idle?.refresh()
     this.#received.push(data)
     this.#receivedBytes += data.length
     if (this.#wantsData) this.#deliver()
@@ -82,6 +119,7 @@ export class MuxStream extends Duplex {
   }
 
   override _write(chunk: Uint8Array, _encoding: string, callback: (error?: Error) => void): void {
+    this.#idle?.refresh()
     this.#unsent = { data: chunk, offset: 0, done: callback }
     this.#flush()
   }
@@ -99,6 +137,8 @@ export class MuxStream extends Duplex {
         MUX_TYPE.reset,
         Buffer.from(error === null ? 'cancelled' : 'failed'),
       )
+    clearTimeout(this.#idle)
+    this.#idle = undefined
     this.#received.length = 0
     this.#link.forget(this.#id)
     const unsent = this.#unsent
