@@ -1,19 +1,31 @@
 import type { TrustCheck } from './owner/trust-state.ts'
 import type { Painter } from './paint.ts'
 
-/** A line per check; what failed also says what was expected and what came. */
+/**
+ * A line per check; what did not pass also says what was expected and what came. What nobody looked at stands in one line at the end. A code
+ * names the failure that its check guards against.
+ */
 export function checkLines(checks: readonly TrustCheck[], painter: Painter): string[] {
-  return checks.flatMap((check) => {
-    const line = `  ${mark(check.outcome, painter)} ${check.code}`
-    if (check.outcome === 'pass') return [line]
-    return [
-      line,
-      ...(['expected', 'received', 'where'] as const).flatMap((member) => {
-        const value = check[member]
-        return value === undefined ? [] : [`          ${member.padEnd(9)} ${value}`]
-      }),
-    ]
-  })
+  const looked = checks.filter(({ outcome }) => outcome !== 'not-checked')
+  const skipped = checks.filter(({ outcome }) => outcome === 'not-checked').map(({ code }) => code)
+  return [
+    ...looked.flatMap((check) => lines(check, painter)),
+    ...(skipped.length === 0
+      ? []
+      : [painter.dim(`  not checked: ${[...new Set(skipped)].join(', ')}`)]),
+  ]
+}
+
+function lines(check: TrustCheck, painter: Painter): string[] {
+  const line = `  ${mark(check.outcome, painter)} ${check.code}`
+  if (check.outcome === 'pass') return [line]
+  return [
+    line,
+    ...(['expected', 'received', 'where'] as const).flatMap((member) => {
+      const value = check[member]
+      return value === undefined ? [] : [`          ${member.padEnd(9)} ${value}`]
+    }),
+  ]
 }
 
 function mark(outcome: TrustCheck['outcome'], painter: Painter): string {

@@ -28,7 +28,7 @@ const BOOT_TIMEOUT_MS = 120_000
 const commandLineChanged: Attack = {
   name: 'command-line-changed',
   story: 'boot the guest with a command line that asks for a shell',
-  expected: ['snp.measurement.mismatch', 'release.measurement-unknown'],
+  expected: ['release.measurement-unknown'],
   async attempt(field) {
     const name = `tampered-${randomBytes(4).toString('hex')}`
     const directory = join(field.directories.images, name)
@@ -124,12 +124,7 @@ async function refusalSince(
 const initdataSwapped: Attack = {
   name: 'initdata-swapped',
   story: 'launch with the registered digest, but put another initdata on the disk',
-  expected: [
-    'initdata.digest-mismatch',
-    'initdata.mismatch',
-    'attestation.initdata-mismatch',
-    'agent.initdata-mismatch',
-  ],
+  expected: ['initdata.mismatch'],
   async attempt(field) {
     const workload = parseWorkload(parseInitdata(field.initdata)) as WorkloadInput
     const swapped = encodeInitdata(
@@ -145,13 +140,7 @@ const initdataSwapped: Attack = {
 const initdataMissing: Attack = {
   name: 'initdata-missing',
   story: 'launch without any initdata and with zero HOST_DATA',
-  expected: [
-    'guest-boot.disk-missing',
-    'initdata.missing',
-    'initdata.absent',
-    'agent.initdata-missing',
-    'initdata.mismatch',
-  ],
+  expected: ['agent.disk-missing'],
   attempt: async (field) => await bootAlone(field, { hostData: new Uint8Array(32) }),
 }
 

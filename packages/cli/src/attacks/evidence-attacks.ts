@@ -91,7 +91,7 @@ const lowerPrivilege: Attack = {
 const otherInitdata: Attack = {
   name: 'initdata-unregistered',
   story: 'run the image with an environment that the owner did not write',
-  expected: ['release.workload-unregistered', 'attestation.workload-unregistered'],
+  expected: ['release.workload-unregistered'],
   async attempt(field) {
     const workload = parseWorkload(parseInitdata(field.initdata))
     const changed: WorkloadInput = {
@@ -105,7 +105,7 @@ const otherInitdata: Attack = {
 const withdrawn: Attack = {
   name: 'revision-withdrawn',
   story: 'go on with a workload revision that the owner has withdrawn',
-  expected: ['release.workload-withdrawn', 'attestation.workload-withdrawn'],
+  expected: ['release.workload-withdrawn'],
   async attempt(field) {
     const workload = {
       ...parseWorkload(parseInitdata(field.initdata)),

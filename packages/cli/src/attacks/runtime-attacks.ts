@@ -17,7 +17,7 @@ async function asHost(
   const hostd = await field.hostd()
   const { id } = await hostd.get(field.workload)
   await hostd.shutdown()
-  const link = new GuestLink(join(field.directories.runtime, id, SOCKETS.agent))
+  const link = new GuestLink(join(field.directories.runtime, 'vm', id, SOCKETS.agent))
   try {
     await sleep(200)
     await speak(link, field.workload)
@@ -33,7 +33,7 @@ async function asHost(
 const exec: Attack = {
   name: 'exec-in-guest',
   story: 'ask the running guest for a shell',
-  expected: ['guest.refused', 'policy.denied', 'agent.denied'],
+  expected: ['agent.request-denied'],
   attempt: async (field) =>
     await asHost(field, async (link, containerId) => {
       const input = { containerId, execId: 'shell', process: { Args: ['/bin/sh'], Cwd: '/' } }
@@ -44,7 +44,7 @@ const exec: Attack = {
 const otherContainer: Attack = {
   name: 'container-not-named',
   story: 'start a container that the initdata does not name',
-  expected: ['guest.refused', 'policy.denied', 'agent.denied'],
+  expected: ['agent.request-denied'],
   attempt: async (field) =>
     await asHost(field, async (link) => {
       const input = {
