@@ -9,6 +9,7 @@ import type { z } from 'zod'
 import type { Directories } from '@cloister/protocol/directories'
 import { CloisterError } from '@cloister/protocol/error'
 import {
+  ConsoleAnswerSchema,
   EvidenceAnswerSchema,
   HOSTD_LIMITS,
   HOSTD_STREAM_PROTOCOL,
@@ -110,6 +111,12 @@ export class HostdClient {
   status(name: string, options: CallOptions = {}): Promise<StatusAnswer> {
     const call = { method: 'GET', path: workloadPath(name, '/status'), ...options }
     return this.#json(call, StatusAnswerSchema)
+  }
+
+  /** The end of what the guest wrote on its console: only a guest with `debug` has one. */
+  async console(name: string, options: CallOptions = {}): Promise<string> {
+    const call = { method: 'GET', path: workloadPath(name, '/console'), ...options }
+    return (await this.#json(call, ConsoleAnswerSchema)).text
   }
 
   /** Views of all workloads, or of one, now and at every change, until the caller stops reading. */

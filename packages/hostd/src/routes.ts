@@ -77,6 +77,10 @@ const ROUTES: Readonly<Record<string, Handler>> = {
     const guest = await workloads.get(name).guest()
     sendJson(response, 200, await guest.evidence(Buffer.from(nonce, 'hex'), signal))
   },
+  'GET /v1/workloads/NAME/console': async ({ response, workloads, name }) => {
+    const { vm } = await workloads.get(name).guest()
+    sendJson(response, 200, { text: await vm.readSerial() })
+  },
   'GET /v1/workloads/NAME/status': async ({ response, workloads, name, signal }) => {
     const guest = await workloads.get(name).guest()
     sendJson(response, 200, await guest.status(signal))

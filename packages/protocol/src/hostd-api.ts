@@ -198,6 +198,9 @@ export const StatusAnswerSchema = z.strictObject({
 })
 export type StatusAnswer = z.infer<typeof StatusAnswerSchema>
 
+/** `GET …/console`: the end of the serial console, empty unless the guest was started with `debug`. */
+export const ConsoleAnswerSchema = z.strictObject({ text: z.string() })
+
 /**
  * One line of `GET /v1/events[?workload=NAME]`: first the view of each workload, then a view whenever one changes. Views in between
  * may be left out when the reader is slow; the last one never is.

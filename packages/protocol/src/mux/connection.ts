@@ -96,6 +96,8 @@ export class MuxConnection {
     return promise
       .then((opened) => {
         opened.off('error', ignore)
+        // The peer may reset it in the same piece that opened it; nobody would hear of that any more.
+        if (opened.destroyed) throw opened.errored ?? new MuxResetError('closed')
         return opened
       })
       .finally(() => signal?.removeEventListener('abort', onAbort))

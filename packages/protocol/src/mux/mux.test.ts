@@ -129,6 +129,15 @@ test('node:http speaks over a stream, and its timeout ends a silent one', async 
   await assert.rejects(ask('/never'), /silent/)
 })
 
+test('a stream that is reset in the same piece that opened it is not given out', async () => {
+  const { guest, far } = raw()
+  const opening = guest.open('echo')
+  const frame = (type: number, payload = Buffer.alloc(0)) =>
+    Buffer.concat([encodeMuxHeader(1, type, payload.length), payload])
+  far.write(Buffer.concat([frame(MUX_TYPE.opened), frame(MUX_TYPE.reset, Buffer.from('failed'))]))
+  await assert.rejects(opening, isReset('failed'))
+})
+
 test('a peer that ignores the window loses its stream only', async () => {
   const { guest, far, send } = raw()
   far.resume()
