@@ -5,6 +5,7 @@ import { earClaims } from '../attestation/ear.ts'
 import type { EvidenceAppraisal } from '../attestation/appraise-evidence.ts'
 import { readAttestationResult } from '../attestation/attestation-result.ts'
 import type { BrokerParts } from '../parts.ts'
+import type { WorkloadRevision } from '../storage/workload-registry.ts'
 import type { Session } from './sessions.ts'
 
 /**
@@ -19,7 +20,10 @@ export async function attest(
   requestId: string,
 ): Promise<string> {
   const appraisal = await appraise(parts, session, attestation)
-  record(parts, appraisal, requestId)
+  const workload = appraisal.accepted
+    ? parts.workloads.findByInitdata(appraisal.result.hostData)
+    : undefined
+  record(parts, appraisal, { requestId, workload })
   if (!appraisal.accepted) {
     parts.metrics.count('kbs_attestation_failures_total')
     throw new CloisterError('attestation.refused', { requestId })
@@ -30,7 +34,7 @@ export async function attest(
     knownMeasurement: parts.referenceValues
       .find(result.anchors, result.claims.measurement)
       .some(({ withdrawn }) => !withdrawn),
-    currentWorkload: parts.workloads.findByInitdata(result.hostData)?.state === 'current',
+    currentWorkload: workload?.state === 'current',
     degraded,
     initdataClaims,
     version: parts.version,
@@ -64,13 +68,17 @@ async function appraise(
   })
 }
 
-function record(parts: BrokerParts, appraisal: EvidenceAppraisal, requestId: string): void {
+function record(
+  parts: BrokerParts,
+  appraisal: EvidenceAppraisal,
+  {
+    requestId,
+    workload,
+  }: { readonly requestId: string; readonly workload: WorkloadRevision | undefined },
+): void {
   const failed =
     appraisal.checks.find(({ outcome }) => outcome === 'fail') ??
     appraisal.checks.find(({ outcome }) => outcome === 'undecided')
-  const workload = appraisal.accepted
-    ? parts.workloads.findByInitdata(appraisal.result.hostData)
-    : undefined
   parts.audit.append({
     time: parts.now(),
     requestId,
@@ -78,6 +86,6 @@ function record(parts: BrokerParts, appraisal: EvidenceAppraisal, requestId: str
     outcome: appraisal.accepted ? 'allowed' : 'refused',
     ...(!appraisal.accepted && failed !== undefined && { code: failed.code }),
     ...(workload !== undefined && { workload: workload.name, revision: workload.revision }),
-    checks: appraisal.checks.map((check) => ({ ...check })),
+    checks: [...appraisal.checks],
   })
 }

@@ -4,7 +4,6 @@
  */
 import { createHash } from 'node:crypto'
 import { AuditEntrySchema, type AuditEntry } from '@cloister/protocol/broker-admin-api'
-import { canonicalJson, type JsonValue } from '@cloister/protocol/jcs'
 import { count, type Database, type Durability } from './database.ts'
 
 /** An entry before it has its place in the chain. */
@@ -37,22 +36,16 @@ export class AuditLog {
   }
 
   /** Writes the entry before the decision takes effect: what is not recorded does not happen. */
-  append(entry: NewAuditEntry, durability: Durability = 'ordered'): AuditEntry {
-    const chained = { ...entry, sequence: this.#sequence + 1, previousHash: this.#hash }
-    const complete = { ...chained, hash: entryHash(chained) }
+  append(entry: NewAuditEntry, durability: Durability = 'ordered'): void {
+    const sequence = this.#sequence + 1
+    const text = entryText({ ...entry, sequence, previousHash: this.#hash })
+    const hash = sha256(text)
+    const { time, requestId, workload = null } = entry
     this.#database.write(durability, () =>
-      this.#insert.run(
-        complete.sequence,
-        complete.time,
-        complete.requestId,
-        complete.workload ?? null,
-        JSON.stringify(complete),
-        complete.hash,
-      ),
+      this.#insert.run(sequence, time, requestId, workload, text, hash),
     )
-    this.#sequence = complete.sequence
-    this.#hash = complete.hash
-    return complete
+    this.#sequence = sequence
+    this.#hash = hash
   }
 
   count(): number {
@@ -65,9 +58,9 @@ export class AuditLog {
     const given = Object.entries(filters).filter(([, value]) => value !== undefined)
     const where = ['TRUE', ...given.map(([column]) => `${column} = ?`)].join(' AND ')
     return this.#database
-      .prepare(`SELECT entry FROM audit WHERE ${where} ORDER BY sequence DESC LIMIT ?`)
+      .prepare(`SELECT entry, hash FROM audit WHERE ${where} ORDER BY sequence DESC LIMIT ?`)
       .all(...given.map(([, value]) => String(value)), limit)
-      .map((row) => AuditEntrySchema.parse(JSON.parse(String(row['entry']))))
+      .map(readEntry)
   }
 }
 
@@ -81,15 +74,40 @@ export function isAuditChain(entries: readonly AuditEntry[], previousHash = GENE
   let sequence = entries[0]?.sequence ?? 0
   for (const { hash, ...entry } of entries) {
     if (entry.previousHash !== expected || entry.sequence !== sequence) return false
-    if (entryHash(entry) !== hash) return false
+    if (sha256(entryText(entry)) !== hash) return false
     expected = hash
     sequence += 1
   }
   return true
 }
 
-function entryHash(entry: Omit<AuditEntry, 'hash'>): string {
-  // Through JSON, for what is absent and what is undefined are one in the stored text.
-  const stored = JSON.parse(JSON.stringify(entry)) as JsonValue
-  return createHash('sha256').update(canonicalJson(stored)).digest('hex')
+/** What is hashed: the entry as JSON, members in the order of its schema, without `hash`. */
+function entryText(entry: Omit<AuditEntry, 'hash'>): string {
+  const { sequence, time, requestId, kind, outcome, code, workload, revision, subject } = entry
+  const { checks, previousHash } = entry
+  return JSON.stringify({
+    sequence,
+    time,
+    requestId,
+    kind,
+    outcome,
+    code,
+    workload,
+    revision,
+    subject,
+    checks: checks.map(({ code, outcome, expected, received, where }) => ({
+      code,
+      outcome,
+      expected,
+      received,
+      where,
+    })),
+    previousHash,
+  })
 }
+
+function readEntry(row: Record<string, unknown>): AuditEntry {
+  return AuditEntrySchema.parse({ ...JSON.parse(String(row['entry'])), hash: row['hash'] })
+}
+
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex')

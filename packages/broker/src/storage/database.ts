@@ -77,6 +77,9 @@ export type Durability = 'durable' | 'ordered'
 /** One process at a time: the audit's chain and the sessions belong to it. */
 export class Database {
   readonly #sqlite: DatabaseSync
+  readonly #begin
+  readonly #commit
+  #durability: Durability | undefined
 
   /**
    * @param file - made with mode 0600 when absent
@@ -94,6 +97,8 @@ export class Database {
         PRAGMA trusted_schema = OFF;
         PRAGMA cache_size = -2048;
       `)
+      this.#begin = this.#sqlite.prepare('BEGIN IMMEDIATE')
+      this.#commit = this.#sqlite.prepare('COMMIT')
       this.#migrate()
     } catch (error) {
       if (error instanceof CloisterError) throw error
@@ -130,11 +135,14 @@ export class Database {
 
   /** Runs the writes of `change` as one transaction; nothing of it stays when it throws. */
   write<Result>(durability: Durability, change: () => Result): Result {
-    this.#sqlite.exec(`PRAGMA synchronous = ${durability === 'durable' ? 'FULL' : 'NORMAL'}`)
-    this.#sqlite.exec('BEGIN IMMEDIATE')
+    if (durability !== this.#durability) {
+      this.#sqlite.exec(`PRAGMA synchronous = ${durability === 'durable' ? 'FULL' : 'NORMAL'}`)
+      this.#durability = durability
+    }
+    this.#begin.run()
     try {
       const result = change()
-      this.#sqlite.exec('COMMIT')
+      this.#commit.run()
       return result
     } catch (error) {
       this.#sqlite.exec('ROLLBACK')

@@ -5,15 +5,20 @@ import { count, type Database } from './database.ts'
 export class TrustSettings {
   readonly #database: Database
   readonly #isEnrolled
+  /** Asked at every decision, changed by the owner only. */
+  #simulatedRoots: readonly string[]
+  #revocationLists: readonly Uint8Array[]
 
   constructor(database: Database) {
     this.#database = database
     this.#isEnrolled = database.prepare('SELECT 1 FROM platforms WHERE chip_id = ?')
+    this.#simulatedRoots = this.#readSimulatedRoots()
+    this.#revocationLists = this.#readRevocationLists()
   }
 
   /** SHA-256 of the DER of each pinned simulated root, hex. */
   simulatedRoots(): readonly string[] {
-    return this.#texts('SELECT fingerprint AS text FROM simulated_roots ORDER BY fingerprint')
+    return this.#simulatedRoots
   }
 
   pinSimulatedRoot(fingerprint: string, now: number): void {
@@ -21,11 +26,15 @@ export class TrustSettings {
       'INSERT INTO simulated_roots (fingerprint, pinned_at) VALUES (?, ?) ON CONFLICT DO NOTHING',
       [fingerprint, now],
     )
+    this.#simulatedRoots = this.#readSimulatedRoots()
   }
 
   /** @returns false when it was not pinned */
   unpinSimulatedRoot(fingerprint: string): boolean {
-    return this.#change('DELETE FROM simulated_roots WHERE fingerprint = ?', [fingerprint])
+    const sql = 'DELETE FROM simulated_roots WHERE fingerprint = ?'
+    const found = this.#change(sql, [fingerprint])
+    this.#simulatedRoots = this.#readSimulatedRoots()
+    return found
   }
 
   isEnrolled(chipId: string): boolean {
@@ -57,10 +66,7 @@ export class TrustSettings {
 
   /** DER of AMD's revocation lists that the owner brought; each is verified when it is used. */
   revocationLists(): readonly Uint8Array[] {
-    return this.#database
-      .prepare('SELECT der FROM revocation_lists')
-      .all()
-      .map((row) => row['der'] as Uint8Array)
+    return this.#revocationLists
   }
 
   addRevocationList(der: Uint8Array): void {
@@ -69,13 +75,21 @@ export class TrustSettings {
       'INSERT INTO revocation_lists (fingerprint, der) VALUES (?, ?) ON CONFLICT DO NOTHING',
       [fingerprint, der],
     )
+    this.#revocationLists = this.#readRevocationLists()
   }
 
-  #texts(sql: string): readonly string[] {
+  #readSimulatedRoots(): readonly string[] {
     return this.#database
-      .prepare(sql)
+      .prepare('SELECT fingerprint FROM simulated_roots ORDER BY fingerprint')
       .all()
-      .map((row) => String(row['text']))
+      .map((row) => String(row['fingerprint']))
+  }
+
+  #readRevocationLists(): readonly Uint8Array[] {
+    return this.#database
+      .prepare('SELECT der FROM revocation_lists')
+      .all()
+      .map((row) => row['der'] as Uint8Array)
   }
 
   #change(sql: string, values: readonly (string | number | Uint8Array)[]): boolean {

@@ -5,6 +5,7 @@ import { TeePublicKeySchema, type TeePublicKey } from '@cloister/protocol/kbs'
 import type { WorkloadInput } from '@cloister/protocol/workload'
 import { encodeSnpEvidenceJson } from '@cloister/verifier/snp/evidence-json'
 import { newSnpReport, type ReportTemplate } from '@cloister/verifier/snp/report-template'
+import { signSnpReport } from '@cloister/verifier/snp/endorsement-issue'
 import type { SnpReport } from '@cloister/verifier/snp/report'
 import type { ProductLine } from '@cloister/verifier/snp/product'
 import type { FakeAmd } from '@cloister/verifier/testing/fake-amd'
@@ -53,6 +54,7 @@ export interface FakeGuestOptions {
 
 export class FakeGuest {
   readonly #options: FakeGuestOptions
+  #certificates: readonly Uint8Array[] | undefined
   readonly privateKey: KeyObject
   readonly publicKey: TeePublicKey
 
@@ -80,8 +82,14 @@ export class FakeGuest {
       hostData: initdataDigest(initdata),
       ...template,
     })
-    const signed = amd.evidence({ ...base, ...report })
-    return encodeSnpEvidenceJson({ ...signed, revocationLists })
+    const changed = { ...base, ...report }
+    // As on a real host, the certificates are the same each time.
+    this.#certificates ??= amd.evidence(changed).certificates ?? []
+    return encodeSnpEvidenceJson({
+      report: signSnpReport(changed, amd.leaf.signer),
+      certificates: this.#certificates,
+      revocationLists,
+    })
   }
 }
 

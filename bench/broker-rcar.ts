@@ -1,0 +1,140 @@
+/**
+ * RCAR at the broker: CPU time of a handshake with one resource (over open connections, endorsements cached, by bearer
+ * token as our agent asks) against the native cryptography in it; and how latency spreads when 64 guests come at once.
+ * The broker runs in its own process; a simulated processor signs the reports.
+ */
+import { fork, type ChildProcess } from 'node:child_process'
+import { diffieHellman, generateKeyPairSync, sign, verify } from 'node:crypto'
+import { once } from 'node:events'
+import { Agent } from 'node:https'
+import { fileURLToPath } from 'node:url'
+import { FakeGuest, fakeInitdata } from '@cloister/broker/testing/fake-guest'
+import { RcarClient } from '@cloister/broker/testing/rcar-client'
+import { FakeAmd } from '@cloister/verifier/testing/fake-amd'
+import { median, type Figure } from './figure.ts'
+
+const SERVER = fileURLToPath(new URL('../packages/broker/bench/rcar-server.ts', import.meta.url))
+const WARM_UP = 100
+const HANDSHAKES = 300
+const CLIENTS = 64
+const ROUNDS = 6
+
+interface Started {
+  readonly url: string
+  readonly certificate: string
+}
+
+export async function run(): Promise<readonly Figure[]> {
+  const amd = new FakeAmd({ names: 'simulated' })
+  const initdata = fakeInitdata()
+  const child = fork(SERVER)
+  try {
+    child.send({ fingerprint: amd.fingerprint, initdata: Buffer.from(initdata).toString() })
+    const [{ url, certificate }] = (await once(child, 'message')) as [Started]
+    const agent = new Agent({ keepAlive: true, ca: certificate, maxSockets: CLIENTS })
+    const client = new RcarClient(url, agent)
+    const guest = new FakeGuest({ amd, initdata })
+    const figures = [await cpuFigure(child, client, guest), await latencyFigure(client, guest)]
+    const { rss, anonymous } = await ask<Memory>(child, 'memory')
+    agent.destroy()
+    return [...figures, memoryFigure(rss, anonymous)]
+  } finally {
+    child.disconnect()
+  }
+}
+
+async function cpuFigure(
+  child: ChildProcess,
+  client: RcarClient,
+  guest: FakeGuest,
+): Promise<Figure> {
+  for (let n = 0; n < WARM_UP; n++) await handshake(client, guest)
+  const before = await ask<number>(child, 'cpu')
+  for (let n = 0; n < HANDSHAKES; n++) await handshake(client, guest)
+  const ours = ((await ask<number>(child, 'cpu')) - before) / 1000 / HANDSHAKES
+  const floor = nativeCryptographyMs()
+  return {
+    name: 'RCAR and one resource: CPU of the broker',
+    unit: 'ms',
+    floor,
+    ours,
+    promise: 'at most 2 times its native cryptography',
+    held: ours <= 2 * floor,
+  }
+}
+
+async function latencyFigure(client: RcarClient, guest: FakeGuest): Promise<Figure> {
+  const times: number[] = []
+  const loop = async () => {
+    for (let round = 0; round < ROUNDS; round++) times.push(await handshake(client, guest))
+  }
+  await Promise.all(Array.from({ length: CLIENTS }, loop))
+  const sorted = times.sort((a, b) => a - b)
+  const p50 = median(sorted)
+  const p99 = sorted[Math.floor(sorted.length * 0.99)] as number
+  return {
+    name: `RCAR of ${CLIENTS} guests at once: p50 and p99`,
+    unit: 'ms',
+    floor: p50,
+    ours: p99,
+    promise: 'p99 under 10 times p50',
+    held: p99 < 10 * p50,
+  }
+}
+
+function memoryFigure(rss: number, anonymous: number): Figure {
+  return {
+    name: `broker after ${HANDSHAKES} handshakes: RssAnon (whole RSS ${Math.round(rss)} MiB)`,
+    unit: 'MiB',
+    floor: 0,
+    ours: anonymous,
+    promise: 'idle at most 64 MiB',
+    held: anonymous <= 64,
+  }
+}
+
+/** Request, Challenge, Attestation, Response. @returns milliseconds spent waiting for the broker */
+async function handshake(client: RcarClient, guest: FakeGuest): Promise<number> {
+  const start = performance.now()
+  const challenge = await client.auth()
+  const challenged = performance.now()
+  const attestation = client.attestation(challenge, guest)
+  const signed = performance.now()
+  const { status, text } = await client.send(challenge, attestation)
+  if (status !== 200) throw new Error(`attest: ${status} ${text}`)
+  const { token } = JSON.parse(text) as { token: string }
+  const authorization = `Bearer ${token}`
+  const answer = await client.call('GET', '/resource/default/demo/secret', { authorization })
+  if (answer.status !== 200) throw new Error(`resource: ${answer.status} ${answer.text}`)
+  return performance.now() - start - (signed - challenged)
+}
+
+/** CPU time, as ours is: wall time means little on a shared machine. Report signature, token signature made and checked, and the ephemeral key of the JWE. */
+function nativeCryptographyMs(): number {
+  const data = Buffer.alloc(672, 7)
+  const p384 = generateKeyPairSync('ec', { namedCurve: 'P-384' })
+  const p256 = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const report = sign('sha384', data, p384.privateKey)
+  const token = sign('sha256', data, p256.privateKey)
+  const start = process.cpuUsage()
+  for (let n = 0; n < HANDSHAKES; n++) {
+    verify('sha384', data, p384.publicKey, report)
+    sign('sha256', data, p256.privateKey)
+    verify('sha256', data, p256.publicKey, token)
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+    diffieHellman({ privateKey, publicKey: p256.publicKey })
+  }
+  const { user, system } = process.cpuUsage(start)
+  return (user + system) / 1000 / HANDSHAKES
+}
+
+interface Memory {
+  readonly rss: number
+  readonly anonymous: number
+}
+
+async function ask<Answer>(child: ChildProcess, question: string): Promise<Answer> {
+  child.send(question)
+  const [answer] = (await once(child, 'message')) as [Answer]
+  return answer
+}
