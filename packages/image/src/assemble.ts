@@ -32,6 +32,8 @@ export interface AssembleOptions extends BuildContext {
   /** An empty directory for what is needed during the build only. */
   readonly work: string
   readonly lock: Lock
+  /** The version under this name that the new one replaces. Absent: none; its number follows from the inputs alone. */
+  readonly replaced?: Pick<GuestImageManifest, 'imageVersion' | 'inputs'> | undefined
   /** Program to bundle as the agent. Absent: the agent of this repository. */
   readonly agentEntry?: string | undefined
   readonly onProgress?: ((step: BuildStep) => void) | undefined
@@ -39,7 +41,7 @@ export interface AssembleOptions extends BuildContext {
 
 /** Writes the files of the image and its manifest; returns the manifest. */
 export async function assemble(options: AssembleOptions): Promise<GuestImageManifest> {
-  const { name, directory, work, lock, agentEntry, onProgress } = options
+  const { name, directory, work, lock, replaced, agentEntry, onProgress } = options
   const tree = join(work, 'packages')
   onProgress?.('unpack')
   const files = lock.packages.map(({ file }) => file)
@@ -64,7 +66,8 @@ export async function assemble(options: AssembleOptions): Promise<GuestImageMani
   onProgress?.('root')
   const node = nodeBinary()
   const root = join(work, 'root')
-  const version = imageVersion(epoch)
+  const inputs = [...lock.packages.map(describePackage), await describeNode(node), sourcesInput()]
+  const version = risingVersion(imageVersion(epoch), inputs, replaced)
   await mkdir(root)
   const identity = { imageVersion: version, epoch }
   await layOutRoot(root, { packages: tree, node: node.path, agent, identity })
@@ -82,11 +85,22 @@ export async function assemble(options: AssembleOptions): Promise<GuestImageMani
     root: { ...(await describeFile(directory, IMAGE_FILES.root)), verity },
     firmware: { snp: await describeFirmware(directory, lock) },
     commandLines: commandLines(verity),
-    inputs: [...lock.packages.map(describePackage), await describeNode(node), sourcesInput()],
+    inputs,
   }
   const manifest = { ...described, expected: { snp: await predictions(directory, described) } }
   await writeFile(join(directory, MANIFEST_FILE), `${JSON.stringify(manifest, null, 2)}\n`)
   return manifest
+}
+
+/** The same inputs keep their number; others get one that brokers take as newer, whatever was changed. */
+function risingVersion(
+  own: number,
+  inputs: GuestImageManifest['inputs'],
+  replaced: AssembleOptions['replaced'],
+): number {
+  if (replaced === undefined) return own
+  const isSame = JSON.stringify(replaced.inputs) === JSON.stringify(inputs)
+  return isSame ? replaced.imageVersion : Math.max(own, replaced.imageVersion + 1)
 }
 
 async function copyContent(tree: string, path: string, to: string): Promise<void> {

@@ -11,7 +11,7 @@ import { GuestImageManifestSchema } from '@cloister/protocol/guest-image-manifes
 import type { BuildStep } from './assemble.ts'
 import type { BuildContext } from './run.ts'
 import { assemble } from './assemble.ts'
-import { DEFAULT_IMAGE } from './images.ts'
+import { DEFAULT_IMAGE, loadGuestImage } from './images.ts'
 import { copyInputs, fetchInputs, readLock } from './inputs.ts'
 
 /** Beginning of the names of directories that no build has finished; hidden from lists of images. */
@@ -53,7 +53,8 @@ export async function buildGuestImage(options: BuildOptions): Promise<GuestImage
     const lock = kept ?? (await fetchInputs(made, work, options))
     const { agentEntry, signal, debugLog } = options
     const context = { agentEntry, signal, debugLog, onProgress }
-    const manifest = await assemble({ name, directory: made, work, lock, ...context })
+    const replaced = await replacedManifest(target)
+    const manifest = await assemble({ name, directory: made, work, lock, replaced, ...context })
     await replaceDirectory(made, target)
     return manifest
   } catch (error) {
@@ -63,6 +64,16 @@ export async function buildGuestImage(options: BuildOptions): Promise<GuestImage
   } finally {
     await rm(work, { recursive: true, force: true })
     await rm(made, { recursive: true, force: true })
+  }
+}
+
+/** The manifest of the image that is to be replaced; one that cannot be read has no version to rise above. */
+async function replacedManifest(target: string): Promise<GuestImageManifest | undefined> {
+  try {
+    return (await loadGuestImage(target)).manifest
+  } catch (error) {
+    if (error instanceof CloisterError) return undefined
+    throw error
   }
 }
 

@@ -58,7 +58,8 @@ export async function verifyGuestImage(
     await chmod(work, 0o755)
     await copyInputs(lock, directory, made)
     const name = image.manifest.name
-    const rebuilt = await assemble({ ...options, name, directory: made, work, lock })
+    const replaced = image.manifest
+    const rebuilt = await assemble({ ...options, name, directory: made, work, lock, replaced })
     const differences = compare(image.manifest, rebuilt)
     return { reproduced: differences.length === 0, differences, manifest: image.manifest }
   } finally {
