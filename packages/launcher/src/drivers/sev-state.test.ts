@@ -1,0 +1,102 @@
+/** Recorded dialogues: the answers have the members of QEMU's schema (qapi/misc-i386.json), with values of real launches. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { QmpClient } from '../qmp.ts'
+import type { SevSecret, VmSpec } from '../vm-spec.ts'
+import { exchangeSecret, requireSev } from './sev-state.ts'
+import { DRIVERS } from './table.ts'
+
+type Turn = readonly [command: string, options: object, answer: unknown]
+
+/** A QEMU that knows this dialogue and no other. */
+function recorded(turns: readonly Turn[]) {
+  const left = [...turns]
+  const execute = (command: string, options: object = {}) => {
+    const turn = left.shift()
+    assert.deepEqual([command, options], turn?.slice(0, 2))
+    return Promise.resolve(turn?.[2])
+  }
+  return { qmp: { execute } as unknown as QmpClient, left }
+}
+
+const SNP = {
+  enabled: true,
+  'api-major': 1,
+  'api-minor': 55,
+  'build-id': 40,
+  state: 'launch-update',
+  'sev-type': 'sev-snp',
+  'snp-policy': 0x30000,
+}
+const ES = {
+  enabled: true,
+  'api-major': 0,
+  'api-minor': 24,
+  'build-id': 15,
+  state: 'launch-secret',
+  policy: 0xf,
+  handle: 1,
+}
+const spec = (change: Partial<VmSpec>) => ({ mode: 'hardware', ...change }) as VmSpec
+
+test('snp: the launch is what was asked for', async () => {
+  const { qmp, left } = recorded([['query-sev', {}, SNP]])
+  await DRIVERS.snp.launched?.(qmp, spec({ tee: 'snp' }))
+  assert.equal(left.length, 0)
+})
+
+for (const [name, answer] of Object.entries({
+  'SEV is off': { ...SNP, enabled: false },
+  'it is an older tier': { ...ES, 'sev-type': 'sev' },
+  'the policy differs': { ...SNP, 'snp-policy': 0xb0000 },
+  'QEMU answers nonsense': null,
+}))
+  test(`snp: refused when ${name}`, async () => {
+    const { qmp } = recorded([['query-sev', {}, answer]])
+    await assert.rejects(async () => DRIVERS.snp.launched?.(qmp, spec({ tee: 'snp' })), {
+      code: 'tee.launch-refused',
+    })
+  })
+
+const MEASUREMENT = Buffer.alloc(48, 7).toString('base64')
+const SECRET: SevSecret = { header: 'aGVhZGVy', secret: 'c2VjcmV0', address: 0x80d000n }
+
+test('sev-es: the owner sees the measurement and the secret goes in', async () => {
+  const seen: string[] = []
+  const { qmp, left } = recorded([
+    ['query-sev', {}, ES],
+    ['query-sev-launch-measure', {}, { data: MEASUREMENT }],
+    [
+      'sev-inject-launch-secret',
+      { 'packet-header': 'aGVhZGVy', secret: 'c2VjcmV0', gpa: 0x80d000 },
+      {},
+    ],
+  ])
+  const releaseSecret = (measurement: string) => {
+    seen.push(measurement)
+    return Promise.resolve(SECRET)
+  }
+  const sevSession = { certificate: '', session: '', releaseSecret }
+  await DRIVERS['sev-es'].launched?.(qmp, spec({ tee: 'sev-es', sevSession }))
+  assert.deepEqual(seen, [MEASUREMENT])
+  assert.equal(left.length, 0)
+})
+
+test('sev: nothing goes in when the owner gives nothing, or refuses', async () => {
+  const session = { certificate: '', session: '' }
+  const none = recorded([['query-sev-launch-measure', {}, { data: MEASUREMENT }]])
+  await exchangeSecret(none.qmp, { ...session, releaseSecret: () => Promise.resolve(undefined) })
+  const refusal = new Error('another digest')
+  const refused = recorded([['query-sev-launch-measure', {}, { data: MEASUREMENT }]])
+  const releaseSecret = () => Promise.reject(refusal)
+  await assert.rejects(exchangeSecret(refused.qmp, { ...session, releaseSecret }), refusal)
+  const short = recorded([['query-sev-launch-measure', {}, { data: 'AAAA' }]])
+  await assert.rejects(exchangeSecret(short.qmp, { ...session, releaseSecret }), {
+    code: 'tee.launch-refused',
+  })
+})
+
+test('requireSev() demands what it is told', async () => {
+  const { qmp } = recorded([['query-sev', {}, ES]])
+  await assert.rejects(requireSev(qmp, { policy: 7 }), { code: 'tee.launch-refused' })
+})

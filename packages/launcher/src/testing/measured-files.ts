@@ -1,0 +1,66 @@
+/** Small files in the formats that launches measure. Only for tests. */
+import { guidToBytes } from '@cloister/verifier/formats/guid'
+import { OVMF_GUID } from '@cloister/verifier/formats/ovmf'
+
+const PAGE = 4096
+
+/** Firmware of one page: a GUIDed table with these entries, ending 32 bytes before the end. */
+function firmware(entries: readonly (readonly [string, Uint8Array])[], tail?: Uint8Array) {
+  const bytes = new Uint8Array(PAGE)
+  const table = Buffer.concat(
+    entries.map(([guid, data]) => Buffer.concat([data, header(data.length + 18, guid)])),
+  )
+  const footer = header(table.length + 18, OVMF_GUID.footer)
+  const end = PAGE - 32
+  bytes.set(footer, end - footer.length)
+  bytes.set(table, end - footer.length - table.length)
+  if (tail !== undefined) bytes.set(tail, 0)
+  return bytes
+}
+
+function header(length: number, guid: string): Buffer {
+  const size = Buffer.alloc(2)
+  size.writeUInt16LE(length)
+  return Buffer.concat([size, guidToBytes(guid)])
+}
+
+function u32(...values: readonly number[]): Buffer {
+  const bytes = Buffer.alloc(values.length * 4)
+  for (const [index, value] of values.entries()) bytes.writeUInt32LE(value, index * 4)
+  return bytes
+}
+
+/** With reset address, room for kernel hashes, and SEV metadata with that one section. */
+export function amdSevFirmware(): Uint8Array {
+  const hashes = 0x810000
+  // `ASEV`, size, version, one section: address, size, type of kernel hashes.
+  const metadata = u32(0x56455341, 28, 1, 1, hashes, PAGE, 0x10)
+  return firmware(
+    [
+      [OVMF_GUID.sevMetadata, u32(PAGE)],
+      [OVMF_GUID.hashTable, u32(hashes + 0xc00, 0x400)],
+      [OVMF_GUID.apReset, u32(0x80b004)],
+    ],
+    metadata,
+  )
+}
+
+export function tdxFirmware(): Uint8Array {
+  return firmware([[OVMF_GUID.tdxMetadata, u32(PAGE)]])
+}
+
+/** A Secure Execution image with an empty body: digests of ones, twos and threes, a tag of fours. */
+export function seImage(): Uint8Array {
+  const image = Buffer.alloc(0xe000)
+  image.write('SeImgLnx', 0xc000, 'latin1')
+  image.writeBigUInt64BE(0xd000n, 0xc008)
+  image.writeUInt32BE(1, 0xc010)
+  const size = 416 + 80 + 16
+  image.write('IBMSecEx', 0xd000, 'latin1')
+  image.writeUInt32BE(0x100, 0xd008)
+  image.writeUInt32BE(size, 0xd00c)
+  for (const [index, at] of [224, 288, 352].entries())
+    image.fill(index + 1, 0xd000 + at, 0xd000 + at + 64)
+  image.fill(4, 0xd000 + size - 16, 0xd000 + size)
+  return image
+}
