@@ -1,0 +1,12 @@
+/** Rego for Cloister: compile policies, evaluate queries. Formatting, checks, tests and explanations have paths of their own. */
+export { compile, Policy } from './policy.ts'
+export type { CompileOptions, EvaluateOptions, Evaluation, HostFunction, Result } from './policy.ts'
+export { RegoError } from './error.ts'
+export type { Location, RegoErrorCode } from './error.ts'
+export { BuiltinError } from './builtins/registry.ts'
+export { DEFAULT_LIMITS } from './evaluate/run.ts'
+export type { Limits } from './evaluate/run.ts'
+export type { CryptoProvider } from './crypto.ts'
+export { fromJson, toJson } from './json.ts'
+export { RegoObject, RegoSet } from './value.ts'
+export type { Value } from './value.ts'
