@@ -67,9 +67,10 @@ export async function assemble(options: AssembleOptions): Promise<GuestImageMani
   const node = nodeBinary()
   const root = join(work, 'root')
   const inputs = [...lock.packages.map(describePackage), await describeNode(node), sourcesInput()]
-  const version = risingVersion(imageVersion(epoch), inputs, replaced)
+  const ownVersion = imageVersion(epoch)
   await mkdir(root)
-  const identity = { imageVersion: version, epoch }
+  // The number that follows from the inputs alone: what was built here before must not show in the bytes.
+  const identity = { imageVersion: ownVersion, epoch }
   await layOutRoot(root, { packages: tree, node: node.path, agent, identity })
   const verity = await packRoot(tree, root, join(directory, IMAGE_FILES.root), epoch, options)
 
@@ -77,7 +78,7 @@ export async function assemble(options: AssembleOptions): Promise<GuestImageMani
   const described: Omit<GuestImageManifest, 'expected'> = {
     version: 1,
     name,
-    imageVersion: version,
+    imageVersion: risingVersion(ownVersion, inputs, replaced),
     epoch,
     architecture: 'x86_64',
     kernel: { ...(await describeFile(directory, IMAGE_FILES.kernel)), release },

@@ -43,7 +43,7 @@ export interface RootContents {
   readonly node: string
   /** The agent's bundle. */
   readonly agent: string
-  /** For `/etc/cloister-image`: what the agent may say about the image it runs in. */
+  /** For `/etc/cloister-image`: what the agent may know about the image it runs in. */
   readonly identity: { readonly imageVersion: number; readonly epoch: number }
 }
 

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { before, describe, test, type TestContext } from 'node:test'
 
 import type { GuestImage } from '../src/images.ts'
+import { imageVersion } from '../src/recipe.ts'
 import { temporaryDirectory } from '../src/testing/temporary-directory.ts'
 import { bootGuest, disk, noQemu, port } from './boot-guest.ts'
 import { testImage } from './test-image.ts'
@@ -23,7 +24,7 @@ describe('a guest', { skip: noQemu, concurrency: 2 }, () => {
     assert.equal(boot.failure, undefined)
     assert.equal(boot.serial, '')
     const facts = JSON.parse(boot.said[0]!) as Record<string, unknown>
-    const { imageVersion, epoch, root } = image.manifest
+    const { epoch, root } = image.manifest
     assert.equal(facts['pid1'], '/usr/bin/busybox sh /usr/lib/cloister/supervise')
     assert.match(String(facts['node']), /^v24\./)
     assert.match(String(facts['lockdown']), /\[confidentiality\]/)
@@ -55,7 +56,7 @@ describe('a guest', { skip: noQemu, concurrency: 2 }, () => {
     )
     assert.match(String(facts['address']), / 10\.0\.2\.15\/24 /)
     assert.match(String(facts['route']), /^default via 10\.0\.2\.2 /)
-    assert.deepEqual(facts['image'], { imageVersion, epoch })
+    assert.deepEqual(facts['image'], { imageVersion: imageVersion(epoch), epoch })
     assert.ok(Number(facts['clock']) >= epoch)
     assert.equal(boot.said[1], 'read')
   })

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { appendFile, mkdir, readFile, readdir, stat } from 'node:fs/promises'
+import { appendFile, mkdir, readFile, readdir, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { before, describe, test } from 'node:test'
 
@@ -9,7 +9,7 @@ import { predictSnpLaunchDigest } from '@cloister/verifier/snp/launch-digest'
 
 import { buildGuestImage } from '../src/build.ts'
 import type { GuestImage } from '../src/images.ts'
-import { checkGuestImage } from '../src/images.ts'
+import { MANIFEST_FILE, checkGuestImage } from '../src/images.ts'
 import { copyInputs, readLock } from '../src/inputs.ts'
 import { temporaryDirectory } from '../src/testing/temporary-directory.ts'
 import { verifyGuestImage } from '../src/verify.ts'
@@ -60,6 +60,20 @@ describe('a built guest image', { skip: unsupported && 'images are built on x86_
       'expected.snp.simulated.EPYC-Genoa.8',
     ])
       assert.ok(members.has(member), member)
+  })
+
+  test('gets a number that rises when other inputs make it, and bytes that do not depend on it', async (context) => {
+    const images = await temporaryDirectory(context)
+    await copyInputs((await readLock(image.directory))!, image.directory, join(images, 'base'))
+    const { imageVersion, inputs } = image.manifest
+    const older = { ...image.manifest, imageVersion: imageVersion + 5, inputs: inputs.slice(1) }
+    await writeFile(join(images, 'base', MANIFEST_FILE), JSON.stringify(older))
+    const options = { directories: { images }, agentEntry: PROBE_AGENT }
+    const first = await buildGuestImage(options)
+    assert.equal(first.imageVersion, imageVersion + 6)
+    assert.equal(first.root.sha256, image.manifest.root.sha256)
+    const { differences } = await verifyGuestImage(join(images, 'base', MANIFEST_FILE), options)
+    assert.deepEqual(differences, [])
   })
 
   test('names a digest for each mode, vCPU type and count, all of them different', async () => {
