@@ -1,6 +1,6 @@
 /** What the two sides of the broker, the guests' and the owner's, work with. */
 import type { AppraiseEvidence } from './attestation/appraise-evidence.ts'
-import type { TokenSigner } from './attestation/token-signer.ts'
+import type { IssuedTokens } from './attestation/issued-tokens.ts'
 import type { Metrics } from './http/metrics.ts'
 import type { Sessions } from './kbs/sessions.ts'
 import type { BrokerLimits } from './limits.ts'
@@ -21,7 +21,9 @@ export interface BrokerParts {
   readonly trust: TrustSettings
   readonly audit: AuditLog
   readonly sessions: Sessions
-  readonly tokenSigner: TokenSigner
+  readonly tokens: IssuedTokens
+  /** Certificate of the key that signs tokens, PEM. */
+  readonly tokenSigner: string
   readonly appraiseEvidence: AppraiseEvidence
   readonly metrics: Metrics
   /** Told of what should not have happened; never of a refusal. */

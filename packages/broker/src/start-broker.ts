@@ -5,6 +5,7 @@ import { CloisterError } from '@cloister/protocol/error'
 import { appraiseSnp } from '@cloister/verifier/snp/appraise'
 import { adminAuthorizer } from './admin/authorize.ts'
 import { createEvidenceAppraiser, type AppraiseReport } from './attestation/appraise-evidence.ts'
+import { IssuedTokens } from './attestation/issued-tokens.ts'
 import { TokenSigner } from './attestation/token-signer.ts'
 import { brokerApp } from './http/app.ts'
 import { Metrics } from './http/metrics.ts'
@@ -95,7 +96,7 @@ export async function startBrokerUnder(
       await server.close()
       database.close()
     }
-    const tokenSigner = parts.tokenSigner.certificatePem
+    const { tokenSigner } = parts
     return { url, address, spki: tls.spki, tokenSigner, stop, [Symbol.asyncDispose]: stop }
   } catch (error) {
     database.close()
@@ -137,7 +138,8 @@ function createParts(
     trust,
     audit: new AuditLog(database),
     sessions: new Sessions(limits),
-    tokenSigner: new TokenSigner(identity),
+    tokens: new IssuedTokens(new TokenSigner(identity)),
+    tokenSigner: identity.certificatePem,
     appraiseEvidence: createEvidenceAppraiser(appraiseReport),
     metrics: new Metrics(),
     onBug,

@@ -173,7 +173,7 @@ function status(parts: BrokerParts, facts: BrokerFacts): BrokerStatus {
   return {
     version: parts.version,
     ...facts,
-    tokenSigner: parts.tokenSigner.certificatePem,
+    tokenSigner: parts.tokenSigner,
     simulatedRoots: [...trust.simulatedRoots()],
     counts: {
       secrets: secrets.count(),

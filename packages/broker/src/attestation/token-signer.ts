@@ -12,8 +12,6 @@ export class TokenSigner {
   readonly #privateKey: KeyObject
   readonly #publicKey: KeyObject
   readonly #header: string
-  /** The certificate of the token key, PEM. */
-  readonly certificatePem: string
 
   constructor(identity: Identity) {
     this.#privateKey = identity.key
@@ -21,7 +19,6 @@ export class TokenSigner {
     const { kty, crv, x, y } = this.#publicKey.export({ format: 'jwk' })
     const x5c = [identity.certificate.raw.toString('base64')]
     this.#header = encode({ typ: 'JWT', alg: 'ES256', jwk: { alg: 'ES256', kty, crv, x, y, x5c } })
-    this.certificatePem = identity.certificatePem
   }
 
   sign(claims: object): string {

@@ -3,7 +3,6 @@ import { CloisterError } from '@cloister/protocol/error'
 import type { KbsAttestation } from '@cloister/protocol/kbs'
 import { earClaims } from '../attestation/ear.ts'
 import type { EvidenceAppraisal } from '../attestation/appraise-evidence.ts'
-import { readAttestationResult } from '../attestation/attestation-result.ts'
 import type { BrokerParts } from '../parts.ts'
 import type { WorkloadRevision } from '../storage/workload-registry.ts'
 import type { Session } from './sessions.ts'
@@ -40,11 +39,9 @@ export async function attest(
     version: parts.version,
     now: parts.now(),
   })
-  const token = parts.tokenSigner.sign(claims)
-  const readBack = readAttestationResult(claims)
-  if (readBack === undefined) throw new TypeError('a token does not hold what a release needs')
-  parts.sessions.attest(session, token, readBack)
-  return token
+  const issued = parts.tokens.issue(claims)
+  parts.sessions.attest(session, issued)
+  return issued.token
 }
 
 async function appraise(

@@ -16,7 +16,7 @@ import { ResourcePathSchema } from '@cloister/protocol/workload'
 import type { AuthorizeAdmin } from '../admin/authorize.ts'
 import { deleteSecret, storeSecret } from '../admin/secret-actions.ts'
 import { isSupportedTee } from '../attestation/appraise-evidence.ts'
-import { readAttestationResult, type AttestationResult } from '../attestation/attestation-result.ts'
+import type { AttestationResult } from '../attestation/attestation-result.ts'
 import { parseJson, readBody } from '../http/body.ts'
 import type { BrokerEnv } from '../http/app.ts'
 import type { BrokerParts } from '../parts.ts'
@@ -124,13 +124,13 @@ async function parse<Value>(
 }
 
 /** The session's result, else the bearer token's (Trustee looks in this order). */
-function attested(c: KbsContext, { sessions, tokenSigner, now }: BrokerParts): AttestationResult {
+function attested(c: KbsContext, { sessions, tokens, now }: BrokerParts): AttestationResult {
   const session = sessions.find(sessionId(c), now())
   if (session?.attested !== undefined) return session.attested.result
   const token = /^Bearer (\S+)$/i.exec(c.req.header('authorization') ?? '')?.[1]
   if (token === undefined) throw new CloisterError('kbs.token-absent')
-  const result = readAttestationResult(tokenSigner.verify(token))
-  if (result === undefined || now() >= result.expiresAt) throw new CloisterError('kbs.token')
+  const result = tokens.read(token, now())
+  if (result === undefined) throw new CloisterError('kbs.token')
   return result
 }
 

@@ -15,7 +15,12 @@ export interface Session {
   readonly nonce: string
   readonly tee: string
   readonly expiresAt: number
-  attested?: { readonly token: string; readonly result: AttestationResult }
+  readonly attested?: AttestedSession
+}
+
+export interface AttestedSession {
+  readonly token: string
+  readonly result: AttestationResult
 }
 
 export class Sessions {
@@ -59,8 +64,8 @@ export class Sessions {
   }
 
   /** Puts a claimed session back with its result. */
-  attest(session: Session, token: string, result: AttestationResult): void {
-    this.#sessions.set(session.id, { ...session, attested: { token, result } })
+  attest(session: Session, attested: AttestedSession): void {
+    this.#sessions.set(session.id, { ...session, attested })
   }
 
   get size(): number {

@@ -1,0 +1,51 @@
+/**
+ * Tokens that this broker issued or verified lately, with what they say: a guest asks for several resources with one token, and
+ * the second time its signature need not be checked again. The whole token is compared, so nothing is taken on trust.
+ */
+import { readAttestationResult, type AttestationResult } from './attestation-result.ts'
+import type { TokenSigner } from './token-signer.ts'
+
+/** Some 4 KiB each. */
+const KEPT = 256
+
+export class IssuedTokens {
+  readonly #signer: TokenSigner
+  readonly #results = new Map<string, AttestationResult>()
+
+  constructor(signer: TokenSigner) {
+    this.#signer = signer
+  }
+
+  /**
+   * Signs claims.
+   *
+   * @throws TypeError when they do not hold what a release needs, which would be a defect
+   */
+  issue(claims: object): { readonly token: string; readonly result: AttestationResult } {
+    const result = readAttestationResult(claims)
+    if (result === undefined) throw new TypeError('the claims do not hold what a release needs')
+    const token = this.#signer.sign(claims)
+    this.#keep(token, result)
+    return { token, result }
+  }
+
+  /** @param token - attacker-controlled. @returns undefined when this broker did not issue it, or it has expired */
+  read(token: string, now: number): AttestationResult | undefined {
+    const result = this.#results.get(token) ?? this.#verify(token)
+    return result !== undefined && now < result.expiresAt ? result : undefined
+  }
+
+  #verify(token: string): AttestationResult | undefined {
+    const result = readAttestationResult(this.#signer.verify(token))
+    if (result !== undefined) this.#keep(token, result)
+    return result
+  }
+
+  #keep(token: string, result: AttestationResult): void {
+    if (this.#results.size >= KEPT) {
+      const oldest = this.#results.keys().next().value
+      if (oldest !== undefined) this.#results.delete(oldest)
+    }
+    this.#results.set(token, result)
+  }
+}
