@@ -39,7 +39,8 @@ export async function askQemu(cacheFile?: string): Promise<QemuCapabilities> {
   if (cacheFile === undefined) return ask(program)
   const key = await fileKey(program)
   const known = await recall(cacheFile, key)
-  if (known !== undefined) return { ...known, program, objects: new Set(known.objects) }
+  if (known !== undefined)
+    return { program, version: known.version, objects: new Set(known.objects) }
   const found = await ask(program)
   await writeWhole(cacheFile, JSON.stringify({ ...found, objects: [...found.objects], key }))
   return found

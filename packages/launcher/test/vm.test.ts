@@ -1,11 +1,12 @@
 /** Life and death of real guests under QEMU. */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { access, chmod, copyFile, mkdir, readFile, stat } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { dirname, join } from 'node:path'
 import { test, type TestContext } from 'node:test'
+import { promisify } from 'node:util'
 import { adoptVm } from '../src/adopt-vm.ts'
 import { clearLeftovers } from '../src/leftovers.ts'
 import { isAlive, killProcess, untilGone } from '../src/process-identity.ts'
@@ -192,6 +193,32 @@ test(
     await assert.rejects(startVm({ ...spec, boot }, guest.host), { code: 'vm.file-unreadable' })
   },
 )
+
+test('startVm() on a full disk fails with a code and leaves nothing', options, async (t) => {
+  const spec = await describeGuest(t, guest, { initdataDisk: new Uint8Array(1 << 20) })
+  const folder = dirname(spec.stateDirectory)
+  await mkdir(folder, { recursive: true })
+  if (!(await run('mount', '-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', folder)))
+    return t.skip('needs the right to mount a small disk')
+  try {
+    await assert.rejects(startVm(spec, guest.host), { code: 'host.disk-full' })
+    assert.equal(await isThere(spec.stateDirectory), false)
+    assert.equal(await isThere(spec.runtimeDirectory), false)
+    const { initdataDisk: _, ...rest } = spec
+    const scratch = { ...rest, scratchMiB: 64 }
+    await assert.rejects(startVm(scratch, guest.host), { code: 'host.disk-full' })
+  } finally {
+    await run('umount', folder)
+  }
+})
+
+/** Whether the program ended well. */
+function run(program: string, ...words: string[]): Promise<boolean> {
+  return promisify(execFile)(program, words).then(
+    () => true,
+    () => false,
+  )
+}
 
 test(
   'a guest outlives a killed starter, and clearLeftovers() finds and ends it',
