@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import type { Directories } from '@cloister/protocol/directories'
 import { CloisterError } from '@cloister/protocol/error'
 import { HOSTD_API_VERSION } from '@cloister/protocol/hostd-api'
@@ -49,6 +50,9 @@ export async function ensureHostd(
   })
 }
 
+/** A third less memory; hostd makes little garbage, and waits most of the time. */
+const MEMORY_OPTIONS = ['--max-semi-space-size=1']
+
 /** Exit code of `hostd.already-running`. */
 const LOST_RACE_EXIT = 5
 
@@ -72,12 +76,13 @@ function startHostd(directories: Directories) {
   // Truncated at each start: the log is bounded by what one hostd says.
   const log = openSync(hostdLog(directories), 'w', 0o600)
   try {
-    const child = spawn(process.execPath, [new URL('main.ts', import.meta.url).pathname], {
+    const program = fileURLToPath(new URL('main.ts', import.meta.url))
+    const child = spawn(process.execPath, [...MEMORY_OPTIONS, program], {
       detached: true,
       stdio: ['ignore', log, log],
       cwd: '/',
       env: {
-        // A third less memory and a quarter of the start-up time.
+        // Starts in a quarter of the time.
         NODE_COMPILE_CACHE: join(directories.cache, 'compile'),
         ...process.env,
         CLOISTER_HOME: directories.home,
