@@ -25,7 +25,7 @@ import { Container } from './container/container.ts'
 import { readUserFiles } from './container/image-files.ts'
 import { containerSpec, type BoundFile, type OciSpec } from './container/oci-spec.ts'
 import type { Runtime } from './container/runtime.ts'
-import { placeSecrets } from './container/secrets.ts'
+import { placeSecrets, releaseSecrets, type ReleasedSecret } from './container/secrets.ts'
 import { resolveUser } from './container/user.ts'
 import { correctClock, type Clock } from './guest/clock.ts'
 import type { PulledImage, PullImage } from './image/pull.ts'
@@ -56,6 +56,8 @@ export interface Machine {
   readonly epoch: number
   /** Absent: CoCo's port on loopback. */
   readonly restPort?: number
+  /** Absent: {@link LAST_QUESTIONS_MS}. */
+  readonly lastQuestionsMs?: number
   readonly onStage: (stage: StageName) => void
   readonly log: (message: string) => void
 }
@@ -103,6 +105,9 @@ class GuestAgent {
     })
     this.#broker = this.#brokerClient(this.#agentKey)
     this.#failed.promise.catch(() => undefined)
+    // A port that is gone does not come again: nobody could reach this guest any more.
+    for (const port of [machine.agentPort, machine.netPort])
+      port.once('close', () => this.#failed.reject(new CloisterError('agent.port-missing')))
   }
 
   async run(): Promise<void> {
@@ -136,46 +141,44 @@ class GuestAgent {
     await scratch
     this.#reach('pull')
     const rootfs = join(scratchDirectory, 'rootfs')
-    const image = await pullImage({
-      workload,
-      directory: rootfs,
-      openTarget: (target) => this.#openTarget(target),
-      getResource: (path) => this.#broker.getResource(path, signal),
-      signal,
-    })
+    const getResource = (path: string) => this.#broker.getResource(path, signal)
+    const [image, secrets] = await Promise.all([
+      pullImage({
+        workload,
+        directory: rootfs,
+        openTarget: (target) => this.#openTarget(target),
+        getResource,
+        signal,
+      }),
+      releaseSecrets(workload.container.secrets, getResource),
+    ])
     this.#imageDigest = image.digest
     this.#reach('unpacked')
-    const spec = await this.#specOf(image, rootfs)
+    const spec = await this.#specOf(image, rootfs, secrets)
     this.#reach('ready')
     return spec
   }
 
-  async #specOf(image: PulledImage, rootfs: string): Promise<OciSpec> {
-    const { workload } = this.#bound
+  async #specOf(
+    image: PulledImage,
+    rootfs: string,
+    secrets: readonly ReleasedSecret[],
+  ): Promise<OciSpec> {
+    const { container, name, network } = this.#bound.workload
     const { runDirectory } = this.#machine
-    const { container } = workload
     const user = resolveUser(
       container.user ?? image.config.config?.User ?? '',
       await readUserFiles(rootfs),
     )
-    const secrets = await placeSecrets({
-      secrets: container.secrets,
-      getResource: (path) => this.#broker.getResource(path, this.#ending.signal),
-      user,
-      directory: join(runDirectory, 'secrets'),
-    })
-    const names = await nameFiles(
-      join(runDirectory, 'names'),
-      workload.name,
-      workload.network.egress,
-    )
+    const placed = await placeSecrets(secrets, user, join(runDirectory, 'secrets'))
+    const names = await nameFiles(join(runDirectory, 'names'), name, network.egress)
     return containerSpec({
-      workload,
+      workload: this.#bound.workload,
       image: image.config,
       user,
       rootfs,
-      secretEnv: secrets.env,
-      files: [...names, ...secrets.files],
+      secretEnv: placed.env,
+      files: [...names, ...placed.files],
     })
   }
 
@@ -294,7 +297,7 @@ class GuestAgent {
     const error = CloisterError.from(thrown)
     this.#errorCode = error.code
     this.#machine.log(describe(error))
-    await sleep(LAST_QUESTIONS_MS)
+    await sleep(this.#machine.lastQuestionsMs ?? LAST_QUESTIONS_MS)
     this.#failed.reject(error)
   }
 

@@ -12,22 +12,35 @@ export interface PlacedSecrets {
   readonly env: readonly string[]
 }
 
-export interface PlaceSecretsOptions {
-  readonly secrets: Workload['container']['secrets']
-  readonly getResource: (path: string) => Promise<Uint8Array>
-  readonly user: Pick<ContainerUser, 'uid' | 'gid'>
-  /** On tmpfs. */
-  readonly directory: string
+/** A secret of the workload with its released value. */
+export interface ReleasedSecret {
+  readonly secret: Workload['container']['secrets'][number]
+  readonly value: Uint8Array
 }
 
-/** @throws CloisterError `agent.resource-malformed` for a variable's value with NUL or not in UTF-8, and what `getResource` throws */
-export async function placeSecrets(options: PlaceSecretsOptions): Promise<PlacedSecrets> {
-  const { secrets, getResource, user, directory } = options
+/** Asks the broker for all of them; one refusal refuses all. */
+export function releaseSecrets(
+  secrets: Workload['container']['secrets'],
+  getResource: (path: string) => Promise<Uint8Array>,
+): Promise<ReleasedSecret[]> {
+  return Promise.all(
+    secrets.map(async (secret) => ({ secret, value: await getResource(secret.resource) })),
+  )
+}
+
+/**
+ * @param directory - on tmpfs; made when absent
+ * @throws CloisterError `agent.resource-malformed` for a variable's value with NUL or not in UTF-8
+ */
+export async function placeSecrets(
+  released: readonly ReleasedSecret[],
+  user: Pick<ContainerUser, 'uid' | 'gid'>,
+  directory: string,
+): Promise<PlacedSecrets> {
   await mkdir(directory, { recursive: true, mode: 0o711 })
   const files: BoundFile[] = []
   const env: string[] = []
-  for (const [index, secret] of secrets.entries()) {
-    const value = await getResource(secret.resource)
+  for (const [index, { secret, value }] of released.entries()) {
     if (secret.env !== undefined) env.push(`${secret.env}=${variable(value, secret.resource)}`)
     if (secret.file === undefined) continue
     const source = join(directory, String(index))
