@@ -45,6 +45,9 @@ const OPAQUE = '.wh..wh..opq'
 /** Bookkeeping of aufs; means nothing to others. */
 const WHITEOUT_META = '.wh..wh.'
 const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
+const OWN_UID = process.geteuid?.()
+const OWN_GID = process.getegid?.()
+const UMASK = process.umask()
 const UID_LIMIT = 0xffff_fffe
 /** Seconds since 1970 that Node and file systems can hold; a time outside is brought to the edge. */
 const TIME_RANGE = [0, 2 ** 33] as const
@@ -92,8 +95,9 @@ export class RootfsWriter implements TarSink {
     if (this.#file === undefined) return
     const { fd, entry } = this.#file
     // Owner before mode: chown clears the setuid bit.
-    if (this.#options.preserveOwnership) fchownSync(fd, entry.uid, entry.gid)
-    fchmodSync(fd, entry.mode)
+    if (this.#options.preserveOwnership && !this.#isOwnerSet(entry))
+      fchownSync(fd, entry.uid, entry.gid)
+    if (entry.mode !== initialMode(entry)) fchmodSync(fd, entry.mode)
     futimesSync(fd, ...times(entry))
     this.#file = undefined
     closeSync(fd)
@@ -115,6 +119,11 @@ export class RootfsWriter implements TarSink {
   [Symbol.dispose](): void {
     if (this.#file !== undefined) closeSync(this.#file.fd)
     this.#file = undefined
+  }
+
+  /** New files are ours already, except below a directory of a lower layer that hands on its group. */
+  #isOwnerSet({ uid, gid }: TarEntry): boolean {
+    return uid === OWN_UID && gid === OWN_GID && !this.#options.hasLowerLayers
   }
 
   #count(entry: TarEntry): void {
@@ -146,7 +155,8 @@ export class RootfsWriter implements TarSink {
   }
 
   #createFile(path: string, entry: TarEntry): void {
-    const fd = this.#replacing(path, (absolute) => openSync(absolute, CREATE, 0o600))
+    const mode = initialMode(entry)
+    const fd = this.#replacing(path, (absolute) => openSync(absolute, CREATE, mode))
     this.#file = { fd, entry }
   }
 
@@ -220,6 +230,11 @@ export class RootfsWriter implements TarSink {
       own = parentOf(own)
     }
   }
+}
+
+/** The mode to create with: the usual ones need no further call then, and nobody but the owner may open any other before it is set. */
+function initialMode({ mode }: TarEntry): number {
+  return UMASK === 0o022 && (mode === 0o644 || mode === 0o755) ? mode : 0o600
 }
 
 function times({ mtime }: Metadata): [number, number] {

@@ -101,6 +101,7 @@ function checksum(block: Buffer): number {
 }
 
 function text(block: Buffer, offset: number, size: number, field: string): string {
+  if (block[offset] === 0) return ''
   const end = block.indexOf(0, offset)
   return tarText(
     block.subarray(offset, end < 0 || end > offset + size ? offset + size : end),
