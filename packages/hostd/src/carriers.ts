@@ -18,6 +18,17 @@ export async function carriersFor(
   return found
 }
 
+/**
+ * Carries bytes both ways; each direction ends by itself, and a failure in one ends both. Errors end here: there is nobody to tell but
+ * the two ends, who see theirs closed.
+ */
+export function join(one: Duplex, other: Duplex): void {
+  one.on('error', () => other.destroy())
+  other.on('error', () => one.destroy())
+  pipeline(one, other).catch(() => other.destroy())
+  pipeline(other, one).catch(() => one.destroy())
+}
+
 /** @param address - `host:port`, IPv6 in brackets */
 function tcpCarrier(address: string): Carrier {
   const colon = address.lastIndexOf(':')
@@ -25,9 +36,7 @@ function tcpCarrier(address: string): Carrier {
   const port = Number(address.slice(colon + 1))
   return (stream) => {
     const socket = connect({ host, port, allowHalfOpen: true, noDelay: true })
-    // A failure either way destroys both, which resets the guest's stream; there is nobody else to tell.
-    pipeline(stream, socket).catch(() => socket.destroy())
-    pipeline(socket, stream).catch(() => stream.destroy())
+    join(stream, socket)
   }
 }
 

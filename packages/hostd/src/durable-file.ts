@@ -36,9 +36,14 @@ export async function syncFolder(path: string): Promise<void> {
   }
 }
 
+export function isOutOfSpace(error: unknown): boolean {
+  const code = (error as NodeJS.ErrnoException | null)?.code
+  return code === 'ENOSPC' || code === 'EDQUOT'
+}
+
 /** `host.disk-full` for a failure for lack of space, else the failure itself. */
 export function spaceError(error: unknown, path: string): unknown {
-  const code = (error as NodeJS.ErrnoException | null)?.code
-  if (code !== 'ENOSPC' && code !== 'EDQUOT') return error
-  return new CloisterError('host.disk-full', { where: path, cause: error })
+  return isOutOfSpace(error)
+    ? new CloisterError('host.disk-full', { where: path, cause: error })
+    : error
 }

@@ -6,6 +6,7 @@ import { createReadStream } from 'node:fs'
 import { mkdir, open, readdir, rm, stat, truncate, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { HOSTD_LIMITS, type LogEntry } from '@cloister/protocol/hostd-api'
+import { isOutOfSpace } from './durable-file.ts'
 import { lines } from './ndjson.ts'
 
 export interface LogRingOptions {
@@ -47,25 +48,25 @@ export class LogRing {
     return ring
   }
 
-  /** Appends one entry. Without space it is dropped: output never ends a workload. */
+  /** Appends one entry. Without space on the disk it is dropped: output never ends a workload. */
   append(entry: LogEntry): Promise<void> {
-    const turn = this.#turn.then(() => this.#append(entry))
+    const turn = this.#turn.then(() => this.#append(Buffer.from(`${JSON.stringify(entry)}\n`)))
     this.#turn = turn.catch(() => undefined)
     return turn
   }
 
-  async #append(entry: LogEntry): Promise<void> {
+  async #append(line: Buffer): Promise<void> {
     if (this.#ended) return
-    const line = Buffer.from(`${JSON.stringify(entry)}\n`)
-    if (this.#lastSize > 0 && this.#lastSize + line.length > this.#segmentBytes)
-      await this.#rotate()
-    this.#file ??= await open(this.#segment(this.#last), 'a', 0o600)
     try {
+      if (this.#lastSize > 0 && this.#lastSize + line.length > this.#segmentBytes)
+        await this.#rotate()
+      this.#file ??= await open(this.#segment(this.#last), 'a', 0o600)
       await this.#file.appendFile(line)
       this.#lastSize += line.length
     } catch (error) {
-      await this.#file.truncate(this.#lastSize)
-      if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error
+      // Half a line may have been written.
+      await this.#file?.truncate(this.#lastSize)
+      if (!isOutOfSpace(error)) throw error
     }
     this.#wake()
   }

@@ -2,7 +2,6 @@
 import { createServer, STATUS_CODES, type IncomingMessage, type Server } from 'node:http'
 import { chmod, rm } from 'node:fs/promises'
 import type { Duplex } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 import { CloisterError } from '@cloister/protocol/error'
 import { HOSTD_STREAM_PROTOCOL } from '@cloister/protocol/hostd-api'
 import { sendError } from './http-exchange.ts'
@@ -71,9 +70,8 @@ async function connectStreams(
     `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${HOSTD_STREAM_PROTOCOL}\r\n\r\n`,
   )
   if (head.length > 0) stream.unshift(head)
-  // Each direction ends by itself; a failure in one ends both.
-  pipeline(stream, channel).catch(() => channel.destroy())
-  pipeline(channel, stream).catch(() => stream.destroy())
+  const { join } = await import('./carriers.ts')
+  join(stream, channel)
 }
 
 function refuseUpgrade(stream: Duplex, error: CloisterError): void {

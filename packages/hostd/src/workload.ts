@@ -210,7 +210,7 @@ export class Workload {
     watch.stop()
     const startedAt = this.view.startedAt ?? new Date().toISOString()
     await this.#record.change(this.#isStopping ? {} : { state: 'running', startedAt })
-    const logs = this.#pumpLogs(link)
+    const logs = this.#pumpLogs(link).catch((error: unknown) => this.#say(error))
     const exitCode = await waitForExit(link, container.id, signal)
     await this.#record.change({ exitCode })
     await within(logs, DRAIN_MS)
