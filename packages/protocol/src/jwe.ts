@@ -8,6 +8,7 @@ import {
   createDecipheriv,
   createHash,
   createPublicKey,
+  createSecretKey,
   constants,
   diffieHellman,
   generateKeyPairSync,
@@ -44,7 +45,7 @@ export function encryptJwe(plaintext: Uint8Array, recipient: TeePublicKey): Flat
   const { header, encryptedKey } = wrapKey(contentKey, recipient)
   const protectedHeader = Buffer.from(header).toString('base64url')
   const iv = randomBytes(IV_BYTES)
-  const cipher = createCipheriv('aes-256-gcm', contentKey, iv)
+  const cipher = createCipheriv('aes-256-gcm', createSecretKey(contentKey), iv)
   cipher.setAAD(Buffer.from(protectedHeader, 'ascii'))
   const ciphertext = Buffer.concat([cipher.update(plaintext), cipher.final()])
   contentKey.fill(0)
@@ -183,8 +184,9 @@ const KDF_INFO = Buffer.concat([
 ])
 
 /** One round of Concat KDF with SHA-256, which gives just the 32 bytes wanted. */
-function concatKdf(sharedSecret: Buffer): Buffer {
-  return createHash('sha256').update(KDF_PREFIX).update(sharedSecret).update(KDF_INFO).digest()
+function concatKdf(sharedSecret: Buffer): KeyObject {
+  const hash = createHash('sha256').update(KDF_PREFIX).update(sharedSecret).update(KDF_INFO)
+  return createSecretKey(hash.digest())
 }
 
 function malformed(why: string, cause?: unknown): CloisterError {

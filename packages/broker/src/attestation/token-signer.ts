@@ -3,10 +3,12 @@
  * (`jwk` with `x5c`), so that an unmodified Trustee can verify them. Only this broker's own tokens are accepted back.
  */
 import { createPublicKey, sign, verify, type KeyObject } from 'node:crypto'
+import { ecdsaToDer, ecdsaToP1363 } from '@cloister/verifier/formats/ecdsa-signature'
 import type { Identity } from '../identity.ts'
 
 /** Trustee's bound on a request head is 128 KiB; a token beyond this is not one of ours. */
 const MAX_TOKEN = 64 * 1024
+const P256_BYTES = 32
 
 export class TokenSigner {
   readonly #privateKey: KeyObject
@@ -23,8 +25,9 @@ export class TokenSigner {
 
   sign(claims: object): string {
     const input = `${this.#header}.${encode(claims)}`
-    const key = { key: this.#privateKey, dsaEncoding: 'ieee-p1363' } as const
-    return `${input}.${sign('sha256', Buffer.from(input), key).toString('base64url')}`
+    // Through DER: OpenSSL's own form, in a third of the time that Node takes for the other (bench/broker-rcar.ts).
+    const signature = ecdsaToP1363(sign('sha256', Buffer.from(input), this.#privateKey), P256_BYTES)
+    return `${input}.${Buffer.from(signature).toString('base64url')}`
   }
 
   /**
@@ -37,9 +40,9 @@ export class TokenSigner {
     if (!token.startsWith(`${this.#header}.`)) return undefined
     const end = token.lastIndexOf('.')
     const signature = Buffer.from(token.slice(end + 1), 'base64url')
-    const key = { key: this.#publicKey, dsaEncoding: 'ieee-p1363' } as const
+    if (signature.length !== 2 * P256_BYTES) return undefined
     const input = token.slice(0, end)
-    if (signature.length !== 64 || !verify('sha256', Buffer.from(input), key, signature))
+    if (!verify('sha256', Buffer.from(input), this.#publicKey, ecdsaToDer(signature)))
       return undefined
     return JSON.parse(Buffer.from(input.slice(this.#header.length + 1), 'base64url').toString())
   }

@@ -2,7 +2,13 @@
  * Secrets at rest: each version has its own data encryption key (DEK), wrapped by the broker's key encryption key
  * (KEK). Path and version are authenticated with both, so that ciphertexts cannot be exchanged within the database.
  */
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
+import {
+  createCipheriv,
+  createDecipheriv,
+  createSecretKey,
+  randomBytes,
+  type KeyObject,
+} from 'node:crypto'
 import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { CloisterError } from '@cloister/protocol/error'
 
@@ -30,10 +36,10 @@ export interface SecretName {
  * @param mayCreate - false when the database holds secrets already: a new key could not open them
  * @throws CloisterError `broker.storage` when it is missing or not 32 bytes
  */
-export function loadKek(file: string, mayCreate: boolean): Buffer {
+export function loadKek(file: string, mayCreate: boolean): KeyObject {
   const found = readOptional(file)
   if (found !== undefined) {
-    if (found.length === KEY_BYTES) return found
+    if (found.length === KEY_BYTES) return createSecretKey(found)
     throw new CloisterError('broker.storage', {
       where: file,
       expected: `${KEY_BYTES} bytes`,
@@ -53,15 +59,15 @@ export function loadKek(file: string, mayCreate: boolean): Buffer {
   } finally {
     closeSync(descriptor)
   }
-  return kek
+  return createSecretKey(kek)
 }
 
-export function sealSecret(kek: Buffer, name: SecretName, value: Uint8Array): SealedSecret {
+export function sealSecret(kek: KeyObject, name: SecretName, value: Uint8Array): SealedSecret {
   const dek = randomBytes(KEY_BYTES)
   try {
     return {
       wrappedKey: seal(kek, additionalData('dek', name), dek),
-      ciphertext: seal(dek, additionalData('value', name), value),
+      ciphertext: seal(createSecretKey(dek), additionalData('value', name), value),
     }
   } finally {
     dek.fill(0)
@@ -69,11 +75,11 @@ export function sealSecret(kek: Buffer, name: SecretName, value: Uint8Array): Se
 }
 
 /** @throws CloisterError `broker.storage` when the KEK is another or the row was changed */
-export function openSecret(kek: Buffer, name: SecretName, sealed: SealedSecret): Buffer {
+export function openSecret(kek: KeyObject, name: SecretName, sealed: SealedSecret): Buffer {
   try {
     const dek = open(kek, additionalData('dek', name), sealed.wrappedKey)
     try {
-      return open(dek, additionalData('value', name), sealed.ciphertext)
+      return open(createSecretKey(dek), additionalData('value', name), sealed.ciphertext)
     } finally {
       dek.fill(0)
     }
@@ -86,13 +92,13 @@ export function openSecret(kek: Buffer, name: SecretName, sealed: SealedSecret):
   }
 }
 
-function seal(key: Buffer, aad: Buffer, value: Uint8Array): Buffer {
+function seal(key: KeyObject, aad: Buffer, value: Uint8Array): Buffer {
   const iv = randomBytes(IV_BYTES)
   const cipher = createCipheriv(ALGORITHM, key, iv).setAAD(aad)
   return Buffer.concat([iv, cipher.update(value), cipher.final(), cipher.getAuthTag()])
 }
 
-function open(key: Buffer, aad: Buffer, sealed: Uint8Array): Buffer {
+function open(key: KeyObject, aad: Buffer, sealed: Uint8Array): Buffer {
   const end = sealed.length - TAG_BYTES
   if (end < IV_BYTES) throw new RangeError('a sealed value is too short')
   const decipher = createDecipheriv(ALGORITHM, key, sealed.subarray(0, IV_BYTES), {

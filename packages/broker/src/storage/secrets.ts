@@ -1,4 +1,5 @@
 /** The secrets that the broker keeps: values sealed and versioned, each with its release policy or none. */
+import type { KeyObject } from 'node:crypto'
 import { ReleasePolicySchema, type ReleasePolicy } from '@cloister/protocol/broker-admin-api'
 import { count, type Database } from './database.ts'
 import { openSecret, sealSecret } from './envelope.ts'
@@ -30,11 +31,11 @@ const SELECT = `
 
 export class SecretStore {
   readonly #database: Database
-  readonly #kek: Buffer
+  readonly #kek: KeyObject
   readonly #find
   readonly #findValue
 
-  constructor(database: Database, kek: Buffer) {
+  constructor(database: Database, kek: KeyObject) {
     this.#database = database
     this.#kek = kek
     this.#find = database.prepare(`${SELECT} WHERE s.path = ?`)
