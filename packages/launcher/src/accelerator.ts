@@ -2,16 +2,17 @@
  * KVM or emulation. /dev/kvm may open, call itself enabled and still not run guests, so KVM is trusted only after a tiny guest
  * came up under it within a time-out. The answer is remembered for this boot of the host, this QEMU and this user.
  */
-import { access, constants, readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CloisterError } from '@cloister/protocol/error'
 import { z } from 'zod'
-import { localHostView } from './probe/host-view.ts'
-import { hostBootId } from './process-identity.ts'
+import { localHostView, type HostView } from './probe/host-view.ts'
+import { clearLeftovers } from './leftovers.ts'
+import { hostBootId, identifyProcess } from './process-identity.ts'
 import type { QemuCapabilities } from './qemu-capabilities.ts'
 import { startVm } from './start-vm.ts'
 import { writeWhole } from './write-whole.ts'
-import type { Accelerator, BootFiles, VmExit } from './vm-spec.ts'
+import type { Accelerator, BootFiles, VmExit, VmSpec } from './vm-spec.ts'
 
 /** Under KVM the probe guest powers off within two seconds; under TCG, which is not probed, within five. */
 const PROBE_TIMEOUT_MS = 10_000
@@ -40,7 +41,7 @@ const RememberedSchema = z.strictObject({
 
 /** Never throws for what the host lacks: then it is TCG with a reason. */
 export async function chooseAccelerator(request: AcceleratorRequest): Promise<AcceleratorChoice> {
-  const refusal = await kvmRefusal()
+  const refusal = await kvmRefusal(localHostView())
   if (refusal !== undefined) return { accelerator: 'tcg', reason: refusal }
   const key = await cacheKey(request.qemu)
   const remembered = await recall(request.cacheFile, key)
@@ -58,15 +59,11 @@ export async function recallAccelerator(
   return recall(cacheFile, await cacheKey(qemu))
 }
 
-async function kvmRefusal(): Promise<string | undefined> {
-  try {
-    await access('/dev/kvm', constants.R_OK | constants.W_OK)
-    return undefined
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ENOENT'
-      ? 'there is no /dev/kvm'
-      : 'this user may not open /dev/kvm'
-  }
+async function kvmRefusal(view: HostView): Promise<string | undefined> {
+  const access = await view.deviceAccess('/dev/kvm')
+  if (access === 'absent') return 'there is no /dev/kvm'
+  if (access === 'denied') return '/dev/kvm is closed to QEMU, which runs without privileges'
+  return undefined
 }
 
 async function tryKvm(
@@ -74,11 +71,13 @@ async function tryKvm(
   { boot, commandLine }: NonNullable<AcceleratorRequest['probe']>,
   key: string,
 ): Promise<AcceleratorChoice> {
-  const id = `kvm-probe-${process.pid}`
+  const folders = { runtime: join(workDirectory, 'run'), state: join(workDirectory, 'state') }
+  await clearLeftovers(folders, await liveProbes(folders.runtime))
+  const id = `${ID_PREFIX}${process.pid}`
   const spec = {
     id,
-    runtimeDirectory: join(workDirectory, id),
-    stateDirectory: join(workDirectory, `${id}.state`),
+    runtimeDirectory: join(folders.runtime, id),
+    stateDirectory: join(folders.state, id),
     tee: 'simulated',
     mode: 'probe',
     boot: { kernel: boot.kernel, initrd: boot.initrd },
@@ -89,25 +88,43 @@ async function tryKvm(
     hostData: new Uint8Array(32),
     ports: [],
   } as const
+  const choice = await bootProbe(spec, qemu)
+  await remember(cacheFile, key, choice)
+  return choice
+}
+
+const ID_PREFIX = 'kvm-probe-'
+
+/** Probe guests whose starter still lives: another process of ours tries at the same time. */
+async function liveProbes(folder: string): Promise<Set<string>> {
+  const ids = await readdir(folder).catch(() => [])
+  const isLive = await Promise.all(
+    ids.map((id) => identifyProcess(Number(id.slice(ID_PREFIX.length)))),
+  )
+  return new Set(ids.filter((_, index) => isLive[index] !== undefined))
+}
+
+async function bootProbe(spec: VmSpec, qemu: QemuCapabilities): Promise<AcceleratorChoice> {
+  const host = {
+    qemu,
+    accelerator: 'kvm',
+    view: localHostView(),
+    openSimulator: noSimulator,
+  } as const
   try {
-    const vm = await startVm(spec, {
-      qemu,
-      accelerator: 'kvm',
-      view: localHostView(),
-      openSimulator: noSimulator,
-    })
+    const vm = await startVm(spec, host)
     const timer = setTimeout(() => void vm.stop({ force: true }), PROBE_TIMEOUT_MS)
     const exit = await vm.exited
     clearTimeout(timer)
-    const choice = judge(exit)
-    await remember(cacheFile, key, choice)
-    return choice
+    return judge(exit)
   } catch (error) {
     if (!(error instanceof CloisterError)) throw error
-    // Quick to find out, and perhaps mended soon: not remembered.
-    const said = error.details.received ?? error.message
-    return { accelerator: 'tcg', reason: `QEMU did not start under KVM: ${said.slice(0, 200)}` }
+    return { accelerator: 'tcg', reason: `QEMU did not start under KVM: ${oneLine(error)}` }
   }
+}
+
+function oneLine(error: CloisterError): string {
+  return (error.details.received ?? error.message).replaceAll(/\s+/g, ' ').slice(0, 200)
 }
 
 /** Only a guest that ran user space and powered off by itself speaks for KVM. */

@@ -17,7 +17,11 @@ export async function adoptVm(state: VmState, host: VmHost): Promise<Vm | undefi
     await removeDirectories(state)
     return undefined
   }
-  const qmp = await QmpClient.connect(join(state.runtimeDirectory, SOCKETS.qmp))
+  const qmp = await connectIfAlive(state)
+  if (qmp === undefined) {
+    await removeDirectories(state)
+    return undefined
+  }
   try {
     const hasProcessor = state.tee === 'simulated' && state.mode !== 'probe'
     const tee = hasProcessor ? await (await host.openSimulator()).resume(state) : undefined
@@ -28,5 +32,15 @@ export async function adoptVm(state: VmState, host: VmHost): Promise<Vm | undefi
   } catch (error) {
     qmp.close()
     throw error
+  }
+}
+
+/** QEMU may end while we connect; then it is gone, not unresponsive. */
+async function connectIfAlive(state: VmState): Promise<QmpClient | undefined> {
+  try {
+    return await QmpClient.connect(join(state.runtimeDirectory, SOCKETS.qmp))
+  } catch (error) {
+    if (await isAlive(state.process)) throw error
+    return undefined
   }
 }

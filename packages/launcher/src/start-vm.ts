@@ -19,22 +19,26 @@ import type { Vm, VmSpec, VmState } from './vm-spec.ts'
 /** From the spawn to the greeting of QMP; half a second on an idle host. */
 const START_TIMEOUT_MS = 30_000
 const CONNECT_PAUSE_MS = 10
+/** A QEMU that has made its socket greets in milliseconds. */
+const GREETING_TIMEOUT_MS = 5_000
 /** A guest gets more scratch space than is free, as other sparse files do, but not on a disk that is nearly full. */
 const LEAST_FREE_BYTES = 512 << 20
 
 /**
  * Starts a VM and lets its guest run. Resolves before the guest's first stage.
- * @throws CloisterError `vm.*`, `tee.*`, `qemu.*`, `host.port-taken`, `host.disk-full`, `simulator.*`
+ * @param signal - gives up and clears everything, until the guest runs
+ * @throws the signal's reason, or CloisterError `vm.*`, `tee.*`, `qemu.*`, `host.port-taken`, `host.disk-full`, `simulator.*`
  */
-export async function startVm(spec: VmSpec, host: VmHost): Promise<Vm> {
+export async function startVm(spec: VmSpec, host: VmHost, signal?: AbortSignal): Promise<Vm> {
   checkSpec(spec)
   const driver = DRIVERS[spec.tee]
   const tee = await driver.arguments(spec, host)
   await checkPorts(spec.ports)
+  signal?.throwIfAborted()
   await makeDirectories(spec)
   try {
     await writeStateFiles(spec)
-    return await launch(spec, host, driver, tee)
+    return await launch({ spec, host, driver, tee, signal })
   } catch (error) {
     await removeDirectories(spec)
     throw error
@@ -66,25 +70,33 @@ async function makeScratch(stateDirectory: string, sizeBytes: number): Promise<v
   await handle.truncate(sizeBytes)
 }
 
-async function launch(
-  spec: VmSpec,
-  host: VmHost,
-  driver: TeeDriver,
-  tee: TeeArguments,
-): Promise<Vm> {
+interface Launch {
+  readonly spec: VmSpec
+  readonly host: VmHost
+  readonly driver: TeeDriver
+  readonly tee: TeeArguments
+  readonly signal: AbortSignal | undefined
+}
+
+async function launch({ spec, host, driver, tee, signal }: Launch): Promise<Vm> {
   const devices = host.accelerator === 'kvm' ? ['/dev/kvm', ...driver.devices] : driver.devices
-  const lowered = lowering(spec.id, devices, driver.pinsMemory)
+  const lowered = lowering(spec.id, {
+    devices,
+    pinsMemory: driver.pinsMemory,
+    hostPorts: spec.ports.map(({ host: port }) => port),
+  })
   const process = await start(spec, host, tee, lowered)
   let qmp: QmpClient | undefined
   let processor: AsyncDisposable | undefined
   try {
-    qmp = await connectQmp(spec, process)
+    qmp = await connectQmp(spec, process, signal)
     // QEMU has made its sockets; from now on it has no right on the directory.
     if (lowered !== undefined) await chown(spec.runtimeDirectory, 0, 0)
     const state = await describe(spec, host, process)
     await driver.launched?.(qmp, spec)
     if (tee.hasTeePort) processor = await (await host.openSimulator()).launch(state, spec)
     const vm = new RunningVm({ state, qmp, process, ...(processor && { tee: processor }) })
+    signal?.throwIfAborted()
     await qmp.execute('cont')
     return vm
   } catch (error) {
@@ -138,14 +150,19 @@ async function start(
 }
 
 /** Tries until QEMU has made its socket, has ended, or time is up. */
-async function connectQmp(spec: VmSpec, process: QemuProcess): Promise<QmpClient> {
+async function connectQmp(
+  spec: VmSpec,
+  process: QemuProcess,
+  signal: AbortSignal | undefined,
+): Promise<QmpClient> {
   const path = join(spec.runtimeDirectory, SOCKETS.qmp)
   const deadline = performance.now() + START_TIMEOUT_MS
   let hasEnded = false
   void process.ended.then(() => (hasEnded = true))
   for (;;) {
+    signal?.throwIfAborted()
     try {
-      return await QmpClient.connect(path, START_TIMEOUT_MS)
+      return await QmpClient.connect(path, GREETING_TIMEOUT_MS)
     } catch (error) {
       if (hasEnded) throw startFailure(process.said())
       const isLate = performance.now() > deadline

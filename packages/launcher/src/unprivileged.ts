@@ -16,36 +16,46 @@ export interface Lowering {
   readonly command: readonly string[]
 }
 
-/**
- * @param pinsMemory - whether the kernel will lock the guest's memory
- * @param devices - device files that QEMU must open; their groups are kept when the group may read and write
- * @returns absent when this process is not root
- */
-export function lowering(
-  id: string,
-  devices: readonly string[],
-  pinsMemory: boolean,
-): Lowering | undefined {
+/** What QEMU must be able to do beyond an ordinary user. */
+export interface Needs {
+  /** Device files to open; their groups are kept when the group may read and write. */
+  readonly devices: readonly string[]
+  /** Whether the kernel will lock the guest's memory. */
+  readonly pinsMemory: boolean
+  /** Ports of the host to listen on. */
+  readonly hostPorts: readonly number[]
+}
+
+/** @returns absent when this process is not root */
+export function lowering(id: string, needs: Needs): Lowering | undefined {
   if (process.getuid?.() !== 0) return undefined
   const uid = hasAllUids() ? ownUid(id) : NOBODY
-  const groups = [...new Set(devices.flatMap(deviceGroup))]
+  const groups = [...new Set(needs.devices.flatMap(deviceGroup))]
+  const isLow = needs.hostPorts.some((port) => port < firstOrdinaryPort())
+  const capabilities = isLow ? '-all,+net_bind_service' : '-all'
   return {
     uid,
     command: [
       // A core dump would hold the guest's memory.
       'prlimit',
       '--core=0',
-      ...(pinsMemory ? ['--memlock=unlimited'] : []),
+      ...(needs.pinsMemory ? ['--memlock=unlimited'] : []),
       'setpriv',
       `--reuid=${uid}`,
       `--regid=${uid}`,
       groups.length === 0 ? '--clear-groups' : `--groups=${groups.join(',')}`,
       '--no-new-privs',
-      '--inh-caps=-all',
-      '--bounding-set=-all',
+      `--inh-caps=${capabilities}`,
+      `--ambient-caps=${capabilities}`,
+      `--bounding-set=${capabilities}`,
       '--',
     ],
   }
+}
+
+/** ip(7): ports below this need the capability. */
+function firstOrdinaryPort(): number {
+  return Number(readFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', 'utf8'))
 }
 
 function ownUid(id: string): number {

@@ -171,6 +171,25 @@ test('startVm() fails with a code and leaves nothing', options, async (t) => {
   }
 })
 
+test('startVm() gives up when it is told to, and leaves nothing', options, async (t) => {
+  const spec = await describeGuest(t, guest, HANGING)
+  const controller = new AbortController()
+  setTimeout(() => controller.abort(new Error('enough')), 15)
+  await assert.rejects(startVm(spec, guest.host, controller.signal), { message: 'enough' })
+  assert.equal(await isThere(spec.runtimeDirectory), false)
+  assert.equal(await isThere(spec.stateDirectory), false)
+})
+
+test('a lowered QEMU may still serve a port below 1024', options, async (t) => {
+  if (process.getuid?.() !== 0) return t.skip('needs root')
+  const vm = await start(t, { ...HANGING, ports: [{ host: 1011, guest: 80 }] })
+  await assert.rejects(
+    startVm(await describeGuest(t, guest, { ports: [{ host: 1011, guest: 80 }] }), guest.host),
+    { code: 'host.port-taken' },
+  )
+  await vm.stop({ force: true })
+})
+
 test('startVm() does not touch the directories of an id that is taken', options, async (t) => {
   const vm = await start(t, HANGING)
   const { id, runtimeDirectory, stateDirectory } = vm.state

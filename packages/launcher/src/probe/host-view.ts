@@ -1,5 +1,5 @@
 /** What the capability probe may look at of a host. Injected, so that the probe is tested on what other hosts show. */
-import { access, constants, open, readdir, stat, statfs } from 'node:fs/promises'
+import { access, constants, open, stat, statfs } from 'node:fs/promises'
 import { freemem } from 'node:os'
 import { join } from 'node:path'
 import { CloisterError } from '@cloister/protocol/error'
@@ -13,8 +13,6 @@ export interface HostView {
   readonly architecture: string
   /** Trimmed text; absent when the file cannot be read. Bounded to 1 MiB. */
   readFile(path: string): Promise<string | undefined>
-  /** Names; empty when the folder cannot be read. */
-  readDirectory(path: string): Promise<readonly string[]>
   /** Whether QEMU, as we start it, may read and write the device. */
   deviceAccess(path: string): Promise<DeviceAccess>
   /** Whether a program of that name stands on the PATH. */
@@ -34,7 +32,6 @@ export function localHostView(qemuCacheFile?: string): HostView {
   return {
     architecture: process.arch,
     readFile: readBounded,
-    readDirectory: (path) => readdir(path).catch(() => []),
     deviceAccess,
     hasProgram: async (name) => (await findProgram(name)) !== undefined,
     qemu: () => (qemu ??= findQemu(qemuCacheFile)),

@@ -21,7 +21,6 @@ export function fakeHostView(host: FakeHost): HostView {
   return {
     architecture: host.architecture ?? 'x64',
     readFile: (path) => Promise.resolve(files[path]),
-    readDirectory: () => Promise.resolve([]),
     deviceAccess: (path) => Promise.resolve(devices[path] ?? 'absent'),
     hasProgram: (name) => Promise.resolve(programs?.includes(name) ?? true),
     qemu: () =>
