@@ -58,8 +58,8 @@ export interface Fixture extends AsyncDisposable {
   until(name: string, isReached: (view: WorkloadView) => boolean): Promise<WorkloadView>
 }
 
-export async function startFixture(machine: FakeMachine): Promise<Fixture> {
-  const home = await mkdtemp(join(tmpdir(), 'cl-'))
+export async function startFixture(machine: FakeMachine, place = tmpdir()): Promise<Fixture> {
+  const home = await mkdtemp(join(place, 'cl-'))
   const places = directories({ CLOISTER_HOME: home, CLOISTER_RUNTIME_DIR: join(home, 'r') })
   const said: string[] = []
   const start = () =>
