@@ -269,7 +269,13 @@ class GuestAgent {
   async #openTarget(target: string): Promise<Duplex> {
     const timeout = AbortSignal.timeout(TARGET_TIMEOUT_MS)
     try {
-      return await this.#streams.open(target, AbortSignal.any([this.#ending.signal, timeout]))
+      const stream = await this.#streams.open(
+        target,
+        AbortSignal.any([this.#ending.signal, timeout]),
+      )
+      // HTTP has no use for one half: a connection that its server has ended must not be taken again.
+      stream.allowHalfOpen = false
+      return stream
     } catch (cause) {
       if (this.#ending.signal.aborted || cause instanceof CloisterError) throw cause
       const code = target === BROKER ? 'agent.broker-unreachable' : 'registry.unreachable'

@@ -346,13 +346,14 @@ test('the channel leads to a published port over the key that is in evidence', a
       ALPNProtocols: ['cloister-connect/1'],
     })
     socket.on('error', () => undefined)
+    socket.once('end', () => socket.end())
     await once(socket, 'secureConnect')
     const spki = socket.getPeerX509Certificate()!.publicKey.export({ type: 'spki', format: 'der' })
     assert.deepEqual(digest(spki), digest(channelKey))
     socket.write(line)
     let text = ''
     socket.on('data', (chunk: Buffer) => (text += chunk.toString()))
-    await once(socket, 'close')
+    await new Promise((resolve) => socket.once('close', resolve))
     return text
   }
   assert.equal(await join(`${port}\n`), 'from inside')

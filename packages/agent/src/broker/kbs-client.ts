@@ -45,7 +45,7 @@ export interface BrokerToken {
 }
 
 const REQUEST_TIMEOUT_MS = 60_000
-/** The broker may just be starting: tries of a handshake, and the pause before the next. */
+/** Tries of a handshake or a resource, and the pause before the next. */
 const TRIES = 10
 const RETRY_MS = 1000
 /** A token that ends within this time is as good as ended. */
@@ -96,7 +96,9 @@ export class KbsClient {
 
   /** A new token over a new nonce. */
   async renew(signal: AbortSignal): Promise<BrokerToken> {
-    this.#handshake ??= this.#attestWithRetries(signal).finally(() => (this.#handshake = undefined))
+    this.#handshake ??= withRetries(() => this.#attestOnce(signal), signal).finally(
+      () => (this.#handshake = undefined),
+    )
     return this.#handshake
   }
 
@@ -109,31 +111,22 @@ export class KbsClient {
   async getResource(path: string, signal: AbortSignal): Promise<Buffer> {
     if (!ResourcePathSchema.safeParse(path).success)
       throw new CloisterError('agent.resource-refused', { where: path.slice(0, 200) })
-    let answer = await this.#askResource(path, await this.attest(signal), signal)
-    // A broker that has changed its signer does not know its own token any more.
-    if (answer.status === 401 && isTokenError(answer))
-      answer = await this.#askResource(path, await this.renew(signal), signal)
-    if (answer.status !== 200) throw this.#refusal('agent.resource-refused', answer, path)
+    const token = await this.attest(signal)
+    const answer = await withRetries(() => this.#askResource(path, token, signal), signal)
     const resource = decryptJwe(parseJson(answer.body), this.#options.key.privateKey)
     if (resource.length > LIMITS.resourceBytes)
       throw new CloisterError('agent.resource-malformed', { where: path })
     return resource
   }
 
-  #askResource(path: string, { token }: BrokerToken, signal: AbortSignal): Promise<HttpAnswer> {
-    return this.#ask('GET', `/resource/${path}`, signal, { authorization: `Bearer ${token}` })
-  }
-
-  async #attestWithRetries(signal: AbortSignal): Promise<BrokerToken> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await this.#attestOnce(signal)
-      } catch (error) {
-        const isPassing = error instanceof CloisterError && error.retryable
-        if (!isPassing || attempt === TRIES) throw error
-        await sleep(RETRY_MS, undefined, { signal })
-      }
-    }
+  async #askResource(path: string, current: BrokerToken, signal: AbortSignal): Promise<HttpAnswer> {
+    const ask = ({ token }: BrokerToken) =>
+      this.#ask('GET', `/resource/${path}`, signal, { authorization: `Bearer ${token}` })
+    let answer = await ask(current)
+    // A broker that has changed its signer does not know its own token any more.
+    if (answer.status === 401 && isTokenError(answer)) answer = await ask(await this.renew(signal))
+    if (answer.status !== 200) throw this.#refusal('agent.resource-refused', answer, path)
+    return answer
   }
 
   async #attestOnce(signal: AbortSignal): Promise<BrokerToken> {
@@ -215,6 +208,19 @@ export class KbsClient {
       ...(where !== undefined && { where }),
       ...(this.#requestId !== '' && { requestId: this.#requestId }),
     })
+  }
+}
+
+/** Tries again what may pass: a broker that starts, or a host that comes back. */
+async function withRetries<Value>(work: () => Promise<Value>, signal: AbortSignal): Promise<Value> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work()
+    } catch (error) {
+      const isPassing = error instanceof CloisterError && error.retryable
+      if (!isPassing || attempt === TRIES) throw error
+      await sleep(RETRY_MS, undefined, { signal })
+    }
   }
 }
 
