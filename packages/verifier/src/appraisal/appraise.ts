@@ -1,10 +1,13 @@
 /** The one call for all TEEs. A TEE is one line in {@link TeeTypes} and one in {@link TEES}. */
-import type { Appraisal } from '../result/appraisal.ts'
+import type { SgxAppraisal, SgxAppraiseOptions } from '../sgx/appraise.ts'
 import type { SnpAppraiseOptions, SnpAppraisal } from '../snp/appraise.ts'
 import type { SnpEvidence } from '../snp/evidence.ts'
+import type { TdxAppraisal, TdxAppraiseOptions } from '../tdx/appraise.ts'
 
 export interface TeeTypes {
   snp: { evidence: Uint8Array | SnpEvidence; options: SnpAppraiseOptions; result: SnpAppraisal }
+  tdx: { evidence: Uint8Array; options: TdxAppraiseOptions; result: TdxAppraisal }
+  sgx: { evidence: Uint8Array; options: SgxAppraiseOptions; result: SgxAppraisal }
 }
 
 export type Tee = keyof TeeTypes
@@ -20,6 +23,10 @@ type Appraisers = {
 const TEES: Appraisers = {
   snp: async (evidence, options) =>
     (await import('../snp/appraise.ts')).appraiseSnp(evidence, options),
+  tdx: async (evidence, options) =>
+    (await import('../tdx/appraise.ts')).appraiseTdx(evidence, options),
+  sgx: async (evidence, options) =>
+    (await import('../sgx/appraise.ts')).appraiseSgx(evidence, options),
 }
 
 export const TEE_NAMES = Object.keys(TEES) as readonly Tee[]
@@ -41,5 +48,3 @@ export async function appraise<T extends Tee>(
   if (!isTee(options.tee)) throw new TypeError(`unknown TEE "${String(options.tee)}"`)
   return TEES[options.tee](evidence, options)
 }
-
-export type AnyAppraisal = Appraisal<unknown>

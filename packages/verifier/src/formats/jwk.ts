@@ -7,7 +7,7 @@ import { derBitString, derInteger, derNull, derOid, derSequence } from './der-wr
 import { OID } from './x509-algorithm.ts'
 
 /** SubjectPublicKeyInfo of P-256 up to x. */
-const P256_SPKI_HEAD = fromHex('3059301306072a8648ce3d020106082a8648ce3d03010703420004')
+export const P256_SPKI_HEAD = fromHex('3059301306072a8648ce3d020106082a8648ce3d03010703420004')
 
 export interface EcJwk {
   readonly kty: 'EC'

@@ -22,11 +22,17 @@ export interface CheckDetails {
   readonly where?: string | undefined
 }
 
+/** Where a step writes its checks; one that takes more codes serves a step that knows fewer. */
+export interface CheckSink<Code extends string> {
+  /** @returns `holds`, so that a step can stop early */
+  require(code: Code, holds: boolean, details?: CheckDetails): boolean
+  add(code: Code, outcome: CheckOutcome, details?: CheckDetails): void
+}
+
 /** Collects checks in the order in which they were made. */
-export class CheckList<Code extends string> {
+export class CheckList<Code extends string> implements CheckSink<Code> {
   readonly checks: Check<Code>[] = []
 
-  /** @returns `holds`, so that a step can stop early */
   require(code: Code, holds: boolean, details: CheckDetails = {}): boolean {
     this.add(code, holds ? 'pass' : 'fail', details)
     return holds
@@ -41,10 +47,6 @@ export class CheckList<Code extends string> {
       ...(received === undefined ? {} : { received: cut(received) }),
       ...(where === undefined ? {} : { where }),
     })
-  }
-
-  has(outcome: CheckOutcome): boolean {
-    return this.checks.some((check) => check.outcome === outcome)
   }
 }
 

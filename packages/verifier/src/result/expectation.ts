@@ -1,7 +1,7 @@
 /** What a caller expects of a field of bytes. */
 import { equalBytes } from '../bytes/equal.ts'
 import { fromHex, toHex } from '../bytes/hex.ts'
-import type { CheckList } from './check.ts'
+import type { CheckSink } from './check.ts'
 
 /** Raw bytes, or the same in hex. */
 export type Bytes = Uint8Array | string
@@ -30,7 +30,7 @@ export function expectedValues(
 
 /** Compares in constant time with every value on the list. */
 export function checkExpected<Code extends string>(
-  checks: CheckList<Code>,
+  checks: CheckSink<Code>,
   code: Code,
   expected: readonly Uint8Array[] | 'any',
   received: Uint8Array,

@@ -1,12 +1,12 @@
 /** Whether the guest is the expected one, launched under an acceptable guest policy. */
-import type { CheckList } from '../result/check.ts'
+import type { CheckSink } from '../result/check.ts'
 import { checkExpected, expectedValues } from '../result/expectation.ts'
 import type { ExpectedBytes } from '../result/expectation.ts'
 import type { SnpCheckCode } from './check-codes.ts'
 import type { SnpExpect, SnpPolicy } from './policy.ts'
 import type { SnpReport } from './report.ts'
 
-type Checks = CheckList<SnpCheckCode>
+type Checks = CheckSink<SnpCheckCode>
 
 interface Field {
   readonly name: keyof SnpExpect & keyof SnpReport

@@ -1,7 +1,7 @@
 /** Whether the platform that vouches is one the policy accepts: TCB, firmware, options, chip, provider. */
 import { toHex } from '../bytes/hex.ts'
 import { isZero } from '../bytes/reader.ts'
-import type { CheckList } from '../result/check.ts'
+import type { CheckSink } from '../result/check.ts'
 import type { SnpCheckCode } from './check-codes.ts'
 import type { RequiredPlatform, SnpPolicy } from './policy.ts'
 import type { PlatformInfo } from './report-flags.ts'
@@ -9,7 +9,7 @@ import type { FirmwareVersion, SnpReport } from './report.ts'
 import { componentsBelow, isSameTcb, readTcb, tcbText } from './tcb.ts'
 import type { VerifiedSnpReport } from './verify.ts'
 
-type Checks = CheckList<SnpCheckCode>
+type Checks = CheckSink<SnpCheckCode>
 
 export function appraisePlatform(
   verified: VerifiedSnpReport,

@@ -12,7 +12,7 @@ import type { Certificate } from '../formats/x509-certificate.ts'
 import { KEY_USAGE, basicConstraints, crlUris, keyUsage } from '../formats/x509-extensions.ts'
 import { commonName } from '../formats/x509-name.ts'
 import { isSignedBy } from '../formats/x509-verify.ts'
-import type { CheckList } from '../result/check.ts'
+import type { CheckSink } from '../result/check.ts'
 import { amdCertificates } from './amd-certificates.ts'
 import { chainName, isNamed, SIMULATED_NAMING } from './anchors.ts'
 import type { ChainRole, SnpRoot } from './anchors.ts'
@@ -41,7 +41,7 @@ export interface ChainRequest {
   readonly isForReport: (leaf: Certificate) => boolean
 }
 
-type Checks = CheckList<SnpCheckCode>
+type Checks = CheckSink<SnpCheckCode>
 
 /** More issuers of one name than this are not tried: each costs a signature check. */
 const MAX_ISSUERS = 4

@@ -5,7 +5,7 @@ import { fromHex } from '../bytes/hex.ts'
 import { fromUtf8 } from '../bytes/text.ts'
 import { parseSnpEvidenceJson } from './evidence-json.ts'
 import type { SnpEvidence } from './evidence.ts'
-import { objectOf } from './json-fields.ts'
+import { objectOf } from '../formats/json-fields.ts'
 import { REPORT_SIZE } from './report.ts'
 
 const FORMAT = 'SNP evidence'

@@ -10,11 +10,11 @@ import { parseRevocationList } from '../formats/x509-crl.ts'
 import type { RevocationList } from '../formats/x509-crl.ts'
 import { commonName } from '../formats/x509-name.ts'
 import { isSignedBy } from '../formats/x509-verify.ts'
-import type { CheckList } from '../result/check.ts'
+import type { CheckSink } from '../result/check.ts'
 import type { SnpChain } from './chain.ts'
 import type { SnpCheckCode } from './check-codes.ts'
 
-type Checks = CheckList<SnpCheckCode>
+type Checks = CheckSink<SnpCheckCode>
 
 export interface RevocationRequest {
   /** DER or PEM. */

@@ -11,7 +11,7 @@ import { toDer } from '../formats/pem.ts'
 import { parseCertificate } from '../formats/x509-certificate.ts'
 import type { Certificate } from '../formats/x509-certificate.ts'
 import { commonName } from '../formats/x509-name.ts'
-import type { CheckList } from '../result/check.ts'
+import type { CheckSink } from '../result/check.ts'
 import type { EndorsementCache } from '../result/endorsement-cache.ts'
 import type { SnpRoot } from './anchors.ts'
 import { findChain } from './chain.ts'
@@ -28,7 +28,7 @@ import { signatureToP1363 } from './report-signature.ts'
 import { checkRevocation } from './revocation.ts'
 import { hasOnlyKnownComponents, isSameTcb, readTcb, tcbText } from './tcb.ts'
 
-type Checks = CheckList<SnpCheckCode>
+type Checks = CheckSink<SnpCheckCode>
 
 export interface SnpVerifyOptions {
   /** Further certificates and lists, DER or PEM. */

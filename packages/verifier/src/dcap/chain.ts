@@ -1,0 +1,77 @@
+/** Certificates from a PCK or TCB signing leaf to Intel's pinned root; independent of time. */
+import { runtimeCrypto } from '#crypto'
+import { equalBytes } from '../bytes/equal.ts'
+import { FormatError } from '../bytes/format-error.ts'
+import { toHex } from '../bytes/hex.ts'
+import type { Certificate } from '../formats/x509-certificate.ts'
+import { KEY_USAGE, basicConstraints, keyUsage } from '../formats/x509-extensions.ts'
+import { isSignedBy } from '../formats/x509-verify.ts'
+import type { IntelRoot } from './anchors.ts'
+
+const MAX_INTERMEDIATES = 1
+const MAX_ISSUERS = 4
+
+export type ChainResult =
+  /** Leaf first, root last. */
+  | { readonly found: true; readonly chain: readonly Certificate[] }
+  /** `no-issuer`: a certificate on the way was not given. */
+  | { readonly found: false; readonly problem: 'no-issuer' | 'untrusted' }
+
+export async function chainToRoot(
+  leaf: Certificate,
+  candidates: readonly Certificate[],
+  root: IntelRoot,
+): Promise<ChainResult> {
+  const chain = [leaf]
+  let current = leaf
+  for (let depth = 0; depth <= MAX_INTERMEDIATES; depth++) {
+    const issuers = candidates.filter((candidate) =>
+      equalBytes(candidate.subject.raw, current.issuer.raw),
+    )
+    if (issuers.length === 0) return { found: false, problem: 'no-issuer' }
+    const issuer = await signerAmong(current, issuers, depth)
+    if (issuer === undefined) return { found: false, problem: 'untrusted' }
+    chain.push(issuer)
+    if (await isRoot(issuer, root)) return { found: true, chain }
+    current = issuer
+  }
+  return { found: false, problem: 'untrusted' }
+}
+
+async function signerAmong(
+  certificate: Certificate,
+  issuers: readonly Certificate[],
+  below: number,
+): Promise<Certificate | undefined> {
+  for (const issuer of issuers.slice(0, MAX_ISSUERS))
+    if (
+      mayIssue(issuer, below) &&
+      isEcdsaSha256(certificate) &&
+      (await isSignedBy(certificate, issuer))
+    )
+      return issuer
+  return undefined
+}
+
+/** The root is pinned by its content. */
+async function isRoot(certificate: Certificate, { fingerprint }: IntelRoot): Promise<boolean> {
+  return toHex(await runtimeCrypto.digest('SHA-256', certificate.raw)) === fingerprint
+}
+
+/** @param below - intermediates under it on this path */
+function mayIssue(issuer: Certificate, below: number): boolean {
+  try {
+    const constraints = basicConstraints(issuer)
+    if (constraints?.ca !== true || (constraints.pathLength ?? below) < below) return false
+    return keyUsage(issuer)?.has(KEY_USAGE.keyCertSign) === true
+  } catch (error) {
+    if (error instanceof FormatError) return false
+    throw error
+  }
+}
+
+export function isEcdsaSha256({
+  signatureAlgorithm,
+}: Pick<Certificate, 'signatureAlgorithm'>): boolean {
+  return signatureAlgorithm.kind === 'ecdsa' && signatureAlgorithm.hash === 'sha256'
+}

@@ -1,0 +1,144 @@
+/**
+ * Intel's collateral: certificates, revocation lists, TCB info and QE identities. {@link prepareDcapEndorsements} parses it and
+ * checks every signature once; what depends on time or on the quote is judged at each appraisal.
+ */
+import { runtimeCrypto } from '#crypto'
+import { equalBytes } from '../bytes/equal.ts'
+import { FormatError } from '../bytes/format-error.ts'
+import { toHex } from '../bytes/hex.ts'
+import { toDer } from '../formats/pem.ts'
+import { parseCertificate } from '../formats/x509-certificate.ts'
+import type { Certificate } from '../formats/x509-certificate.ts'
+import { parseRevocationList } from '../formats/x509-crl.ts'
+import type { RevocationList } from '../formats/x509-crl.ts'
+import { commonName } from '../formats/x509-name.ts'
+import { INTEL_NAME, INTEL_ROOT, intelRootCertificate } from './anchors.ts'
+import type { IntelRoot } from './anchors.ts'
+import { chainToRoot } from './chain.ts'
+import { parseQeIdentity } from './qe-identity.ts'
+import type { QeIdentity } from './qe-identity.ts'
+import type { SignedJson } from './signed-json.ts'
+import { parseTcbInfo } from './tcb-info.ts'
+import type { TcbInfo } from './tcb-info.ts'
+
+/** Raw collateral, in any order; files of other platforms do no harm. */
+export interface DcapEndorsements {
+  /** DER or PEM: TCB signing chain, PCK issuers, and PCK certificates for quotes that do not bring theirs. */
+  readonly certificates?: readonly Uint8Array[]
+  /** DER or PEM. */
+  readonly revocationLists?: readonly Uint8Array[]
+  /** JSON as Intel serves it: `{"tcbInfo": …, "signature": …}`. */
+  readonly tcbInfos?: readonly Uint8Array[]
+  /** JSON as Intel serves it: `{"enclaveIdentity": …, "signature": …}`. */
+  readonly qeIdentities?: readonly Uint8Array[]
+}
+
+/** A statement with the chain that signed it, undefined when nobody trusted did. */
+export interface Endorsed<Statement> {
+  readonly statement: Statement
+  readonly chain: readonly Certificate[] | undefined
+}
+
+const MADE_HERE = Symbol('prepared')
+
+/** Made by {@link prepareDcapEndorsements} alone; keep it and pass it again to save its signature checks. */
+export interface PreparedDcapEndorsements {
+  readonly [MADE_HERE]: IntelRoot
+  readonly certificates: readonly Certificate[]
+  readonly revocationLists: readonly RevocationList[]
+  readonly tcbInfos: readonly Endorsed<TcbInfo>[]
+  readonly qeIdentities: readonly Endorsed<QeIdentity>[]
+  /** What could not be parsed: each one is a failed check. */
+  readonly malformed: readonly string[]
+}
+
+const MAX_FILES = 64
+
+export function isPrepared(
+  endorsements: DcapEndorsements | PreparedDcapEndorsements,
+  root: IntelRoot,
+): endorsements is PreparedDcapEndorsements {
+  return MADE_HERE in endorsements && endorsements[MADE_HERE] === root
+}
+
+/** Never throws on hostile bytes: what is malformed stands in the result and fails the appraisal. */
+export async function prepareDcapEndorsements(
+  endorsements: DcapEndorsements,
+  root: IntelRoot = INTEL_ROOT,
+): Promise<PreparedDcapEndorsements> {
+  const malformed: string[] = []
+  const read = <Value>(
+    inputs: readonly Uint8Array[] | undefined,
+    parse: (input: Uint8Array) => Value,
+  ) =>
+    (inputs ?? []).slice(0, MAX_FILES).flatMap((input) => {
+      try {
+        return parse(input)
+      } catch (error) {
+        if (!(error instanceof FormatError)) throw error
+        malformed.push(error.message)
+        return []
+      }
+    })
+  const given = read(endorsements.certificates, (input) => toDer([input]).map(parseCertificate))
+  const certificates = [...given, parseCertificate(intelRootCertificate())].flat()
+  const lists = read(endorsements.revocationLists, (input) =>
+    toDer([input]).map(parseRevocationList),
+  )
+  const tcbInfos = read(endorsements.tcbInfos, parseTcbInfo)
+  const qeIdentities = read(endorsements.qeIdentities, parseQeIdentity)
+  const signers = await signingChains(certificates, root)
+  const endorse = <Statement extends { readonly signed: SignedJson }>(
+    statements: readonly Statement[],
+  ): Promise<Endorsed<Statement>[]> =>
+    Promise.all(
+      statements.map(async (statement) => ({
+        statement,
+        chain: await signerOf(statement.signed, signers),
+      })),
+    )
+  return {
+    [MADE_HERE]: root,
+    certificates,
+    revocationLists: lists.flat(),
+    tcbInfos: await endorse(tcbInfos),
+    qeIdentities: await endorse(qeIdentities),
+    malformed,
+  }
+}
+
+/** Chains of every TCB signing certificate that reaches the root. */
+async function signingChains(
+  certificates: readonly Certificate[],
+  root: IntelRoot,
+): Promise<readonly Certificate[][]> {
+  const name = root.prefix + INTEL_NAME.tcbSigning
+  const leaves = distinct(certificates.filter(({ subject }) => commonName(subject) === name))
+  const results = await Promise.all(leaves.map((leaf) => chainToRoot(leaf, certificates, root)))
+  return results.flatMap((result) => (result.found ? [[...result.chain]] : []))
+}
+
+async function signerOf(
+  signed: SignedJson,
+  chains: readonly (readonly Certificate[])[],
+): Promise<readonly Certificate[] | undefined> {
+  for (const chain of chains) {
+    const [leaf] = chain
+    if (leaf === undefined || chain.length !== 2) continue
+    const key = await runtimeCrypto.importPublicKey(leaf.spki, 'ecdsa-p256-sha256')
+    if (key !== undefined && (await runtimeCrypto.verify(key, signed.text, signed.signature)))
+      return chain
+  }
+  return undefined
+}
+
+export function distinct(certificates: readonly Certificate[]): Certificate[] {
+  const kept: Certificate[] = []
+  for (const certificate of certificates)
+    if (!kept.some((other) => equalBytes(other.raw, certificate.raw))) kept.push(certificate)
+  return kept
+}
+
+export function serialText({ serial }: Certificate): string {
+  return toHex(serial)
+}

@@ -1,0 +1,121 @@
+/** Dates and revocation of Intel's endorsements at one instant. */
+import { equalBytes } from '../bytes/equal.ts'
+import { toHex } from '../bytes/hex.ts'
+import type { Certificate } from '../formats/x509-certificate.ts'
+import type { RevocationList } from '../formats/x509-crl.ts'
+import { commonName } from '../formats/x509-name.ts'
+import { isSignedBy } from '../formats/x509-verify.ts'
+import type { CheckSink } from '../result/check.ts'
+import { isEcdsaSha256 } from './chain.ts'
+import type { DcapCheckCode } from './check-codes.ts'
+import type { PreparedDcapEndorsements } from './endorsements.ts'
+
+type Checks = CheckSink<DcapCheckCode>
+
+export interface Window {
+  readonly from: Date
+  readonly until: Date
+}
+
+type Subject = 'endorsement' | 'revocation' | 'tcb-info' | 'qe-identity'
+
+/** Before its issue a statement is refused; after its end the Evidence is undecided. */
+export function checkWindow(
+  subject: Subject,
+  { from, until }: Window,
+  { now, where }: { readonly now: Date; readonly where: string | undefined },
+  checks: Checks,
+): void {
+  const received = now.toISOString()
+  checks.require(`dcap.${subject}.not-yet-valid`, from <= now, {
+    expected: `from ${from.toISOString()}`,
+    received,
+    where,
+  })
+  checks.add(`dcap.${subject}.expired`, now <= until ? 'pass' : 'undecided', {
+    expected: `until ${until.toISOString()}`,
+    received,
+    where,
+  })
+}
+
+export function checkCertificateDates(
+  chain: readonly Certificate[],
+  now: Date,
+  checks: Checks,
+): void {
+  for (const { notBefore, notAfter, subject } of chain) {
+    const where = commonName(subject)
+    checkWindow('endorsement', { from: notBefore, until: notAfter }, { now, where }, checks)
+  }
+}
+
+export interface RevocationRequest {
+  readonly endorsements: PreparedDcapEndorsements
+  readonly now: Date
+  readonly allowMissing: boolean
+}
+
+/** Signatures of lists are checked once for each prepared set. */
+const verified = new WeakMap<RevocationList, WeakMap<Certificate, boolean>>()
+
+/** Each certificate but the root is looked up in the list of its issuer. @param chains - leaf first, root last */
+export async function checkRevocation(
+  chains: readonly (readonly Certificate[])[],
+  request: RevocationRequest,
+  checks: Checks,
+): Promise<void> {
+  const links = new Map<string, { issuer: Certificate; issued: Certificate[] }>()
+  for (const chain of chains)
+    for (const [index, certificate] of chain.slice(0, -1).entries()) {
+      const issuer = chain[index + 1] as Certificate
+      const key = toHex(issuer.subject.raw)
+      const link = links.get(key) ?? { issuer, issued: [] }
+      links.set(key, link)
+      link.issued.push(certificate)
+    }
+  for (const { issuer, issued } of links.values())
+    await checkIssuer(issuer, issued, request, checks)
+}
+
+async function checkIssuer(
+  issuer: Certificate,
+  issued: readonly Certificate[],
+  { endorsements, now, allowMissing }: RevocationRequest,
+  checks: Checks,
+): Promise<void> {
+  const where = `revocation list of ${commonName(issuer.subject)}`
+  const lists = endorsements.revocationLists.filter((list) =>
+    equalBytes(list.issuer.raw, issuer.subject.raw),
+  )
+  const [first, ...others] = lists
+  if (first === undefined) {
+    checks.add('dcap.revocation.missing', allowMissing ? 'not-checked' : 'undecided', { where })
+    return
+  }
+  checks.add('dcap.revocation.missing', 'pass', { where })
+  for (const list of lists) {
+    const signed = await isSignedOnce(list, issuer)
+    if (!checks.require('dcap.revocation.signature-invalid', signed, { where })) return
+  }
+  const latest = others.reduce((a, b) => (a.nextUpdate >= b.nextUpdate ? a : b), first)
+  const window = { from: latest.thisUpdate, until: latest.nextUpdate }
+  checkWindow('revocation', window, { now, where }, checks)
+  for (const { serial, subject } of issued) {
+    const revoked = lists.some(({ revokedSerials }) => revokedSerials.has(toHex(serial)))
+    checks.require('dcap.revocation.revoked', !revoked, {
+      received: `${commonName(subject)}, serial number ${toHex(serial)}`,
+      where,
+    })
+  }
+}
+
+async function isSignedOnce(list: RevocationList, issuer: Certificate): Promise<boolean> {
+  const byIssuer = verified.get(list) ?? new WeakMap<Certificate, boolean>()
+  verified.set(list, byIssuer)
+  const known = byIssuer.get(issuer)
+  if (known !== undefined) return known
+  const good = isEcdsaSha256(list) && (await isSignedBy(list, issuer))
+  byIssuer.set(issuer, good)
+  return good
+}

@@ -1,0 +1,119 @@
+/** Intel's extension in PCK certificates (SGX PCK Certificate Profile, 1.2.840.113741.1.13.1). */
+import { FormatError } from '../bytes/format-error.ts'
+import { toHex } from '../bytes/hex.ts'
+import { DerReader, TAG } from '../formats/der-reader.ts'
+import { derInteger, derOctetString, derOid, derSequence } from '../formats/der-writer.ts'
+import { extensionValue } from '../formats/x509-certificate.ts'
+import type { Certificate, Extension } from '../formats/x509-certificate.ts'
+
+const FORMAT = 'PCK extension'
+export const SGX_EXTENSION_OID = '1.2.840.113741.1.13.1'
+const COMPONENTS = 16
+
+export interface PckIdentity {
+  /** 16 bytes. */
+  readonly ppid: Uint8Array
+  /** The 16 component SVNs, the ones to compare; CPUSVN itself is opaque. */
+  readonly components: readonly number[]
+  readonly pceSvn: number
+  readonly cpuSvn: Uint8Array
+  /** Lowercase hex, 2 bytes. */
+  readonly pceId: string
+  /** Lowercase hex, 6 bytes. */
+  readonly fmspc: string
+  /** 16 bytes; certificates of the Platform CA have one. */
+  readonly platformInstanceId: Uint8Array | undefined
+  /** Whether hyper-threading is on; certificates of the Platform CA say. */
+  readonly smtEnabled: boolean | undefined
+}
+
+/** @throws FormatError when the extension or a part that all have is missing */
+export function readPckIdentity(certificate: Certificate): PckIdentity {
+  const value = extensionValue(certificate, SGX_EXTENSION_OID)
+  if (value === undefined) throw new FormatError(FORMAT, 'extension', 0, 'is missing')
+  const outer = new DerReader(FORMAT, value)
+  const fields = readPairs(outer.sequence('extension'))
+  outer.end()
+  const tcb = readPairs(new DerReader(FORMAT, need(fields, '2').contents))
+  const configuration = fields.get(`${SGX_EXTENSION_OID}.7`)
+  return {
+    ppid: octets(need(fields, '1').raw, 16),
+    components: Array.from({ length: COMPONENTS }, (_, index) =>
+      integer(need(tcb, `2.${index + 1}`).raw, 255),
+    ),
+    pceSvn: integer(need(tcb, '2.17').raw, 65_535),
+    cpuSvn: octets(need(tcb, '2.18').raw, 16),
+    pceId: toHex(octets(need(fields, '3').raw, 2)),
+    fmspc: toHex(octets(need(fields, '4').raw, 6)),
+    platformInstanceId: optionalOctets(fields.get(`${SGX_EXTENSION_OID}.6`)?.raw, 16),
+    smtEnabled: configuration && readSmt(configuration.contents),
+  }
+}
+
+/** The extension for a certificate template: for tests' fake Intel. */
+export function pckExtension(identity: PckIdentity): Extension {
+  const pair = (suffix: string, value: Uint8Array) =>
+    derSequence(derOid(`${SGX_EXTENSION_OID}.${suffix}`), value)
+  const tcb = [
+    ...identity.components.map((svn, index) => pair(`2.${index + 1}`, derInteger(svn))),
+    pair('2.17', derInteger(identity.pceSvn)),
+    pair('2.18', derOctetString(identity.cpuSvn)),
+  ]
+  const bytes = (hex: string) =>
+    Uint8Array.from(hex.match(/../g) ?? [], (two) => Number(`0x${two}`))
+  const fields = [
+    pair('1', derOctetString(identity.ppid)),
+    pair('2', derSequence(...tcb)),
+    pair('3', derOctetString(bytes(identity.pceId))),
+    pair('4', derOctetString(bytes(identity.fmspc))),
+  ]
+  return { oid: SGX_EXTENSION_OID, critical: false, value: derSequence(...fields) }
+}
+
+interface Value {
+  readonly raw: Uint8Array
+  readonly contents: Uint8Array
+}
+
+/** SEQUENCE OF { OID, value }, each OID once. */
+function readPairs(list: DerReader): Map<string, Value> {
+  const pairs = new Map<string, Value>()
+  while (!list.done) {
+    if (pairs.size === 32) list.fail('extension', 'too many parts')
+    const pair = list.sequence('part')
+    const oid = pair.oid('part')
+    if (pairs.has(oid)) list.fail('part', `${oid} twice`)
+    pairs.set(oid, pair.any('part'))
+    pair.end()
+  }
+  return pairs
+}
+
+function need(pairs: Map<string, Value>, suffix: string): Value {
+  const value = pairs.get(`${SGX_EXTENSION_OID}.${suffix}`)
+  if (value === undefined) throw new FormatError(FORMAT, suffix, 0, 'is missing')
+  return value
+}
+
+function octets(raw: Uint8Array, size: number): Uint8Array {
+  const bytes = new DerReader(FORMAT, raw).octetString('value')
+  if (bytes.length !== size)
+    throw new FormatError(FORMAT, 'value', 0, `${bytes.length} bytes, wanted ${size}`)
+  return bytes
+}
+
+function optionalOctets(raw: Uint8Array | undefined, size: number): Uint8Array | undefined {
+  return raw === undefined ? undefined : octets(raw, size)
+}
+
+function integer(raw: Uint8Array, limit: number): number {
+  const value = new DerReader(FORMAT, raw).smallInteger('value')
+  if (value > limit) throw new FormatError(FORMAT, 'value', 0, `above ${limit}`)
+  return value
+}
+
+function readSmt(contents: Uint8Array): boolean | undefined {
+  const raw = readPairs(new DerReader(FORMAT, contents)).get(`${SGX_EXTENSION_OID}.7.3`)?.raw
+  if (raw === undefined || raw[0] !== TAG.boolean) return undefined
+  return new DerReader(FORMAT, raw).boolean('smt')
+}

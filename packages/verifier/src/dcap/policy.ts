@@ -1,0 +1,17 @@
+import type { TcbStatus } from './tcb-status.ts'
+
+/** What TDX and SGX appraisals accept of the platform. Whatever is absent is at its strictest. */
+export interface DcapPolicy {
+  /** Statuses accepted, with a warning, besides `UpToDate`. `Revoked` is never accepted. */
+  readonly acceptTcbStatuses?: readonly Exclude<TcbStatus, 'Revoked'>[]
+  /** With it, a status is accepted only if every advisory is on the list. */
+  readonly acceptAdvisories?: readonly string[]
+  /** With it, a status is accepted only this many days after the date of its TCB level. */
+  readonly graceDays?: number
+  /** Least `tcbEvaluationDataNumber` of TCB info and QE identity. */
+  readonly minimumEvaluationDataNumber?: number
+  /** PPIDs, platform instance ids (16 bytes in hex) or FMSPCs (6 bytes in hex) of which the platform must have one. */
+  readonly allowedPlatforms?: readonly string[]
+  /** Without the lists of root and PCK issuer the Evidence is undecided; this makes it `not-checked` instead. */
+  readonly allowMissingRevocationLists?: boolean
+}

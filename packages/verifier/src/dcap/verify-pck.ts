@@ -1,0 +1,164 @@
+/** The PCK certificate of a quote: found, chained to Intel's root, named rightly, in date and not revoked. */
+import { runtimeCrypto } from '#crypto'
+import { equalBytes } from '../bytes/equal.ts'
+import { FormatError } from '../bytes/format-error.ts'
+import { toHex } from '../bytes/hex.ts'
+import type { PublicKey } from '../crypto/crypto.ts'
+import { parsePem } from '../formats/pem.ts'
+import { parseCertificate } from '../formats/x509-certificate.ts'
+import type { Certificate } from '../formats/x509-certificate.ts'
+import { commonName } from '../formats/x509-name.ts'
+import type { CheckSink } from '../result/check.ts'
+import type { EndorsementCache } from '../result/endorsement-cache.ts'
+import { INTEL_NAME } from './anchors.ts'
+import type { IntelRoot } from './anchors.ts'
+import { chainToRoot } from './chain.ts'
+import type { DcapCheckCode } from './check-codes.ts'
+import { distinct } from './endorsements.ts'
+import type { PreparedDcapEndorsements } from './endorsements.ts'
+import { readPckIdentity } from './pck.ts'
+import type { PckIdentity } from './pck.ts'
+import { parsePpidCertification } from './ppid-certification.ts'
+import type { CertificationData, Quote } from './quote.ts'
+
+type Checks = CheckSink<DcapCheckCode>
+
+export interface PckChain {
+  /** PCK, its CA, the root. */
+  readonly chain: readonly Certificate[]
+  readonly key: PublicKey
+  readonly identity: PckIdentity
+}
+
+export interface PckOptions {
+  readonly endorsements: PreparedDcapEndorsements
+  readonly root: IntelRoot
+  readonly now: Date
+  readonly cache?: EndorsementCache | undefined
+}
+
+/** The chain, or undefined with the reason among the checks. */
+export async function pckChain(
+  quote: Quote,
+  options: PckOptions,
+  checks: Checks,
+): Promise<PckChain | undefined> {
+  const { cache, now, root } = options
+  const { type, data } = quote.certification
+  const digest = cache && toHex(await runtimeCrypto.digest('SHA-256', data))
+  const key = `dcap:${root.fingerprint}:${type}:${digest}`
+  const known = cache?.get(key, now) as PckChain | undefined
+  if (known !== undefined) {
+    checks.add('dcap.endorsement.untrusted-root', 'pass', { where: 'PCK chain, verified before' })
+    return known
+  }
+  const found = await findChain(quote, options, checks)
+  if (found !== undefined) cache?.set(key, found, now)
+  return found
+}
+
+async function findChain(
+  { certification }: Quote,
+  { endorsements, root }: PckOptions,
+  checks: Checks,
+): Promise<PckChain | undefined> {
+  const own = ownCertificates(certification, checks)
+  if (own === undefined) return undefined
+  const name = root.prefix + INTEL_NAME.pck
+  const leaf = own[0] ?? suppliedLeaf(certification, endorsements, name)
+  if (leaf === undefined) {
+    checks.add('dcap.pck.missing', 'undecided', {
+      expected: `a PCK certificate for type ${certification.type}`,
+    })
+    return undefined
+  }
+  const candidates = distinct([...own, ...endorsements.certificates])
+  const result = await chainToRoot(leaf, candidates, root)
+  if (!result.found && result.problem === 'no-issuer') {
+    checks.add('dcap.pck.missing', 'undecided', { expected: commonName(leaf.issuer) })
+    return undefined
+  }
+  checks.add('dcap.pck.missing', 'pass')
+  checks.require('dcap.endorsement.untrusted-root', result.found, {
+    expected: root.fingerprint,
+    where: 'PCK chain',
+  })
+  if (!result.found) return undefined
+  const { chain } = result
+  const named = checks.require('dcap.endorsement.name-mismatch', isNamed(chain, root), {
+    received: chain.map(({ subject }) => commonName(subject)).join(' < '),
+    where: 'PCK chain',
+  })
+  const identity = readIdentity(leaf, checks)
+  const key = await runtimeCrypto.importPublicKey(leaf.spki, 'ecdsa-p256-sha256')
+  if (key === undefined) checks.add('dcap.pck.malformed', 'fail', { where: 'public key' })
+  return named && identity !== undefined && key !== undefined ? { chain, key, identity } : undefined
+}
+
+/** Certificates that the quote brings along, leaf first; none for the types that only name one. */
+function ownCertificates(
+  { type, data }: CertificationData,
+  checks: Checks,
+): readonly Certificate[] | undefined {
+  if (type !== 4 && type !== 5) return []
+  try {
+    const certificates = parsePem(data).map(({ der }) => parseCertificate(der))
+    if (certificates.length === 0)
+      throw new FormatError('PCK chain', 'certificates', 0, 'there are none')
+    return certificates
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error
+    checks.add('dcap.endorsement.malformed', 'fail', {
+      received: error.message,
+      where: 'certification data',
+    })
+    return undefined
+  }
+}
+
+/** The supplied PCK certificate of the TCB that the quote names. */
+function suppliedLeaf(
+  certification: CertificationData,
+  { certificates }: PreparedDcapEndorsements,
+  name: string,
+): Certificate | undefined {
+  try {
+    const wanted = parsePpidCertification(certification)
+    return certificates.find((certificate) => {
+      if (commonName(certificate.subject) !== name) return false
+      const { ppid, cpuSvn, pceSvn, pceId } = readPckIdentity(certificate)
+      const samePlatform = wanted.encrypted || equalBytes(ppid, wanted.ppid)
+      const sameTcb = equalBytes(cpuSvn, wanted.cpuSvn) && pceSvn === wanted.pceSvn
+      return samePlatform && sameTcb && pceId === toHex(wanted.pceId)
+    })
+  } catch (error) {
+    if (error instanceof FormatError) return undefined
+    throw error
+  }
+}
+
+function isNamed(chain: readonly Certificate[], { prefix }: IntelRoot): boolean {
+  const [leaf, issuer, root] = chain.map(({ subject }) => commonName(subject))
+  const issuers: readonly (string | undefined)[] = [
+    prefix + INTEL_NAME.platformCa,
+    prefix + INTEL_NAME.processorCa,
+  ]
+  return (
+    chain.length === 3 &&
+    leaf === prefix + INTEL_NAME.pck &&
+    issuers.includes(issuer) &&
+    root === prefix + INTEL_NAME.root
+  )
+}
+
+function readIdentity(leaf: Certificate, checks: Checks): PckIdentity | undefined {
+  try {
+    const identity = readPckIdentity(leaf)
+    checks.add('dcap.pck.malformed', 'pass')
+    return identity
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error
+    checks.add('dcap.pck.malformed', 'fail', { received: error.message })
+    return undefined
+  }
+}

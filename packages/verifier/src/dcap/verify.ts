@@ -1,0 +1,142 @@
+/** Who vouches for a quote (DCAP QVL): Quoting Enclave, PCK chain to Intel's root, dates, revocation, TCB by collateral. */
+import { runtimeCrypto } from '#crypto'
+import { concatBytes } from '../bytes/concat.ts'
+import { equalBytes } from '../bytes/equal.ts'
+import { FormatError } from '../bytes/format-error.ts'
+import { fromHex, toHex } from '../bytes/hex.ts'
+import { isZero } from '../bytes/reader.ts'
+import { P256_SPKI_HEAD } from '../formats/jwk.ts'
+import type { CheckSink } from '../result/check.ts'
+import type { EndorsementCache } from '../result/endorsement-cache.ts'
+import type { IntelRoot } from './anchors.ts'
+import { appraiseTcb } from './appraise-tcb.ts'
+import type { DcapTcb, TcbCheckCode } from './appraise-tcb.ts'
+import { isPrepared, prepareDcapEndorsements } from './endorsements.ts'
+import type { DcapEndorsements, PreparedDcapEndorsements } from './endorsements.ts'
+import { checkCertificateDates, checkRevocation } from './freshness.ts'
+import type { PckIdentity } from './pck.ts'
+import type { DcapPolicy } from './policy.ts'
+import { ECDSA_P256, parseQuote } from './quote.ts'
+import type { Quote, QuoteBody } from './quote.ts'
+import { pckChain } from './verify-pck.ts'
+import type { PckChain } from './verify-pck.ts'
+
+type Checks = CheckSink<TcbCheckCode>
+
+const INTEL_VENDOR_ID = fromHex('939a7233f79c4ca9940a0db3957f0607')
+
+export interface DcapVerifyOptions {
+  readonly endorsements: DcapEndorsements | PreparedDcapEndorsements
+  readonly now: Date
+  readonly root: IntelRoot
+  readonly policy: DcapPolicy
+  readonly cache?: EndorsementCache | undefined
+}
+
+export interface VerifiedQuote {
+  readonly pck: PckIdentity
+  /** Absent when the collateral gave no status; the reason is among the checks then. */
+  readonly tcb: DcapTcb | undefined
+}
+
+/** The quote's fields, for the TEE that the caller asked for. */
+export function readQuote(
+  bytes: Uint8Array,
+  kind: QuoteBody['kind'],
+  checks: Checks,
+): Quote | undefined {
+  let quote: Quote
+  try {
+    quote = parseQuote(bytes)
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error
+    const code =
+      error.field === 'version' ? 'dcap.quote.version-unsupported' : 'dcap.quote.malformed'
+    checks.add(code, 'fail', { received: error.message })
+    return undefined
+  }
+  checks.add('dcap.quote.malformed', 'pass')
+  const known = checks.require(
+    'dcap.quote.key-type-unsupported',
+    quote.attestationKeyType === ECDSA_P256,
+    { expected: `${ECDSA_P256}`, received: `${quote.attestationKeyType}`, where: 'header 2..4' },
+  )
+  const intel = checks.require(
+    'dcap.quote.vendor-unknown',
+    equalBytes(quote.vendorId, INTEL_VENDOR_ID),
+    { expected: toHex(INTEL_VENDOR_ID), received: toHex(quote.vendorId), where: 'header 12..28' },
+  )
+  const right = checks.require('dcap.quote.tee-mismatch', quote.body.kind === kind, {
+    expected: kind,
+    received: quote.body.kind,
+  })
+  return known && intel && right ? quote : undefined
+}
+
+/** Undefined when a signature does not hold or its chain was not found: then no field of the quote may be believed. */
+export async function verifyQuote(
+  quote: Quote,
+  options: DcapVerifyOptions,
+  checks: Checks,
+): Promise<VerifiedQuote | undefined> {
+  const { now, root, policy, cache } = options
+  const endorsements = isPrepared(options.endorsements, root)
+    ? options.endorsements
+    : await prepareDcapEndorsements(options.endorsements, root)
+  for (const problem of endorsements.malformed)
+    checks.add('dcap.endorsement.malformed', 'fail', { received: problem })
+  const pck = await pckChain(quote, { endorsements, root, now, cache }, checks)
+  if (pck === undefined) return undefined
+  const signed = await checkSignatures(quote, pck, checks)
+  checkCertificateDates(pck.chain, now, checks)
+  const request = { quote, pck: pck.identity, endorsements, policy, now }
+  const tcb = appraiseTcb(request, checks)
+  const signers = [...endorsements.tcbInfos, ...endorsements.qeIdentities].flatMap(({ chain }) =>
+    chain === undefined ? [] : [chain],
+  )
+  const signingChains = [...new Set(signers)]
+  for (const [signer] of signingChains) if (signer) checkCertificateDates([signer], now, checks)
+  await checkRevocation(
+    [pck.chain, ...signingChains],
+    { endorsements, now, allowMissing: policy.allowMissingRevocationLists === true },
+    checks,
+  )
+  checkPlatform(pck.identity, policy, checks)
+  return signed ? { pck: pck.identity, tcb } : undefined
+}
+
+async function checkSignatures(quote: Quote, pck: PckChain, checks: Checks): Promise<boolean> {
+  const byPck = await runtimeCrypto.verify(pck.key, quote.qeReportBytes, quote.qeReportSignature)
+  checks.require('dcap.qe.signature-invalid', byPck)
+  const bound = await runtimeCrypto.digest(
+    'SHA-256',
+    concatBytes(quote.attestationKey, quote.qeAuthData),
+  )
+  const { reportData } = quote.qeReport
+  const binds = equalBytes(bound, reportData.subarray(0, 32)) && isZero(reportData.subarray(32))
+  checks.require('dcap.qe.key-mismatch', binds, {
+    expected: toHex(bound),
+    received: toHex(reportData),
+  })
+  const spki = concatBytes(P256_SPKI_HEAD, quote.attestationKey)
+  // A point that is not on the curve gives no key.
+  const key = await runtimeCrypto.importPublicKey(spki, 'ecdsa-p256-sha256')
+  const byKey =
+    key !== undefined && (await runtimeCrypto.verify(key, quote.signed, quote.signature))
+  checks.require('dcap.quote.signature-invalid', byKey, {
+    where: `quote 0x0..0x${quote.signed.length.toString(16)}`,
+  })
+  return byPck && binds && byKey
+}
+
+function checkPlatform(pck: PckIdentity, { allowedPlatforms }: DcapPolicy, checks: Checks): void {
+  const { ppid, platformInstanceId, fmspc } = pck
+  const ids = [toHex(ppid), platformInstanceId && toHex(platformInstanceId), fmspc]
+  const received = ids.filter((id) => id !== undefined).join(', ')
+  if (allowedPlatforms === undefined) {
+    checks.add('dcap.platform.not-allowed', 'not-checked', { received })
+    return
+  }
+  const listed = allowedPlatforms.some((id) => ids.includes(id.toLowerCase()))
+  checks.require('dcap.platform.not-allowed', listed, { received })
+}

@@ -1,0 +1,68 @@
+/**
+ * The exact bytes of a member's value in a JSON object: what Intel signs is the text as served, so a parsed and rewritten object would
+ * not do. One pass, no recursion.
+ */
+import { FormatError } from '../bytes/format-error.ts'
+
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
+const OPEN = new Set([0x7b, 0x5b])
+const CLOSE = new Set([0x7d, 0x5d])
+const COLON = 0x3a
+const COMMA = 0x2c
+const SPACE = new Set([0x20, 0x09, 0x0a, 0x0d])
+
+/**
+ * The value of a member of the outermost object, as a view.
+ *
+ * @param json - already known to parse as JSON
+ * @throws FormatError when there is no such member, or two of them
+ */
+export function jsonMemberSpan(json: Uint8Array, member: string): Uint8Array {
+  const wanted = `"${member}"`
+  let found: Uint8Array | undefined
+  let depth = 0
+  let keyStart = -1
+  let valueStart = -1
+  let key = ''
+  const close = (end: number) => {
+    if (valueStart < 0 || key !== wanted) return
+    if (found !== undefined) throw new FormatError('JSON', member, valueStart, 'stands twice')
+    found = trim(json.subarray(valueStart, end))
+  }
+  for (let at = 0; at < json.length; at++) {
+    const byte = json[at] as number
+    if (byte === QUOTE) {
+      const end = stringEnd(json, at)
+      if (depth === 1 && valueStart < 0) {
+        keyStart = at
+        key = new TextDecoder().decode(json.subarray(keyStart, end + 1))
+      }
+      at = end
+    } else if (OPEN.has(byte)) depth++
+    else if (CLOSE.has(byte)) {
+      depth--
+      if (depth === 0) close(at)
+    } else if (depth === 1 && byte === COLON && valueStart < 0) valueStart = at + 1
+    else if (depth === 1 && byte === COMMA) {
+      close(at)
+      valueStart = -1
+    }
+  }
+  if (found === undefined) throw new FormatError('JSON', member, 0, 'is missing')
+  return found
+}
+
+function stringEnd(json: Uint8Array, start: number): number {
+  let at = start + 1
+  while (at < json.length && json[at] !== QUOTE) at += json[at] === BACKSLASH ? 2 : 1
+  return at
+}
+
+function trim(span: Uint8Array): Uint8Array {
+  let start = 0
+  let end = span.length
+  while (start < end && SPACE.has(span[start] as number)) start++
+  while (end > start && SPACE.has(span[end - 1] as number)) end--
+  return span.subarray(start, end)
+}

@@ -1,0 +1,43 @@
+/** Byte fields of Evidence with what a caller may expect of them: one table per TEE, one way to read and check it. */
+import type { CheckSink } from './check.ts'
+import { checkExpected, expectedValues } from './expectation.ts'
+import type { ExpectedBytes } from './expectation.ts'
+
+export interface ExpectedField<Name extends string, Code extends string> {
+  readonly name: Name
+  readonly code: Code
+  /** Bytes. */
+  readonly size: number
+  /** Whether leaving it out is the caller's mistake. */
+  readonly demanded: boolean
+}
+
+export type Expectations<Name extends string, Code extends string> = ReadonlyMap<
+  ExpectedField<Name, Code>,
+  readonly Uint8Array[] | 'any'
+>
+
+/** Reads the caller's expectations before any Evidence is looked at. @throws TypeError, RangeError on a caller's mistake */
+export function readExpectations<Name extends string, Code extends string>(
+  fields: readonly ExpectedField<Name, Code>[],
+  expect: Readonly<Partial<Record<Name, ExpectedBytes>>>,
+): Expectations<Name, Code> {
+  if (typeof expect !== 'object' || expect === null) throw new TypeError('expect is required')
+  return new Map(
+    fields.map((field) => {
+      const given = expect[field.name]
+      if (given === undefined && field.demanded)
+        throw new TypeError(`expect.${field.name} is missing; write 'any' to ignore it`)
+      return [field, expectedValues(field.name, given ?? 'any', field.size)]
+    }),
+  )
+}
+
+export function checkExpectations<Name extends string, Code extends string>(
+  checks: CheckSink<Code>,
+  expected: Expectations<Name, Code>,
+  received: Readonly<Record<Name, Uint8Array>>,
+): void {
+  for (const [{ name, code }, values] of expected)
+    checkExpected(checks, code, values, received[name], name)
+}
