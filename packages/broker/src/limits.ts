@@ -31,7 +31,7 @@ export const BROKER_LIMITS: BrokerLimits = {
   headMs: 10_000,
   requestMs: 20_000,
   handshakeMs: 10_000,
-  burst: 1000,
-  perSecond: 200,
+  burst: 600,
+  perSecond: 60,
   addresses: 4096,
 }

@@ -1,5 +1,6 @@
 /** Attestation of RCAR: from a message to a token, with every check in the audit. */
 import { CloisterError } from '@cloister/protocol/error'
+import type { Check } from '@cloister/verifier/result/check'
 import type { KbsAttestation } from '@cloister/protocol/kbs'
 import { earClaims } from '../attestation/ear.ts'
 import type { EvidenceAppraisal } from '../attestation/appraise-evidence.ts'
@@ -83,6 +84,11 @@ function record(
     outcome: appraisal.accepted ? 'allowed' : 'refused',
     ...(!appraisal.accepted && failed !== undefined && { code: failed.code }),
     ...(workload !== undefined && { workload: workload.name, revision: workload.revision }),
-    checks: [...appraisal.checks],
+    checks: appraisal.accepted ? [...appraisal.checks] : appraisal.checks.map(shorten),
   })
+}
+
+/** Anybody can have evidence refused, so what passed in it is kept short: the audit shall not fill the disk. */
+function shorten(check: Check): Check {
+  return check.outcome === 'pass' ? { code: check.code, outcome: check.outcome } : check
 }
