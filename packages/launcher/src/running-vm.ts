@@ -1,5 +1,6 @@
 /** A VM whose QEMU runs: watches it, stops it, says why it ended, and leaves nothing of it behind. */
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { CloisterError } from '@cloister/protocol/error'
 import { exitReason } from './exit-reason.ts'
 import { killProcess, untilGone } from './process-identity.ts'
@@ -146,22 +147,18 @@ export class RunningVm implements Vm {
   }
 
   async #ends(timeoutMs: number): Promise<boolean> {
-    const { promise, resolve } = Promise.withResolvers<boolean>()
-    const timer = setTimeout(() => resolve(false), timeoutMs)
-    void this.exited.then(() => resolve(true))
-    try {
-      return await promise
-    } finally {
-      clearTimeout(timer)
-    }
+    const timer = new AbortController()
+    const { signal } = timer
+    const timeUp = sleep(timeoutMs, false, { signal }).catch(() => false)
+    const hasEnded = await Promise.race([this.exited.then(() => true), timeUp])
+    timer.abort()
+    return hasEnded
   }
 
   async #untilExited(): Promise<VmExit> {
     const end = await this.#untilEnded()
     const at = new Date()
-    await Promise.race([this.#stageReader.closed, pause(DRAIN_TIMEOUT_MS)])
-    this.#stageReader.close()
-    this.#qmp.close()
+    await this.#drain()
     await this.#parts.tee?.[Symbol.asyncDispose]()
     const leftBehind = await removeDirectories(this.#parts.state).catch(String)
     const { failureCode } = this.#stageReader
@@ -185,20 +182,30 @@ export class RunningVm implements Vm {
     }
   }
 
+  /** The end of a process may be heard before what it wrote last. */
+  async #drain(): Promise<void> {
+    const drained = Promise.all([this.#stageReader.closed, closed(this.#qmp)])
+    const timer = new AbortController()
+    const timeUp = sleep(DRAIN_TIMEOUT_MS, undefined, { signal: timer.signal }).catch(() => {})
+    await Promise.race([drained, timeUp])
+    timer.abort()
+    this.#stageReader.close()
+    this.#qmp.close()
+  }
+
   /** A child's end is told to us; another's is seen in /proc, from the moment the control socket closes. */
   async #untilEnded(): Promise<{ exitCode?: number; signal?: string }> {
     if (this.#parts.process !== undefined) {
       const end = await this.#parts.process.ended
       return this.#isReleased ? new Promise(() => {}) : end
     }
-    const qmp = this.#qmp
-    if (qmp.isOpen) await new Promise((resolve) => qmp.once('close', resolve))
+    await closed(this.#qmp)
     if (this.#isReleased) return new Promise(() => {})
     await untilGone(this.#parts.state.process)
     return {}
   }
 }
 
-function pause(durationMs: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, durationMs))
+async function closed(qmp: QmpClient): Promise<void> {
+  if (qmp.isOpen) await new Promise((resolve) => qmp.once('close', resolve))
 }

@@ -40,7 +40,8 @@ export async function startVm(spec: VmSpec, host: VmHost, signal?: AbortSignal):
     await writeStateFiles(spec)
     return await launch({ spec, host, driver, tee, signal })
   } catch (error) {
-    await removeDirectories(spec)
+    // What failed first is what the caller must hear; leftovers are cleared at the next start of hostd.
+    await removeDirectories(spec).catch(() => {})
     throw error
   }
 }
