@@ -1,6 +1,6 @@
 /** Finds the hostd of this user, or starts one that outlives the caller. */
 import { spawn } from 'node:child_process'
-import { closeSync, mkdirSync, openSync } from 'node:fs'
+import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -50,6 +50,9 @@ export async function ensureHostd(
   })
 }
 
+/** A log beyond this is begun anew when hostd starts. */
+const LOG_BYTES = 1 << 20
+
 /** A third less memory; hostd makes little garbage, and waits most of the time. */
 const MEMORY_OPTIONS = ['--max-semi-space-size=1']
 
@@ -73,9 +76,9 @@ async function answers(client: HostdClient): Promise<boolean> {
 
 function startHostd(directories: Directories) {
   mkdirSync(directories.hostd, { recursive: true, mode: 0o700 })
-  // Truncated at each start: the log is bounded by what one hostd says.
-  const log = openSync(hostdLog(directories), 'w', 0o600)
+  const log = openSync(hostdLog(directories), 'a', 0o600)
   try {
+    if (fstatSync(log).size > LOG_BYTES) ftruncateSync(log)
     const program = fileURLToPath(new URL('main.ts', import.meta.url))
     const child = spawn(process.execPath, [...MEMORY_OPTIONS, program], {
       detached: true,

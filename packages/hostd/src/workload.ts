@@ -167,7 +167,8 @@ export class Workload {
     try {
       const step = this.#record.has('launched') ? record.step : 'launched'
       // A VM that nobody could find again must not run on.
-      await this.#record.changeSurely({ pid: vm.state.process.pid }, { step, vm: vm.state })
+      const { accelerator, process } = vm.state
+      await this.#record.changeSurely({ pid: process.pid, accelerator }, { step, vm: vm.state })
     } catch (error) {
       await vm.stop({ force: true })
       throw error

@@ -118,7 +118,10 @@ export const WorkloadViewSchema = z.strictObject({
   tee: TeeSchema,
   debug: z.boolean(),
   guestImage: z.strictObject({ name: z.string(), imageVersion: z.int() }),
+  /** vCPU type in the launch digest; under emulation the guest's processor is another one. */
   vcpuType: z.string(),
+  /** How the guest's processor is run; absent until its VM was started. */
+  accelerator: z.enum(['kvm', 'tcg']).optional(),
   cpus: z.int(),
   memoryMiB: z.int(),
   scratchMiB: z.int(),
