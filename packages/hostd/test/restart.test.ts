@@ -143,7 +143,8 @@ test('ended workloads, their errors and logs are still there after a restart', a
   await hostd.client.start(startRequest())
   await hostd.until('web', ({ state }) => state === 'running')
   machine.only.output.stdout = 'kept\n'
-  await new Promise((resolve) => setTimeout(resolve, 50))
+  for await (const { text } of hostd.client.logs('web', { follow: true }))
+    if (text === 'kept\n') break
   await machine.only.end('guest-panic')
   const before = await hostd.until('web', ({ state }) => state === 'failed')
   await hostd.restart()
