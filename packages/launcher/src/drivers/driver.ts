@@ -18,8 +18,11 @@ export interface TeeDriver {
   readonly devices: readonly string[]
   /** Whether the host's kernel pins the guest's memory, so that QEMU needs the right to lock as much. */
   readonly pinsMemory: boolean
-  /** Whether this host can launch it, and if not, what is missing and how to mend it. */
-  probe(view: HostView): Promise<ProbeLeaf[]>
+  /**
+   * Whether this host can launch it, and if not, what is missing and how to mend it.
+   * @param imageDirectory - of the guest image whose firmware is looked at; absent: firmware is not
+   */
+  probe(view: HostView, imageDirectory?: string): Promise<ProbeLeaf[]>
   /**
    * This TEE's part of QEMU's command line.
    * @throws CloisterError `tee.unavailable`, `tee.firmware-missing`, `tee.firmware-unfit`, `vm.spec-invalid`

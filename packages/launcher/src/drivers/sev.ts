@@ -30,7 +30,8 @@ function sevDriver(id: 'sev' | 'sev-es'): TeeDriver {
     isHardware: true,
     devices: ['/dev/sev'],
     pinsMemory: true,
-    probe: (view) => sevLeaves(view, id === 'sev' ? SEV_TIERS.sev : SEV_TIERS.sevEs),
+    probe: (view, imageDirectory) =>
+      sevLeaves(view, id === 'sev' ? SEV_TIERS.sev : SEV_TIERS.sevEs, imageDirectory),
     async arguments(spec, host) {
       const policy = checkedPolicy(spec, id)
       const cpu = vcpuTypeOf(spec)

@@ -20,7 +20,7 @@ export const snp: TeeDriver = {
   isHardware: true,
   devices: ['/dev/sev'],
   pinsMemory: false,
-  probe: (view) => sevLeaves(view, SEV_TIERS.snp),
+  probe: (view, imageDirectory) => sevLeaves(view, SEV_TIERS.snp, imageDirectory),
   async arguments(spec, host) {
     const policy = checkedPolicy(spec)
     const cpu = vcpuTypeOf(spec)

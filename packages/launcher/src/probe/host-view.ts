@@ -1,5 +1,5 @@
 /** What the capability probe may look at of a host. Injected, so that the probe is tested on what other hosts show. */
-import { access, constants, open, stat, statfs } from 'node:fs/promises'
+import { access, constants, open, readFile, stat, statfs } from 'node:fs/promises'
 import { freemem } from 'node:os'
 import { join } from 'node:path'
 import { CloisterError } from '@cloister/protocol/error'
@@ -13,6 +13,8 @@ export interface HostView {
   readonly architecture: string
   /** Trimmed text; absent when the file cannot be read. Bounded to 1 MiB. */
   readFile(path: string): Promise<string | undefined>
+  /** The whole of a file up to 64 MiB; absent when it cannot be read or is larger. */
+  readBytes(path: string): Promise<Uint8Array | undefined>
   /** Whether QEMU, as we start it, may read and write the device. */
   deviceAccess(path: string): Promise<DeviceAccess>
   /** Whether a program of that name stands on the PATH. */
@@ -25,6 +27,7 @@ export interface HostView {
 }
 
 const MAX_FILE_BYTES = 1 << 20
+const MAX_FIRMWARE_BYTES = 64 << 20
 
 /** The host that this process runs on. @param qemuCacheFile - as `askQemu` takes it */
 export function localHostView(qemuCacheFile?: string): HostView {
@@ -32,6 +35,7 @@ export function localHostView(qemuCacheFile?: string): HostView {
   return {
     architecture: process.arch,
     readFile: readBounded,
+    readBytes,
     deviceAccess,
     hasProgram: async (name) => (await findProgram(name)) !== undefined,
     qemu: () => (qemu ??= findQemu(qemuCacheFile)),
@@ -53,6 +57,15 @@ async function readBounded(path: string): Promise<string | undefined> {
       total += bytesRead
     }
     return Buffer.concat(parts).toString('utf8').trim()
+  } catch {
+    return undefined
+  }
+}
+
+async function readBytes(path: string): Promise<Uint8Array | undefined> {
+  try {
+    const { size } = await stat(path)
+    return size > MAX_FIRMWARE_BYTES ? undefined : await readFile(path)
   } catch {
     return undefined
   }

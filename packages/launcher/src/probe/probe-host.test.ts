@@ -3,6 +3,8 @@ import { test } from 'node:test'
 import { directories } from '@cloister/protocol/directories'
 import type { AcceleratorChoice } from '../accelerator.ts'
 import * as hosts from '../testing/hosts.ts'
+import { amdSevFirmware } from '../testing/measured-files.ts'
+import { TEE_IDS } from '../vm-spec.ts'
 import { probeHost } from './probe-host.ts'
 import { branch, finding, leavesOf, pass } from './probe-node.ts'
 
@@ -10,7 +12,8 @@ const KVM: AcceleratorChoice = { accelerator: 'kvm' }
 
 async function probe(host: hosts.FakeHost, accelerator = KVM) {
   const view = hosts.fakeHostView(host)
-  return probeHost({ directories: directories({ CLOISTER_HOME: '/none' }), view, accelerator })
+  const request = { directories: directories({ CLOISTER_HOME: '/none' }), view, accelerator }
+  return probeHost({ ...request, offered: TEE_IDS })
 }
 
 /** Leaves of one TEE that stand in its way. */
@@ -28,6 +31,19 @@ test('probeHost() finds what hosts can run', async () => {
   assert.deepEqual((await probe({})).canRun, [])
 })
 
+const FIRMWARE = '/none/images/base/OVMF.amdsev.fd'
+
+test('probeHost() does not count a TEE that workloads cannot ask for', async () => {
+  const view = hosts.fakeHostView(hosts.XEON_TDX)
+  const found = await probeHost({
+    directories: directories({ CLOISTER_HOME: '/none' }),
+    view,
+    accelerator: KVM,
+  })
+  assert.deepEqual(found.canRun, ['simulated'])
+  assert.deepEqual(found.tees.find(({ tee }) => tee === 'tdx')?.missing, ['tdx.workloads'])
+})
+
 const CASES: readonly [string, hosts.FakeHost, string, readonly string[]][] = [
   ['no RMP', hosts.GENOA_NO_RMP, 'snp', ['snp.kvm']],
   ['no ASID left', hosts.GENOA_NO_ASIDS, 'snp', ['snp.asids']],
@@ -36,6 +52,13 @@ const CASES: readonly [string, hosts.FakeHost, string, readonly string[]][] = [
   ['a closed /dev/sev', hosts.GENOA_DEVICE_CLOSED, 'snp', ['snp.device']],
   ['no /dev/sev', hosts.GENOA_NO_DEVICE, 'snp', ['snp.device']],
   ['no kvm_amd', hosts.GENOA_NO_MODULE, 'sev', ['sev.kvm']],
+  [
+    'firmware without room for hashes',
+    { ...hosts.GENOA_SNP, binaries: { [FIRMWARE]: new Uint8Array(4096) } },
+    'snp',
+    ['snp.firmware'],
+  ],
+  ['fit firmware', { ...hosts.GENOA_SNP, binaries: { [FIRMWARE]: amdSevFirmware() } }, 'snp', []],
   ['an older EPYC', hosts.NAPLES, 'snp', ['snp.cpu', 'snp.qemu']],
   ['TDX hidden by the firmware', hosts.XEON_NO_TDX_BIOS, 'tdx', ['tdx.cpu']],
   ['TDX off in the kernel', hosts.XEON_TDX_OFF, 'tdx', ['tdx.kvm']],

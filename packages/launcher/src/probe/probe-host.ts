@@ -1,6 +1,7 @@
 /** What this host can do, and what mends what it cannot: the capability probe behind `cloister doctor` and `--tee auto`. */
 import { join } from 'node:path'
 import type { Directories } from '@cloister/protocol/directories'
+import { TeeSchema } from '@cloister/protocol/hostd-api'
 import { recallAccelerator, type AcceleratorChoice } from '../accelerator.ts'
 import { DRIVERS } from '../drivers/table.ts'
 import { acceleratorCacheFile, qemuCacheFile } from '../open-vm-host.ts'
@@ -50,6 +51,8 @@ export interface ProbeRequest {
   readonly view?: HostView
   /** As found before. Absent: what is remembered of this boot. */
   readonly accelerator?: AcceleratorChoice
+  /** TEEs that workloads can ask for. Absent: those of hostd's interface. */
+  readonly offered?: readonly string[]
 }
 
 /** Looks at everything at once; starts no guest, so it takes as long as asking QEMU for its version. */
@@ -58,9 +61,7 @@ export async function probeHost(request: ProbeRequest): Promise<HostProbe> {
   request.signal?.throwIfAborted()
   const [host, ...teeBranches] = await Promise.all([
     hostBranch(view, request),
-    ...TEE_IDS.map(async (tee) =>
-      branch(`tee.${tee}`, DRIVERS[tee].title, await DRIVERS[tee].probe(view)),
-    ),
+    ...TEE_IDS.map((tee) => teeLeaves(tee, view, request)),
   ])
   request.signal?.throwIfAborted()
   const tees = TEE_IDS.map((tee, index) => judgeTee(tee, host, teeBranches[index]))
@@ -80,6 +81,21 @@ async function hostBranch(view: HostView, request: ProbeRequest): Promise<ProbeB
     imageLeaf(view, directories.images),
   ])
   return branch('host', 'Host', [...leaves, ...(await programLeaves(view))])
+}
+
+async function teeLeaves(
+  tee: TeeId,
+  view: HostView,
+  { directories, offered = TeeSchema.options }: ProbeRequest,
+): Promise<ProbeBranch> {
+  const { title } = DRIVERS[tee]
+  const leaves = await DRIVERS[tee].probe(view, join(directories.images, 'base'))
+  const isForeign = leaves.some(({ state }) => state === 'skip')
+  if (isForeign || offered.includes(tee)) return branch(`tee.${tee}`, title, leaves)
+  const name = { id: `${tee}.workloads`, title: 'Workloads' }
+  const reason = 'the driver is there, but neither hostd nor the guest image offers this TEE yet'
+  const leaf = finding(name, 'fail', 'not offered', reason, `use --tee ${offered.join(' or ')}`)
+  return branch(`tee.${tee}`, title, [...leaves, leaf])
 }
 
 async function accelerator(

@@ -1,9 +1,15 @@
 /** Leaves of AMD's SEV family on the host. Each tier needs those below it. */
+import { join } from 'node:path'
+import { FormatError } from '@cloister/verifier/bytes/format-error'
+import { parseOvmf } from '@cloister/verifier/formats/ovmf'
 import { isAtLeast } from '../qemu-capabilities.ts'
 import { hasCpuFlag } from './host-leaves.ts'
 import type { HostView } from './host-view.ts'
 import { keySlots, moduleSwitch } from './kernel-parameters.ts'
 import { finding, pass, type ProbeLeaf } from './probe-node.ts'
+
+/** As the guest image names it. */
+const FIRMWARE_FILE = 'OVMF.amdsev.fd'
 
 export interface SevTier {
   readonly id: 'sev' | 'sev-es' | 'snp'
@@ -14,6 +20,8 @@ export interface SevTier {
   readonly object: 'sev-guest' | 'sev-snp-guest'
   readonly qemu: readonly [number, number]
   readonly kernel: readonly [number, number]
+  /** The first processors that have it. */
+  readonly since: string
 }
 
 export const SEV_TIERS = {
@@ -24,6 +32,7 @@ export const SEV_TIERS = {
     object: 'sev-guest',
     qemu: [7, 2],
     kernel: [4, 16],
+    since: 'every EPYC has SEV',
   },
   sevEs: {
     id: 'sev-es',
@@ -32,6 +41,7 @@ export const SEV_TIERS = {
     object: 'sev-guest',
     qemu: [7, 2],
     kernel: [5, 11],
+    since: 'every EPYC has SEV-ES',
   },
   snp: {
     id: 'snp',
@@ -40,10 +50,16 @@ export const SEV_TIERS = {
     object: 'sev-snp-guest',
     qemu: [9, 1],
     kernel: [6, 11],
+    since: 'an EPYC of the third generation (Milan) or newer has SNP',
   },
 } as const satisfies Readonly<Record<string, SevTier>>
 
-export async function sevLeaves(view: HostView, tier: SevTier): Promise<ProbeLeaf[]> {
+/** @param imageDirectory - of the guest image whose firmware is looked at; absent: firmware is not */
+export async function sevLeaves(
+  view: HostView,
+  tier: SevTier,
+  imageDirectory?: string,
+): Promise<ProbeLeaf[]> {
   const info = (await view.readFile('/proc/cpuinfo')) ?? ''
   if (!/^vendor_id\s*:\s*AuthenticAMD$/m.test(info)) {
     const name = { id: `${tier.id}.cpu`, title: 'Processor' }
@@ -59,10 +75,36 @@ export async function sevLeaves(view: HostView, tier: SevTier): Promise<ProbeLea
     await deviceLeaf(view, tier),
     await slotLeaf(view, tier),
     qemu,
+    ...(imageDirectory === undefined ? [] : [await firmwareLeaf(view, tier, imageDirectory)]),
   ]
 }
 
-function cpuLeaf(info: string, { id, flag }: SevTier): ProbeLeaf {
+async function firmwareLeaf(
+  view: HostView,
+  { id }: SevTier,
+  imageDirectory: string,
+): Promise<ProbeLeaf> {
+  const name = { id: `${id}.firmware`, title: 'Firmware of the guest image' }
+  const path = join(imageDirectory, FIRMWARE_FILE)
+  const firmware = await view.readBytes(path)
+  const build = 'cloister guest-image build --refresh'
+  if (firmware === undefined)
+    return finding(name, 'warn', `no ${path}`, 'the image is not built, or without it', build)
+  if (hasRoomForHashes(firmware)) return pass(name, 'checks kernel, initrd and command line')
+  return finding(name, 'fail', path, 'it has no table for the hashes of the kernel', build)
+}
+
+function hasRoomForHashes(firmware: Uint8Array): boolean {
+  try {
+    const { hashTableAddress, sections } = parseOvmf(firmware)
+    return (hashTableAddress ?? 0) !== 0 && sections.length > 0
+  } catch (error) {
+    if (error instanceof FormatError) return false
+    throw error
+  }
+}
+
+function cpuLeaf(info: string, { id, flag, since }: SevTier): ProbeLeaf {
   const name = { id: `${id}.cpu`, title: 'Processor' }
   const model = /^model name\s*:\s*(.+)$/m.exec(info)?.[1] ?? 'AMD'
   if (hasCpuFlag(info, flag)) return pass(name, `${model}, ${flag}`)
@@ -70,8 +112,7 @@ function cpuLeaf(info: string, { id, flag }: SevTier): ProbeLeaf {
     name,
     'fail',
     model,
-    `the kernel shows no ${flag}: the processor lacks it or the firmware hides it`,
-    'an EPYC of the third generation (Milan) or newer has SNP',
+    `the kernel shows no ${flag}: the processor lacks it (${since}) or the firmware hides it`,
     'in the firmware, under CPU or NBIO options: SMEE and SEV-ES ASID space limit on, SEV-SNP support enabled',
   )
 }

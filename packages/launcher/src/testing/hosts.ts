@@ -7,6 +7,7 @@ import type { QemuVersion } from '../qemu-capabilities.ts'
 export interface FakeHost {
   readonly architecture?: string
   readonly files?: Readonly<Record<string, string>>
+  readonly binaries?: Readonly<Record<string, Uint8Array>>
   readonly devices?: Readonly<Record<string, DeviceAccess>>
   /** Absent: there is none. */
   readonly qemu?: { readonly version: QemuVersion; readonly objects: readonly string[] }
@@ -17,10 +18,11 @@ export interface FakeHost {
 }
 
 export function fakeHostView(host: FakeHost): HostView {
-  const { files = {}, devices = {}, qemu, programs } = host
+  const { files = {}, binaries = {}, devices = {}, qemu, programs } = host
   return {
     architecture: host.architecture ?? 'x64',
     readFile: (path) => Promise.resolve(files[path]),
+    readBytes: (path) => Promise.resolve(binaries[path]),
     deviceAccess: (path) => Promise.resolve(devices[path] ?? 'absent'),
     hasProgram: (name) => Promise.resolve(programs?.includes(name) ?? true),
     qemu: () =>
