@@ -27,7 +27,7 @@ interface EncryptedLayerVector {
 }
 
 test('the published layer decrypts, and no flipped byte does', { skip }, async () => {
-  const vector = readVector<EncryptedLayerVector>('encrypted-layer.json')
+  const vector = readVector('encrypted-layer.json') as EncryptedLayerVector
   const kek = Buffer.from(vector.kek_hex, 'hex')
   const opened = openPacket(vector.annotation_packet, kek)
   assert.deepEqual(
@@ -55,7 +55,7 @@ test('the published layer decrypts, and no flipped byte does', { skip }, async (
 })
 
 test('packets: another key, a changed packet, another wrapping', { skip }, () => {
-  const vector = readVector<EncryptedLayerVector>('encrypted-layer.json')
+  const vector = readVector('encrypted-layer.json') as EncryptedLayerVector
   const [packet, kek] = [vector.annotation_packet, Buffer.from(vector.kek_hex, 'hex')]
   assert.throws(() => openPacket(packet, Buffer.alloc(32)), FAILED)
   assert.throws(() => openPacket({ ...packet, iv: 'AAAAAAAAAAAAAAAA' }, kek), FAILED)
@@ -65,7 +65,7 @@ test('packets: another key, a changed packet, another wrapping', { skip }, () =>
 })
 
 test('packets of both versions parse, strange key ids are refused', { skip }, () => {
-  const v1 = readVector<object>('v1.json')
+  const v1 = readVector('v1.json')
   const [wrapped] = wrappedKeys(descriptor({ [OCICRYPT.attestationAgent]: base64(v1) }))
   assert.equal(wrapped?.scheme, 'provider')
   assert.equal(wrapped?.scheme === 'provider' && wrapped.packet.provider, 'kbs')
@@ -120,8 +120,8 @@ test('options: an empty MAC, short keys, a missing nonce or another cipher are r
   await assert.rejects(unwrapLayerKey(descriptor({}), undefined), MALFORMED)
 })
 
-function readVector<T>(name: string): T {
-  return JSON.parse(readFileSync(join(VECTORS, name), 'utf8')) as T
+function readVector(name: string): unknown {
+  return JSON.parse(readFileSync(join(VECTORS, name), 'utf8'))
 }
 
 function descriptor(annotations: Record<string, string>): Descriptor {
