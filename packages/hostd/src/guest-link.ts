@@ -46,6 +46,10 @@ export class GuestLink {
     }
   }
 
+  get isClosed(): boolean {
+    return this.#stop.signal.aborted
+  }
+
   close(): void {
     this.#stop.abort(new SessionLost('the link was closed'))
     this.#opening?.then(

@@ -81,6 +81,8 @@ export class Guest {
     try {
       return await this.link.call(method, request, { timeoutMs, signal: either })
     } catch (error) {
+      if (this.exit !== undefined || this.link.isClosed)
+        throw new CloisterError('workload.not-running', { why: 'its guest ended meanwhile' })
       if (deadline.aborted || error instanceof SessionLost)
         throw new CloisterError('guest.no-answer', { where: `guest, ${method.name}`, cause: error })
       throw error

@@ -166,6 +166,16 @@ test('evidence and status are passed on as the guest gave them', async () => {
   assert.equal(status.token, 'ear')
 })
 
+test('evidence that is asked for as the guest ends is refused for that reason', async () => {
+  await using machine = new FakeMachine({ behaviour: { GetEvidence: () => new Promise(() => {}) } })
+  await using hostd = await startFixture(machine)
+  await hostd.client.start(startRequest())
+  await hostd.until('web', ({ state }) => state === 'running')
+  const asked = hostd.client.evidence('web', new Uint8Array(32))
+  setTimeout(() => machine.only.exit(0), 50)
+  await assert.rejects(asked, isCode('workload.not-running'))
+})
+
 test('connect carries bytes to the guest and back', async () => {
   await using machine = new FakeMachine()
   await using hostd = await startFixture(machine)
