@@ -32,6 +32,8 @@ const HARDENING = [
   'nohibernate',
   'vsyscall=none',
   'audit=0',
+  // The kernel's self-tests of its ciphers: a second of each boot under emulation.
+  'cryptomgr.notests',
   `initcall_blacklist=${SILENCED_INITCALLS.join(',')}`,
 ] as const
 
