@@ -9,13 +9,17 @@ export interface BrokerLimits {
   readonly headBytes: number
   /** Body of a request, bytes. */
   readonly bodyBytes: number
+  /** Body of a Request (/auth), bytes. */
+  readonly authBytes: number
+  /** Bodies under way, all together, bytes. */
+  readonly bodiesBytes: number
   /** From connection or first byte to the end of the head, milliseconds. */
   readonly headMs: number
   /** From first byte to the end of the body, milliseconds. */
   readonly requestMs: number
   /** TLS handshake, milliseconds. */
   readonly handshakeMs: number
-  /** Requests of one address: so many at once, and so many per second on the long run. */
+  /** Requests of one address to each side: so many at once, and so many per second on the long run. */
   readonly burst: number
   readonly perSecond: number
   /** Addresses whose rate is remembered. */
@@ -28,6 +32,8 @@ export const BROKER_LIMITS: BrokerLimits = {
   connections: 1024,
   headBytes: 64 << 10,
   bodyBytes: 2 << 20,
+  authBytes: 16 << 10,
+  bodiesBytes: 32 << 20,
   headMs: 10_000,
   requestMs: 20_000,
   handshakeMs: 10_000,

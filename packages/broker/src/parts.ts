@@ -1,6 +1,7 @@
 /** What the two sides of the broker, the guests' and the owner's, work with. */
 import type { AppraiseEvidence } from './attestation/appraise-evidence.ts'
 import type { IssuedTokens } from './attestation/issued-tokens.ts'
+import type { BodyReader } from './http/body.ts'
 import type { Metrics } from './http/metrics.ts'
 import type { Sessions } from './kbs/sessions.ts'
 import type { BrokerLimits } from './limits.ts'
@@ -25,6 +26,7 @@ export interface BrokerParts {
   /** Certificate of the key that signs tokens, PEM. */
   readonly tokenSigner: string
   readonly appraiseEvidence: AppraiseEvidence
+  readonly bodies: BodyReader
   readonly metrics: Metrics
   /** Told of what should not have happened; never of a refusal. */
   readonly onBug: (error: unknown) => void

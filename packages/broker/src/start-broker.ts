@@ -8,6 +8,7 @@ import { createEvidenceAppraiser, type AppraiseReport } from './attestation/appr
 import { IssuedTokens } from './attestation/issued-tokens.ts'
 import { TokenSigner } from './attestation/token-signer.ts'
 import { brokerApp } from './http/app.ts'
+import { BodyReader } from './http/body.ts'
 import { Metrics } from './http/metrics.ts'
 import { listen } from './http/server.ts'
 import { loadIdentity } from './identity.ts'
@@ -141,6 +142,7 @@ function createParts(
     tokens: new IssuedTokens(new TokenSigner(identity)),
     tokenSigner: identity.certificatePem,
     appraiseEvidence: createEvidenceAppraiser(appraiseReport),
+    bodies: new BodyReader(limits.bodiesBytes),
     metrics: new Metrics(),
     onBug,
   }

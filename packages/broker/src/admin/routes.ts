@@ -24,7 +24,7 @@ import {
 import { LIMITS } from '@cloister/protocol/limits'
 import { ResourcePathSchema } from '@cloister/protocol/workload'
 import type { BrokerEnv } from '../http/app.ts'
-import { parseJson, readBody } from '../http/body.ts'
+import { parseJson } from '../http/body.ts'
 import type { BrokerParts } from '../parts.ts'
 import type { GuestImage } from '../storage/reference-values.ts'
 import type { Secret } from '../storage/secrets.ts'
@@ -211,10 +211,10 @@ function newRevision(name: string, document: Uint8Array) {
 
 async function read<Schema extends z.ZodType>(
   c: AdminContext,
-  { limits }: BrokerParts,
+  { bodies, limits }: BrokerParts,
   schema: Schema,
 ): Promise<z.infer<Schema>> {
-  const parsed = schema.safeParse(parseJson(await readBody(c.env.incoming, limits.bodyBytes)))
+  const parsed = schema.safeParse(parseJson(await bodies.read(c.env.incoming, limits.bodyBytes)))
   if (parsed.success) return parsed.data
   const issue = parsed.error.issues[0]
   throw new CloisterError('request.malformed', {

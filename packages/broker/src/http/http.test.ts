@@ -43,6 +43,8 @@ test('the broker answers 503 with a retryable code to an address that asks too o
   const { status, text } = await ask()
   assert.equal(status, 503)
   assert.equal(JSON.parse(text).code, 'broker.busy')
+  // The owner has a measure of his own.
+  assert.equal((await t.admin('GET', '/status')).status, 200)
 })
 
 async function tls({ broker: { address } }: TestBroker): Promise<TLSSocket> {
@@ -64,7 +66,7 @@ async function closing(socket: NodeJS.ReadableStream): Promise<string> {
 const HEAD = 'POST /kbs/v0/auth HTTP/1.1\r\nhost: broker\r\ncontent-type: application/json\r\n'
 
 test('a body beyond the limit is refused, by its declared length and by counting', async () => {
-  await using t = await startTestBroker({ limits: { bodyBytes: 100 } })
+  await using t = await startTestBroker({ limits: { authBytes: 100 } })
   for (const end of [
     'content-length: 101\r\n\r\n',
     `transfer-encoding: chunked\r\n\r\n80\r\n${'x'.repeat(128)}\r\n`,
@@ -76,6 +78,20 @@ test('a body beyond the limit is refused, by its declared length and by counting
     assert.match(chunk.toString(), /\[broker.body-too-large [0-9a-f]{32}\]/)
     socket.destroy()
   }
+})
+
+test('bodies under way share one bound', async () => {
+  await using t = await startTestBroker({ limits: { bodiesBytes: 1000 } })
+  const slow = await tls(t)
+  slow.write(`${HEAD}content-length: 900\r\n\r\n${'x'.repeat(800)}`)
+  const body = JSON.stringify({ version: '0.4.0', tee: 'snp', 'extra-params': 'x'.repeat(300) })
+  const ask = () =>
+    exchange(`${t.broker.url}/kbs/v0/auth`, t.agent, { method: 'POST', body }).then(
+      ({ status }) => status,
+    )
+  while ((await ask()) !== 503) await new Promise(setImmediate)
+  slow.destroy()
+  while ((await ask()) !== 200) await new Promise(setImmediate)
 })
 
 test('slow peers are cut off: no handshake, no head, no body', async () => {

@@ -17,7 +17,7 @@ import type { AuthorizeAdmin } from '../admin/authorize.ts'
 import { deleteSecret, storeSecret } from '../admin/secret-actions.ts'
 import { isSupportedTee } from '../attestation/appraise-evidence.ts'
 import type { AttestationResult } from '../attestation/attestation-result.ts'
-import { parseJson, readBody } from '../http/body.ts'
+import { parseJson } from '../http/body.ts'
 import type { BrokerEnv } from '../http/app.ts'
 import type { BrokerParts } from '../parts.ts'
 import { attest } from './attest.ts'
@@ -51,7 +51,10 @@ export function kbsRoutes(parts: BrokerParts, authorizeAdmin: AuthorizeAdmin): H
     '/auth',
     step('auth', async (c) => {
       parts.metrics.count('kbs_auth_requests_total')
-      const request = await parse(c, parts, KbsRequestSchema)
+      const request = await parse(c, parts, {
+        schema: KbsRequestSchema,
+        limit: parts.limits.authBytes,
+      })
       if (request.version !== KBS_VERSION)
         throw new CloisterError('kbs.version', { expected: KBS_VERSION, received: request.version })
       if (!isSupportedTee(request.tee)) throw new CloisterError('attestation.tee-unsupported')
@@ -65,7 +68,10 @@ export function kbsRoutes(parts: BrokerParts, authorizeAdmin: AuthorizeAdmin): H
     step('attest', async (c) => {
       parts.metrics.count('kbs_attestation_requests_total')
       const id = sessionId(c)
-      const attestation = await parse(c, parts, KbsAttestationSchema)
+      const attestation = await parse(c, parts, {
+        schema: KbsAttestationSchema,
+        limit: parts.limits.bodyBytes,
+      })
       const session = id === undefined ? undefined : parts.sessions.claim(id, parts.now())
       if (session === undefined) throw new CloisterError('kbs.session')
       const token =
@@ -98,7 +104,7 @@ export function kbsRoutes(parts: BrokerParts, authorizeAdmin: AuthorizeAdmin): H
       const requestId = c.get('requestId')
       if (c.req.method === 'DELETE') deleteSecret(parts, requestId, path)
       else {
-        const value = await readBody(c.env.incoming, LIMITS.resourceBytes)
+        const value = await parts.bodies.read(c.env.incoming, LIMITS.resourceBytes)
         storeSecret(parts, requestId, { path, value, allowSimulated: false })
       }
       return new Response('', { headers: { 'content-type': 'text/xml' } })
@@ -113,12 +119,20 @@ export function kbsRoutes(parts: BrokerParts, authorizeAdmin: AuthorizeAdmin): H
   return routes
 }
 
+interface Message<Value> {
+  readonly schema: {
+    safeParse(value: unknown): { success: true; data: Value } | { success: false }
+  }
+  /** Bytes of the body. */
+  readonly limit: number
+}
+
 async function parse<Value>(
   c: KbsContext,
-  { limits }: BrokerParts,
-  schema: { safeParse(value: unknown): { success: true; data: Value } | { success: false } },
+  { bodies }: BrokerParts,
+  { schema, limit }: Message<Value>,
 ): Promise<Value> {
-  const parsed = schema.safeParse(parseJson(await readBody(c.env.incoming, limits.bodyBytes)))
+  const parsed = schema.safeParse(parseJson(await bodies.read(c.env.incoming, limit)))
   if (!parsed.success) throw new CloisterError('request.malformed')
   return parsed.data
 }

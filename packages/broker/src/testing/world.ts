@@ -11,6 +11,7 @@ const HOUR_MS = 3_600_000
 export interface WorldOptions extends FakeAmdOptions {
   readonly policy?: ReleasePolicyInput
   readonly now?: () => number
+  readonly onBug?: (error: unknown) => void
 }
 
 export interface World extends AsyncDisposable {
@@ -31,6 +32,7 @@ export async function hardwareWorld(options: WorldOptions = {}): Promise<World> 
   const t = await startTestBroker({
     appraiseReport: amd.appraise.bind(amd),
     ...(options.now !== undefined && { now: options.now }),
+    ...(options.onBug !== undefined && { onBug: options.onBug }),
   })
   return world(t, amd, options, 'hardware')
 }
