@@ -86,6 +86,9 @@ async function launch({ spec, host, driver, tee, signal }: Launch): Promise<Vm> 
     pinsMemory: driver.pinsMemory,
     hostPorts: spec.ports.map(({ host: port }) => port),
   })
+  // Its code and keys load while QEMU starts.
+  const simulator = tee.hasTeePort ? host.openSimulator() : undefined
+  simulator?.catch(() => {})
   const process = await start(spec, host, tee, lowered)
   let qmp: QmpClient | undefined
   let processor: AsyncDisposable | undefined
@@ -95,7 +98,7 @@ async function launch({ spec, host, driver, tee, signal }: Launch): Promise<Vm> 
     if (lowered !== undefined) await chown(spec.runtimeDirectory, 0, 0)
     const state = await describe(spec, host, process)
     await driver.launched?.(qmp, spec)
-    if (tee.hasTeePort) processor = await (await host.openSimulator()).launch(state, spec)
+    if (simulator !== undefined) processor = await (await simulator).launch(state, spec)
     const vm = new RunningVm({ state, qmp, process, ...(processor && { tee: processor }) })
     signal?.throwIfAborted()
     await qmp.execute('cont')
