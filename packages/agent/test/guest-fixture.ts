@@ -36,6 +36,7 @@ import { newSnpReport } from '@cloister/verifier/snp/report-template'
 import { FakeAmd } from '@cloister/verifier/testing/fake-amd'
 import { runAgent } from '../src/agent.ts'
 import { snpAttester, type Attester } from '../src/attesters/attester.ts'
+import { LogBuffer } from '../src/container/log-buffer.ts'
 import type { OciSpec } from '../src/container/oci-spec.ts'
 import type { Outputs, Runtime } from '../src/container/runtime.ts'
 import { pullWorkloadImage } from '../src/image/pull.ts'
@@ -304,7 +305,7 @@ export class FakeRuntime implements Runtime {
     this.spec = spec
     this.outputs = outputs
     return {
-      stdout: outputs.stdout ? this.stdout : undefined,
+      stdout: outputs.stdout ? new LogBuffer(this.stdout) : undefined,
       stderr: undefined,
       stdin: undefined,
       exited: this.#exited.promise,

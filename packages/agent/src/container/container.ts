@@ -2,7 +2,6 @@
 import type { RunningProcess, Runtime } from './runtime.ts'
 import { CloisterError } from '@cloister/protocol/error'
 import type { Workload } from '@cloister/protocol/workload'
-import { LogBuffer } from './log-buffer.ts'
 import type { OciSpec } from './oci-spec.ts'
 
 export interface ContainerOptions {
@@ -14,19 +13,13 @@ export interface ContainerOptions {
   readonly onExited: () => void
 }
 
-interface Process {
-  readonly running: RunningProcess
-  readonly stdout: LogBuffer | undefined
-  readonly stderr: LogBuffer | undefined
-}
-
 /** What a host may ask for in one piece. */
 const MAX_READ_BYTES = 1 << 20
 const SIGKILL = 9
 
 export class Container {
   readonly #options: ContainerOptions
-  readonly #processes = new Map<string, Process>()
+  readonly #processes = new Map<string, RunningProcess>()
 
   constructor(options: ContainerOptions) {
     this.#options = options
@@ -77,7 +70,7 @@ export class Container {
     const onAbort = () => aborted.reject(signal.reason as Error)
     signal.addEventListener('abort', onAbort)
     try {
-      return await Promise.race([this.#process(execId).running.exited, aborted.promise])
+      return await Promise.race([this.#process(execId).exited, aborted.promise])
     } finally {
       signal.removeEventListener('abort', onAbort)
     }
@@ -102,7 +95,7 @@ export class Container {
 
   /** Settles when the process's input takes more. */
   async write(execId: string, data: Uint8Array): Promise<number> {
-    const { stdin } = this.#process(execId).running
+    const { stdin } = this.#process(execId)
     if (stdin === undefined || !stdin.writable) return 0
     const { promise, resolve } = Promise.withResolvers<number>()
     stdin.write(data, (error) => resolve(error ? 0 : data.length))
@@ -110,7 +103,7 @@ export class Container {
   }
 
   closeStdin(execId: string): void {
-    this.#process(execId).running.stdin?.end()
+    this.#process(execId).stdin?.end()
   }
 
   async remove(): Promise<void> {
@@ -127,14 +120,10 @@ export class Container {
   #keep(execId: string, running: RunningProcess): void {
     running.exited.catch(() => undefined)
     running.stdin?.on('error', () => undefined)
-    this.#processes.set(execId, {
-      running,
-      stdout: running.stdout && new LogBuffer(running.stdout),
-      stderr: running.stderr && new LogBuffer(running.stderr),
-    })
+    this.#processes.set(execId, running)
   }
 
-  #process(execId: string): Process {
+  #process(execId: string): RunningProcess {
     const process = this.#processes.get(execId === '' ? this.id : execId)
     if (process === undefined) throw new CloisterError('agent.container-unknown')
     return process

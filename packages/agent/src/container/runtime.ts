@@ -2,10 +2,11 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Readable, Writable } from 'node:stream'
+import type { Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CloisterError } from '@cloister/protocol/error'
 import type { RunProgram } from '../guest/program.ts'
+import { LogBuffer } from './log-buffer.ts'
 import type { OciProcess, OciSpec } from './oci-spec.ts'
 
 export interface Outputs {
@@ -17,8 +18,9 @@ export interface Outputs {
 }
 
 export interface RunningProcess {
-  readonly stdout: Readable | undefined
-  readonly stderr: Readable | undefined
+  /** Absent: not kept. */
+  readonly stdout: LogBuffer | undefined
+  readonly stderr: LogBuffer | undefined
   readonly stdin: Writable | undefined
   /** Exit code, 128 + n after signal n. Rejects with `agent.runtime-failed` when it never ran. */
   readonly exited: Promise<number>
@@ -68,16 +70,14 @@ export function crunRuntime({ run, directory }: CrunOptions): Runtime {
         ],
       },
     )
+    // At once: Node throws away the output of a process that ends before anybody reads.
+    const stdout = child.stdout === null ? undefined : new LogBuffer(child.stdout)
+    const stderr = child.stderr === null ? undefined : new LogBuffer(child.stderr)
     const exited = exitOf(child, log)
     // Until it is handed over: a process that ends at once.
     exited.catch(() => undefined)
     await started(pidFile, exited)
-    return {
-      stdout: child.stdout ?? undefined,
-      stderr: child.stderr ?? undefined,
-      stdin: child.stdin ?? undefined,
-      exited,
-    }
+    return { stdout, stderr, stdin: child.stdin ?? undefined, exited }
   }
 
   return {
