@@ -23,7 +23,12 @@ async function main(argv: readonly string[]): Promise<number> {
   if (line.options['help'] === true) return await printHelp([found.name], process.stdout)
   const output = openOutput(line)
   using interrupt = interruption(line.timeoutMs)
-  return (await command.run({ ...line, output, signal: interrupt.signal })) ?? 0
+  try {
+    return (await command.run({ ...line, output, signal: interrupt.signal })) ?? 0
+  } catch (error) {
+    // Whatever an interrupted step makes of it, the interruption is the cause.
+    throw interrupt.signal.aborted ? interrupt.signal.reason : error
+  }
 }
 
 /** A signal that fires on Ctrl-C, on SIGTERM, or when `--timeout` has passed. */

@@ -144,6 +144,13 @@ export const CLI_ERRORS = {
     status: 403,
     exit: 2,
   },
+  'evidence.malformed': {
+    title: 'Cannot read the evidence',
+    why: 'it is in none of the known forms, or its bytes break the format',
+    fix: ['check the file and --tee', 'cloister evidence parse FILE'],
+    status: 400,
+    exit: 2,
+  },
   'owner.key-unreadable': {
     title: "Cannot read the owner's key",
     why: 'the file is damaged or may not be read',

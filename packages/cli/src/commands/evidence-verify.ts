@@ -1,0 +1,136 @@
+import { CloisterError } from '@cloister/protocol/error'
+import type { Appraisal } from '@cloister/verifier/result/appraisal'
+import { checkLines } from '../check-lines.ts'
+import { listOption, textOption, type Command, type Invocation } from '../command.ts'
+import { readExpect } from '../evidence/read-expect.ts'
+import { sortEndorsements } from '../evidence/sort-endorsements.ts'
+import { EVIDENCE_TEES, type EvidenceTee } from '../evidence/tees.ts'
+import { toPlainJson } from '../evidence/plain-json.ts'
+import { readInput } from '../read-input.ts'
+
+const EVIDENCE_BYTES = 16 << 20
+
+export const command: Command = {
+  usage: `evidence verify FILE --tee ${Object.keys(EVIDENCE_TEES).join('|')} (--expect FIELD=HEX… | --expect any) [options]`,
+  details:
+    'FILE is raw, hex, base64 or CoCo JSON. Endorsements are files or folders with any mix of DER, PEM, revocation lists and JSON. Exit 0 affirming or warning\n(2 for a warning with --strict), 2 refused, 3 undecided, 6 usage.',
+  options: {
+    tee: { type: 'string', value: 'TEE', help: Object.keys(EVIDENCE_TEES).join(', ') },
+    endorsements: {
+      type: 'string',
+      multiple: true,
+      value: 'PATH',
+      help: 'certificates, revocation lists, collateral',
+    },
+    expect: {
+      type: 'string',
+      multiple: true,
+      value: 'FIELD=HEX',
+      help: 'Reference Value; FIELD=any or any skips, and the result says so',
+    },
+    at: {
+      type: 'string',
+      value: 'TIME',
+      help: 'instant at which everything must be in date; default now',
+    },
+    accept: {
+      type: 'string',
+      multiple: true,
+      value: 'STATUS',
+      help: 'TCB status accepted besides the current one, as a warning',
+    },
+    policy: { type: 'string', value: 'FILE', help: 'appraisal policy, JSON' },
+    strict: { type: 'boolean', help: 'a warning is a refusal' },
+  },
+  positionals: [1, 1],
+  async run(invocation) {
+    const tee = chosenTee(invocation)
+    const appraisal = await appraiseFile(tee, invocation)
+    const { output } = invocation
+    const shown = toPlainJson(appraisal)
+    await output.object(shown, {
+      name: appraisal.status,
+      text: () =>
+        [
+          ...checkLines(appraisal.checks, output.painter),
+          '',
+          `${appraisal.status}${'reasons' in appraisal ? `: ${appraisal.reasons.join(', ')}` : ''}`,
+        ].join('\n'),
+    })
+    return exitOf(appraisal, invocation.options['strict'] === true)
+  },
+}
+
+function exitOf({ status }: Appraisal<unknown>, strict: boolean): number {
+  switch (status) {
+    case 'affirming':
+      return 0
+    case 'warning':
+      return strict ? 2 : 0
+    case 'contraindicated':
+      return 2
+    case 'none':
+      return 3
+    default:
+      return status satisfies never
+  }
+}
+
+async function appraiseFile(tee: EvidenceTee, invocation: Invocation): Promise<Appraisal<unknown>> {
+  const [file = ''] = invocation.positionals
+  const expect = readExpect(listOption(invocation, 'expect'), tee)
+  const evidence = await readInput(file, EVIDENCE_BYTES)
+  const endorsements = await sortEndorsements(listOption(invocation, 'endorsements'))
+  for (const unknown of endorsements.unknown)
+    invocation.output.talk(`not an endorsement: ${unknown}`)
+  try {
+    return await tee.appraise({
+      evidence,
+      endorsements,
+      expect,
+      policy: await policyOf(invocation),
+      accept: listOption(invocation, 'accept').flatMap((word) => word.split(',')),
+      now: instant(textOption(invocation, 'at')),
+    })
+  } catch (cause) {
+    // What the caller chose was no field, length or status that this TEE knows.
+    if (cause instanceof TypeError || cause instanceof RangeError)
+      throw new CloisterError('cli.usage', { why: cause.message, cause })
+    throw cause
+  }
+}
+
+function chosenTee(invocation: Invocation): EvidenceTee {
+  const name = textOption(invocation, 'tee') ?? ''
+  const tee = Object.hasOwn(EVIDENCE_TEES, name) ? EVIDENCE_TEES[name] : undefined
+  if (tee !== undefined) return tee
+  throw new CloisterError('cli.usage', {
+    why: '--tee is missing or unknown',
+    expected: Object.keys(EVIDENCE_TEES).join(', '),
+    received: name.slice(0, 40),
+  })
+}
+
+async function policyOf(invocation: Invocation): Promise<Record<string, unknown>> {
+  const file = textOption(invocation, 'policy')
+  if (file === undefined) return {}
+  try {
+    const value: unknown = JSON.parse((await readInput(file, 1 << 20)).toString('utf8'))
+    if (typeof value === 'object' && value !== null && !Array.isArray(value))
+      return value as Record<string, unknown>
+  } catch (cause) {
+    if (cause instanceof CloisterError) throw cause
+  }
+  throw new CloisterError('policy.malformed', { where: file, why: 'it is not a JSON object' })
+}
+
+function instant(text: string | undefined): Date {
+  const time =
+    text === undefined ? new Date() : new Date(/^\d+$/.test(text) ? Number(text) * 1000 : text)
+  if (!Number.isNaN(time.getTime())) return time
+  throw new CloisterError('cli.usage', {
+    why: '--at is no time',
+    expected: 'such as 2026-11-22T00:00:00Z, or seconds since 1970',
+    received: String(text).slice(0, 40),
+  })
+}

@@ -1,0 +1,105 @@
+/** Endorsements from files and folders in any mix of DER, PEM, revocation lists and JSON, sorted by content. */
+import { readdir, readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { CloisterError } from '@cloister/protocol/error'
+import { parsePem } from '@cloister/verifier/formats/pem'
+import { parseCertificate } from '@cloister/verifier/formats/x509-certificate'
+import { parseRevocationList } from '@cloister/verifier/formats/x509-crl'
+import { parseCollateralJson } from '@cloister/verifier/dcap/collateral-json'
+
+export interface SortedEndorsements {
+  readonly certificates: Uint8Array[]
+  readonly revocationLists: Uint8Array[]
+  readonly tcbInfos: Uint8Array[]
+  readonly qeIdentities: Uint8Array[]
+  /** Files in which nothing was recognised. */
+  readonly unknown: string[]
+}
+
+const LIMITS = { files: 1000, fileBytes: 8 << 20 } as const
+
+/** @throws CloisterError `cli.file-unreadable` */
+export async function sortEndorsements(paths: readonly string[]): Promise<SortedEndorsements> {
+  const sorted: SortedEndorsements = {
+    certificates: [],
+    revocationLists: [],
+    tcbInfos: [],
+    qeIdentities: [],
+    unknown: [],
+  }
+  const files = (await Promise.all(paths.map(filesBelow))).flat()
+  if (files.length > LIMITS.files)
+    throw new CloisterError('cli.file-unreadable', {
+      why: `these are more than ${LIMITS.files} files`,
+    })
+  for (const file of files) if (!sortFile(await readFile(file), sorted)) sorted.unknown.push(file)
+  return sorted
+}
+
+async function filesBelow(path: string): Promise<string[]> {
+  try {
+    const found = await stat(path)
+    if (found.isFile() && found.size <= LIMITS.fileBytes) return [path]
+    if (!found.isDirectory()) throw new Error('it is no regular file of a sensible size')
+    const entries = await readdir(path, { withFileTypes: true })
+    return entries.filter((entry) => entry.isFile()).map((entry) => join(path, entry.name))
+  } catch (cause) {
+    throw new CloisterError('cli.file-unreadable', { where: path, cause })
+  }
+}
+
+function sortFile(bytes: Buffer, sorted: SortedEndorsements): boolean {
+  const text = bytes.toString('latin1').trimStart()
+  if (text.startsWith('-----BEGIN')) return sortPem(text, sorted)
+  if (text.startsWith('{')) return sortJson(bytes, text, sorted)
+  const hex = /^[0-9a-fA-F\s]+$/.test(text) ? Buffer.from(text.replaceAll(/\s/g, ''), 'hex') : bytes
+  return sortDer(hex, sorted)
+}
+
+function sortPem(text: string, sorted: SortedEndorsements): boolean {
+  const blocks = attempt(() => parsePem(text)) ?? []
+  return blocks.map(({ der }) => sortDer(der, sorted)).some(Boolean)
+}
+
+function sortDer(der: Uint8Array, sorted: SortedEndorsements): boolean {
+  if (attempt(() => parseCertificate(der)) !== undefined) sorted.certificates.push(der)
+  else if (attempt(() => parseRevocationList(der)) !== undefined) sorted.revocationLists.push(der)
+  else return false
+  return true
+}
+
+/** TCB info and QE identity stay the bytes that Intel signed. */
+function sortJson(bytes: Buffer, text: string, sorted: SortedEndorsements): boolean {
+  if (/^\{\s*"tcbInfo"/.test(text)) sorted.tcbInfos.push(bytes)
+  else if (/^\{\s*"enclaveIdentity"/.test(text)) sorted.qeIdentities.push(bytes)
+  else {
+    const collateral = attempt(() => parseCollateralJson(bytes))
+    if (collateral === undefined) return sortWrapped(text, sorted)
+    for (const kind of ['certificates', 'revocationLists', 'tcbInfos', 'qeIdentities'] as const)
+      sorted[kind].push(...(collateral[kind] ?? []))
+  }
+  return true
+}
+
+/** JSON whose text members are PEM or base64 DER, such as a certificate service's answer. */
+function sortWrapped(text: string, sorted: SortedEndorsements): boolean {
+  const value = attempt(() => JSON.parse(text) as Record<string, unknown>)
+  if (value === undefined) return false
+  return Object.values(value)
+    .filter((member) => typeof member === 'string')
+    .map((member) =>
+      member.includes('-----BEGIN')
+        ? sortPem(member, sorted)
+        : sortDer(Buffer.from(member, 'base64'), sorted),
+    )
+    .some(Boolean)
+}
+
+/** What a parser makes of it; undefined when it is something else. */
+function attempt<Value>(parse: () => Value): Value | undefined {
+  try {
+    return parse()
+  } catch {
+    return undefined
+  }
+}

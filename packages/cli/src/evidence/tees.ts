@@ -1,0 +1,87 @@
+/** The TEEs whose evidence the command line judges: how each is recognised, what must be expected, how it is appraised. */
+import { FormatError } from '@cloister/verifier/bytes/format-error'
+import type { Appraisal } from '@cloister/verifier/result/appraisal'
+import type { SortedEndorsements } from './sort-endorsements.ts'
+
+export interface EvidenceRequest {
+  readonly evidence: Uint8Array
+  readonly endorsements: SortedEndorsements
+  /** Field to bytes in hex, several of which one must match, or `any`. */
+  readonly expect: Readonly<Record<string, 'any' | readonly string[]>>
+  readonly policy: Readonly<Record<string, unknown>>
+  /** TCB statuses accepted besides the current one. */
+  readonly accept: readonly string[]
+  readonly now: Date
+}
+
+export interface EvidenceTee {
+  /** Fields that must be expected, `any` at least; then those that may be. */
+  readonly demanded: readonly string[]
+  readonly optional: readonly string[]
+  appraise(request: EvidenceRequest): Promise<Appraisal<unknown>>
+}
+
+/** Evidence in no known form is judged as the bytes it is: refused, with the check that says why. */
+function orAsItIs<Recognised>(
+  recognise: (bytes: Uint8Array) => Recognised,
+  bytes: Uint8Array,
+): Recognised | Uint8Array {
+  try {
+    return recognise(bytes)
+  } catch (error) {
+    if (error instanceof FormatError) return bytes
+    throw error
+  }
+}
+
+const QUOTE_POLICY = (policy: EvidenceRequest['policy'], accept: readonly string[]) => ({
+  ...policy,
+  ...(accept.length > 0 && { acceptTcbStatuses: accept }),
+})
+
+export const EVIDENCE_TEES: Readonly<Record<string, EvidenceTee>> = {
+  snp: {
+    demanded: ['reportData', 'measurement', 'hostData'],
+    optional: ['familyId', 'imageId', 'idKeyDigest', 'authorKeyDigest', 'reportId'],
+    async appraise({ evidence, endorsements, expect, policy, now }) {
+      const { appraiseSnp } = await import('@cloister/verifier/snp/appraise')
+      const { recogniseSnpEvidence } = await import('@cloister/verifier/snp/recognise')
+      return await appraiseSnp(orAsItIs(recogniseSnpEvidence, evidence), {
+        expect: expect as never,
+        endorsements,
+        policy: policy as never,
+        now,
+      })
+    },
+  },
+  tdx: {
+    demanded: ['reportData', 'mrTd', 'mrConfigId', 'rtmr0', 'rtmr1', 'rtmr2', 'rtmr3'],
+    optional: ['mrOwner', 'mrOwnerConfig'],
+    async appraise({ evidence, endorsements, expect, policy, accept, now }) {
+      const { appraiseTdx } = await import('@cloister/verifier/tdx/appraise')
+      const { recogniseQuote } = await import('@cloister/verifier/dcap/recognise')
+      const options = {
+        expect: expect as never,
+        endorsements,
+        policy: QUOTE_POLICY(policy, accept) as never,
+        now,
+      }
+      return await appraiseTdx(orAsItIs(recogniseQuote, evidence), options)
+    },
+  },
+  sgx: {
+    demanded: ['reportData', 'mrEnclave', 'mrSigner'],
+    optional: ['configId', 'isvFamilyId', 'isvExtProdId'],
+    async appraise({ evidence, endorsements, expect, policy, accept, now }) {
+      const { appraiseSgx } = await import('@cloister/verifier/sgx/appraise')
+      const { recogniseQuote } = await import('@cloister/verifier/dcap/recognise')
+      const options = {
+        expect: expect as never,
+        endorsements,
+        policy: QUOTE_POLICY(policy, accept) as never,
+        now,
+      }
+      return await appraiseSgx(orAsItIs(recogniseQuote, evidence), options)
+    },
+  },
+}
