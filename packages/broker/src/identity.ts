@@ -10,9 +10,10 @@ import {
   X509Certificate,
   type KeyObject,
 } from 'node:crypto'
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { CloisterError } from '@cloister/protocol/error'
+import { writeWholeFile } from './storage/whole-file.ts'
 import { issueCertificate } from '@cloister/verifier/formats/x509-issue'
 import {
   basicConstraintsExtension,
@@ -54,13 +55,13 @@ export function loadIdentity(directory: string, options: IdentityOptions): Ident
   const keyFile = join(directory, `${options.name}.key`)
   const certificateFile = join(directory, `${options.name}.crt`)
   try {
-    if (!existsSync(keyFile)) writeWhole(keyFile, newKeyPem(), 0o600)
+    if (!existsSync(keyFile)) writeWholeFile(keyFile, newKeyPem(), 0o600)
     const keyPem = readFileSync(keyFile, 'utf8')
     const key = createPrivateKey(keyPem)
     const found = existsSync(certificateFile) ? readFileSync(certificateFile, 'utf8') : undefined
     const certificatePem =
       found !== undefined && isUsable(found, key, options.now) ? found : selfSigned(key, options)
-    if (certificatePem !== found) writeWhole(certificateFile, certificatePem, 0o644)
+    if (certificatePem !== found) writeWholeFile(certificateFile, certificatePem, 0o644)
     const spki = createHash('sha256').update(spkiOf(key)).digest('hex')
     const certificate = new X509Certificate(certificatePem)
     return { key, keyPem, certificate, certificatePem, spki }
@@ -103,10 +104,4 @@ function selfSigned(key: KeyObject, { commonName, hosts, now }: IdentityOptions)
     extensions,
   }
   return encodePem('CERTIFICATE', issueCertificate(template, keySigner(key)))
-}
-
-/** Through a second name, so that a crash never leaves half a file. */
-function writeWhole(file: string, text: string, mode: number): void {
-  writeFileSync(`${file}.new`, text, { mode, flush: true })
-  renameSync(`${file}.new`, file)
 }

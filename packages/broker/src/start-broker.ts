@@ -53,7 +53,7 @@ export interface Broker extends AsyncDisposable {
   readonly spki: string
   /** Certificate of the key that signs tokens, PEM. */
   readonly tokenSigner: string
-  /** Lets requests under way end, then closes port and storage. */
+  /** Lets requests under way end, then closes port and storage. Again: the same promise. */
   stop(): Promise<void>
 }
 
@@ -93,10 +93,8 @@ export async function startBrokerUnder(
     const address = { host, port: server.port }
     url ||= `https://${host.includes(':') ? `[${host}]` : host}:${address.port}`
     authorize = adminAuthorizer(options.adminKeys, url)
-    const stop = async () => {
-      await server.close()
-      database.close()
-    }
+    let stopped: Promise<void> | undefined
+    const stop = () => (stopped ??= server.close().finally(() => database.close()))
     const { tokenSigner } = parts
     return { url, address, spki: tls.spki, tokenSigner, stop, [Symbol.asyncDispose]: stop }
   } catch (error) {

@@ -12,6 +12,7 @@ export type AuthorizeAdmin = (authorization: string | undefined, now: number) =>
 /**
  * @param publicKeys - Ed25519, SPKI in PEM
  * @param audience - the broker's URL; a token for another broker is refused
+ * @throws CloisterError `request.malformed` for a key of another kind
  * @returns a function that throws `broker.admin.unauthorized` for anything but a good token
  */
 export function adminAuthorizer(publicKeys: readonly string[], audience: string): AuthorizeAdmin {
@@ -51,13 +52,16 @@ async function firstVerified(
 }
 
 function importEd25519(pem: string): KeyObject {
-  const key = createPublicKey(pem)
-  if (key.asymmetricKeyType !== 'ed25519')
-    throw new CloisterError('request.malformed', {
-      why: "the owner's admin key must be Ed25519",
-      received: String(key.asymmetricKeyType),
-    })
-  return key
+  const why = "the owner's admin key must be an Ed25519 public key in PEM"
+  let key: KeyObject
+  try {
+    key = createPublicKey(pem)
+  } catch (cause) {
+    throw new CloisterError('request.malformed', { why, cause })
+  }
+  if (key.asymmetricKeyType === 'ed25519') return key
+  const received = String(key.asymmetricKeyType)
+  throw new CloisterError('request.malformed', { why, received })
 }
 
 function unauthorized(why: string): CloisterError {

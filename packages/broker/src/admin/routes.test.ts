@@ -67,6 +67,18 @@ test('a broker without admin keys is administered by nobody', async () => {
   assert.equal((await t.admin('GET', '/status')).status, 401)
 })
 
+test('a broker does not start with an admin key of another kind', async () => {
+  const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const pem = publicKey.export({ type: 'spki', format: 'pem' }) as string
+  for (const key of [pem, 'no key'])
+    await assert.rejects(startTestBroker({ adminKeys: [key] }), { code: 'request.malformed' })
+})
+
+test('a broker can be stopped twice', async () => {
+  await using t = await startTestBroker()
+  await Promise.all([t.broker.stop(), t.broker.stop()])
+})
+
 test('status, secrets, workloads, guest images and platforms answer as documented', async () => {
   await using world = await hardwareWorld()
   const { t } = world

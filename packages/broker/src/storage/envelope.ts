@@ -9,8 +9,9 @@ import {
   randomBytes,
   type KeyObject,
 } from 'node:crypto'
-import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { CloisterError } from '@cloister/protocol/error'
+import { writeWholeFile } from './whole-file.ts'
 
 const KEY_BYTES = 32
 const IV_BYTES = 12
@@ -52,13 +53,7 @@ export function loadKek(file: string, mayCreate: boolean): KeyObject {
       why: 'the key is missing, and the secrets in the database cannot be opened without it',
     })
   const kek = randomBytes(KEY_BYTES)
-  const descriptor = openSync(file, 'wx', 0o600)
-  try {
-    writeSync(descriptor, kek)
-    fsyncSync(descriptor)
-  } finally {
-    closeSync(descriptor)
-  }
+  writeWholeFile(file, kek, 0o600)
   return createSecretKey(kek)
 }
 
