@@ -1,0 +1,159 @@
+/** What is fuzzed, and with which samples: recorded ones where they are, and those of the fake authorities. */
+import { equalBytes } from '../src/bytes/equal.ts'
+import { toUtf8 } from '../src/bytes/text.ts'
+import { FAKE_QE, FakeIntel } from '../src/testing/fake-intel.ts'
+import { FakeAmd } from '../src/testing/fake-amd.ts'
+import { prepareDcapEndorsements } from '../src/dcap/endorsements.ts'
+import { parseQeIdentity } from '../src/dcap/qe-identity.ts'
+import { encodeQuote, parseQuote } from '../src/dcap/quote.ts'
+import { recogniseQuote } from '../src/dcap/recognise.ts'
+import { parseTcbInfo } from '../src/dcap/tcb-info.ts'
+import { readUnverifiedEarToken } from '../src/ear/token.ts'
+import { parseOvmf } from '../src/formats/ovmf.ts'
+import { encodePem, parsePem } from '../src/formats/pem.ts'
+import { parseCertificate } from '../src/formats/x509-certificate.ts'
+import { parseRevocationList } from '../src/formats/x509-crl.ts'
+import { EndorsementCache } from '../src/result/endorsement-cache.ts'
+import {
+  TABLE_GUID,
+  encodeCertificateTable,
+  parseCertificateTable,
+} from '../src/snp/certificate-table.ts'
+import { encodeSnpEvidenceJson, parseSnpEvidenceJson } from '../src/snp/evidence-json.ts'
+import { recogniseSnpEvidence } from '../src/snp/recognise.ts'
+import { newSnpReport } from '../src/snp/report-template.ts'
+import { encodeSnpReport, parseSnpReport } from '../src/snp/report.ts'
+import { WITH_VECTORS, vector } from '../src/testing/vectors.ts'
+
+export interface Target {
+  readonly name: string
+  readonly corpus: readonly Uint8Array[]
+  /** Inputs in one turn: many for parsers, few for appraisals. */
+  readonly batch: number
+  run(input: Uint8Array): unknown
+}
+
+const NOW = new Date('2026-06-01T00:00:00Z')
+const ANY_SNP = { reportData: 'any', measurement: 'any', hostData: 'any' } as const
+const ANY_SGX = { reportData: 'any', mrEnclave: 'any', mrSigner: 'any' } as const
+const PARSER_BATCH = 500
+const APPRAISAL_BATCH = 5
+
+export async function targets(): Promise<readonly Target[]> {
+  const amd = new FakeAmd()
+  const evidence = amd.evidence(
+    newSnpReport({
+      processor: { family: 0x19, model: 0x11, stepping: 1 },
+      tcb: { fmc: null, bootloader: 10, tee: 0, snp: 23, microcode: 84 },
+      firmware: { major: 1, minor: 55, build: 40 },
+      chipId: new Uint8Array(64).fill(7),
+      measurement: new Uint8Array(48).fill(1),
+      reportData: new Uint8Array(64).fill(2),
+    }),
+  )
+  const intel = new FakeIntel()
+  const from = new Date(NOW.getTime() - 86_400_000)
+  const until = new Date(NOW.getTime() + 86_400_000)
+  const collateral = intel.endorsements('sgx', from, until)
+  const prepared = await prepareDcapEndorsements(collateral, intel.root)
+  const quote = intel.quote({
+    kind: 'sgx',
+    report: { ...FAKE_QE, attributes: Uint8Array.of(5, ...new Uint8Array(15)) },
+  })
+  const certificates = [...(evidence.certificates ?? []), ...recorded('snp/genoa-v5/vcek.der')]
+  const lists = [
+    amd.revocationList(from, until, [2, 3]),
+    ...recorded('roots/intel-root-ca-crl-2025-06.der'),
+  ]
+  const reports = [
+    evidence.report,
+    ...recorded('snp/genoa-v5/report.bin', 'snp/milan-v2-azure/report.bin'),
+  ]
+  const quotes = [
+    quote,
+    ...recorded('tdx/v4-b0c0/quote.bin', 'tdx/v5-td15/quote.bin', 'sgx/v3-00a067/quote.bin'),
+  ]
+  const table = encodeCertificateTable([
+    { guid: TABLE_GUID.vcek, data: certificates[0] ?? new Uint8Array() },
+    { guid: TABLE_GUID.ark, data: new Uint8Array(9) },
+  ])
+  const json = toUtf8(JSON.stringify(encodeSnpEvidenceJson(evidence)))
+  const cache = new EndorsementCache()
+  const parser = (name: string, corpus: readonly Uint8Array[], run: Target['run']): Target => ({
+    name,
+    corpus,
+    batch: PARSER_BATCH,
+    run,
+  })
+  return [
+    parser('SNP report', reports, (input) => same(encodeSnpReport(parseSnpReport(input)), input)),
+    parser('SNP certificate table', [table], parseCertificateTable),
+    { ...parser('SNP JSON', [json], parseSnpEvidenceJson), batch: 50 },
+    { ...parser('SNP recognise', [json, ...reports], recogniseSnpEvidence), batch: 50 },
+    parser('certificate', certificates, parseCertificate),
+    parser('revocation list', lists, parseRevocationList),
+    parser(
+      'PEM',
+      [toUtf8(encodePem('CERTIFICATE', certificates[0] ?? new Uint8Array()))],
+      parsePem,
+    ),
+    parser('quote', quotes, (input) => same(encodeQuote(parseQuote(input)), input)),
+    {
+      ...parser('quote recognise', [...quotes, toUtf8(`{"quote":""}`)], recogniseQuote),
+      batch: 50,
+    },
+    parser('TCB info', [...collateral.tcbInfos], parseTcbInfo),
+    parser('QE identity', [...collateral.qeIdentities], parseQeIdentity),
+    {
+      ...parser(
+        'OVMF',
+        [...recorded('measure/ovmf_AmdSev_suffix.bin'), new Uint8Array(4096)],
+        parseOvmf,
+      ),
+      batch: 50,
+    },
+    parser('EAR token', [toUtf8('eyJhbGciOiJFUzI1NiJ9.eyJpYXQiOjF9.AAAA')], (input) =>
+      readUnverifiedEarToken(new TextDecoder().decode(input)),
+    ),
+    {
+      name: 'SNP appraisal',
+      corpus: [evidence.report],
+      batch: APPRAISAL_BATCH,
+      async run(report) {
+        const changed = { ...evidence, report }
+        const result = await amd.appraise(changed, { expect: ANY_SNP, now: NOW, cache })
+        if (result.status === 'affirming' && !equalBytes(report, evidence.report))
+          throw new Error('a changed report was accepted')
+      },
+    },
+    {
+      name: 'SNP endorsements',
+      corpus: certificates,
+      batch: APPRAISAL_BATCH,
+      async run(certificate) {
+        const changed = { ...evidence, certificates: [certificate] }
+        await amd.appraise(changed, { expect: ANY_SNP, now: NOW })
+      },
+    },
+    {
+      name: 'SGX appraisal',
+      corpus: [quote],
+      batch: APPRAISAL_BATCH,
+      async run(input) {
+        const options = { expect: ANY_SGX, now: NOW, endorsements: prepared }
+        const result = await intel.appraiseSgx(input, options)
+        const signed = quote.subarray(0, 432)
+        if (result.status === 'affirming' && !equalBytes(input.subarray(0, 432), signed))
+          throw new Error('a changed quote was accepted')
+      },
+    },
+  ]
+}
+
+function same(encoded: Uint8Array, input: Uint8Array): void {
+  if (!equalBytes(encoded, input)) throw new Error('does not encode back to the same bytes')
+}
+
+function recorded(...paths: readonly string[]): Uint8Array[] {
+  return WITH_VECTORS.skip === false ? paths.map(vector) : []
+}
