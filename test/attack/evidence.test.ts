@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { FakeGuest, fakeInitdata } from '@cloister/broker/testing/fake-guest'
 import { refusal, type Challenge } from '@cloister/broker/testing/rcar-client'
-import { fakeManifest } from '@cloister/broker/testing/test-broker'
+import { fakeManifest, SECRET_PATH, startTestBroker } from '@cloister/broker/testing/test-broker'
 import {
   hardwareWorld,
   refusalOf,
@@ -213,6 +213,33 @@ test('hardware evidence without a revocation list in date is refused', async () 
     })
 })
 
+test('a simulated root sent along does not spare hardware evidence its revocation list', async () => {
+  const [amd, simulated] = [new FakeAmd(), new FakeAmd({ names: 'simulated' })]
+  await using t = await startTestBroker({
+    appraiseReport: amd.appraise.bind(amd),
+    simulatedRoots: [simulated.fingerprint],
+  })
+  const guest = new FakeGuest({ amd, initdata: fakeInitdata() })
+  const challenge = await t.client.auth()
+  const attestation = t.client.attestation(challenge, guest) as {
+    'tee-evidence': { primary_evidence: { cert_chain: object[] } }
+  }
+  const { cert_chain } = attestation['tee-evidence'].primary_evidence
+  cert_chain.push({ cert_type: 'ARK', data: [...simulated.ark] })
+  const { code, requestId } = refusal(await t.client.send(challenge, attestation))
+  assert.equal(code, 'attestation.refused')
+  assert.equal((await t.audit(requestId)).code, 'snp.revocation.missing')
+})
+
+test("the owner's revocation list serves guests that bring none", async () => {
+  await using world = await hardwareWorld()
+  const guest = () => world.guest({ revocationLists: [] })
+  assert.equal((await refusalOf(world, guest())).code, 'snp.revocation.missing')
+  const der = Buffer.from(world.revocationList).toString('base64')
+  await world.t.owner('PUT', '/revocation-lists', { der })
+  assert.deepEqual(await world.t.client.resource(guest(), SECRET_PATH), world.secret)
+})
+
 test("the host's own initdata instead of the measured one is refused", async () => {
   await using world = await hardwareWorld()
   const { client } = world.t
@@ -239,7 +266,7 @@ test('initdata that no owner registered, none at all, or zero HOST_DATA gets no 
   const attestation = { ...client.attestation(challenge, guest), 'init-data': null }
   assert.equal((await client.send(challenge, attestation)).status, 200)
   const { cookie } = challenge
-  const answer = await client.call('GET', '/resource/default/demo/secret', { cookie })
+  const answer = await client.call('GET', `/resource/${SECRET_PATH}`, { cookie })
   const { requestId } = refusal(answer)
   assert.equal((await world.t.audit(requestId)).code, 'release.workload-unregistered')
 })
@@ -287,5 +314,5 @@ test('FakeGuest that does everything right is not refused', async () => {
     initdata: world.initdata,
     revocationLists: [world.revocationList],
   })
-  assert.deepEqual(await world.t.client.resource(guest, 'default/demo/secret'), world.secret)
+  assert.deepEqual(await world.t.client.resource(guest, SECRET_PATH), world.secret)
 })

@@ -145,6 +145,13 @@ test('a Milan chip that is not enrolled is degraded, and refused unless the poli
   assert.deepEqual(value, world.secret)
 })
 
+test('Genoa and Turin get what the policy grants them', async () => {
+  for (const line of ['Genoa', 'Turin'] as const) {
+    await using world = await hardwareWorld({ line })
+    assert.deepEqual(await world.t.client.resource(world.guest(), SECRET_PATH), world.secret)
+  }
+})
+
 test('the policy of now decides, not the one at the time of the token', async () => {
   await using world = await hardwareWorld()
   const token = await tokenOf(world, world.guest())

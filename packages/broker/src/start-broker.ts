@@ -84,15 +84,13 @@ export async function startBrokerUnder(
     })
     const parts = createParts(options, { database, limits, now, appraiseReport })
     let url = options.url ?? ''
-    let authorize = adminAuthorizer(options.adminKeys, url)
     const app = brokerApp(parts, {
-      authorizeAdmin: (authorization, time) => authorize(authorization, time),
+      authorizeAdmin: adminAuthorizer(options.adminKeys, () => url),
       facts: () => ({ url, spki: [tls.spki] }),
     })
     const server = await listen(app, { ...options.listen, limits, tls })
     const address = { host, port: server.port }
     url ||= `https://${host.includes(':') ? `[${host}]` : host}:${address.port}`
-    authorize = adminAuthorizer(options.adminKeys, url)
     let stopped: Promise<void> | undefined
     const stop = () => (stopped ??= server.close().finally(() => database.close()))
     const { tokenSigner } = parts

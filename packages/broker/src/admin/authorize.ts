@@ -11,16 +11,19 @@ export type AuthorizeAdmin = (authorization: string | undefined, now: number) =>
 
 /**
  * @param publicKeys - Ed25519, SPKI in PEM
- * @param audience - the broker's URL; a token for another broker is refused
+ * @param audience - the broker's URL, known once it listens; a token for another broker is refused
  * @throws CloisterError `request.malformed` for a key of another kind
  * @returns a function that throws `broker.admin.unauthorized` for anything but a good token
  */
-export function adminAuthorizer(publicKeys: readonly string[], audience: string): AuthorizeAdmin {
+export function adminAuthorizer(
+  publicKeys: readonly string[],
+  audience: () => string,
+): AuthorizeAdmin {
   const keys = publicKeys.map(importEd25519)
   return async (authorization, now) => {
     const token = /^Bearer ([\w-]+\.[\w-]+\.[\w-]+)$/.exec(authorization ?? '')?.[1]
     if (token === undefined) throw unauthorized('there is no bearer token')
-    const claims = await firstVerified(token, keys, audience, now)
+    const claims = await firstVerified(token, keys, audience(), now)
     if (claims === undefined) throw unauthorized('the token is not signed by the owner for now')
     if (claims['role'] !== ADMIN_ROLE) throw unauthorized('the token has another role')
     const left = (claims.exp ?? Infinity) - now / 1000
