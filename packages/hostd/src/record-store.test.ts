@@ -1,4 +1,5 @@
-import { mkdir, mkdtemp, readdir, writeFile } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import assert from 'node:assert/strict'
@@ -28,7 +29,7 @@ function record(id: string): WorkloadRecord {
       debug: false,
       guestImage: { name: 'base', imageVersion: 1 },
       image: { reference: 'localhost/web@sha256:00', digest: 'sha256:00' },
-      initdataDigest: '0'.repeat(64),
+      initdataDigest: createHash('sha256').update(BYTES).digest('hex'),
       createdAt: '2026-01-01T00:00:00.000Z',
       stages: [],
       ...shared,
@@ -50,8 +51,8 @@ test('RecordStore gives back what was saved and the exact initdata', async () =>
   await store.create(kept, BYTES)
   kept.step = 'sandbox'
   await store.save(kept)
-  assert.deepEqual((await new RecordStore(root).load()).records, [kept])
-  assert.deepEqual(new Uint8Array(await store.initdata('0123456789ab')), BYTES)
+  const { workloads } = await new RecordStore(root).load()
+  assert.deepEqual(workloads, [{ record: kept, initdata: Buffer.from(BYTES) }])
 })
 
 test('RecordStore.load clears folders that a crash left half made or half removed', async () => {
@@ -63,19 +64,26 @@ test('RecordStore.load clears folders that a crash left half made or half remove
   await writeFile(join(root, 'aaaaaaaaaaaa', 'initdata.toml'), BYTES)
   await mkdir(join(root, 'bbbbbbbbbbbb.removed'))
   await writeFile(join(root, '0123456789ab', 'workload.json.new'), '{"half')
-  const { records, unreadable } = await store.load()
-  assert.equal(records.length, 1)
+  const { workloads, unreadable } = await store.load()
+  assert.equal(workloads.length, 1)
   assert.deepEqual(unreadable, [])
   assert.deepEqual(await readdir(root), ['0123456789ab'])
 })
 
-test('RecordStore.load names a folder whose record others changed, and keeps it', async () => {
+test('RecordStore.load names folders whose files others changed, and keeps them', async () => {
   const root = await newRoot()
   const store = new RecordStore(root)
   await store.load()
-  await store.create(record('0123456789ab'), BYTES)
-  await writeFile(join(root, '0123456789ab', 'workload.json'), '{"version":2}')
-  assert.deepEqual(await store.load(), { records: [], unreadable: ['0123456789ab'] })
+  const ids = ['000000000000', '111111111111', '222222222222', '333333333333']
+  for (const id of ids) await store.create(record(id), BYTES)
+  const place = (index: number, file: string) => join(root, ids[index] ?? '', file)
+  await writeFile(place(0, 'workload.json'), '{"version":2}')
+  await writeFile(place(1, 'initdata.toml'), 'other')
+  await rm(place(2, 'initdata.toml'))
+  await writeFile(place(3, 'workload.json'), JSON.stringify(record('444444444444')))
+  const loaded = await store.load()
+  assert.deepEqual(loaded.workloads, [])
+  assert.deepEqual(loaded.unreadable.toSorted(), ids)
 })
 
 test('RecordStore.remove leaves nothing', async () => {

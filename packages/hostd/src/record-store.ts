@@ -1,12 +1,19 @@
 /** The folder of workloads: one sub-folder for each, named by its id. */
+import { createHash } from 'node:crypto'
 import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { spaceError, syncFolder, writeDurably } from './durable-file.ts'
 import { WorkloadRecordSchema, type WorkloadRecord } from './record.ts'
 
-/** What {@link RecordStore.load} found: records that can be read, and ids of folders that cannot. */
-export interface LoadedRecords {
-  readonly records: readonly WorkloadRecord[]
+export interface StoredWorkload {
+  readonly record: WorkloadRecord
+  /** The exact bytes. */
+  readonly initdata: Uint8Array
+}
+
+/** What {@link RecordStore.load} found: workloads that can be read, and ids of those that cannot. */
+export interface LoadedWorkloads {
+  readonly workloads: readonly StoredWorkload[]
   readonly unreadable: readonly string[]
 }
 
@@ -27,9 +34,9 @@ export class RecordStore {
    * Reads all records and clears what a crash left half made or half removed: a folder is a workload
    * once its `workload.json` exists, and is none any more once it is renamed away.
    */
-  async load(): Promise<LoadedRecords> {
+  async load(): Promise<LoadedWorkloads> {
     await mkdir(this.#root, { recursive: true, mode: 0o700 })
-    const records: WorkloadRecord[] = []
+    const workloads: StoredWorkload[] = []
     const unreadable: string[] = []
     for (const name of await readdir(this.#root)) {
       const folder = join(this.#root, name)
@@ -37,16 +44,17 @@ export class RecordStore {
         await rm(folder, { recursive: true, force: true })
         continue
       }
-      const text = await readText(join(folder, 'workload.json'))
-      if (text === undefined) {
+      const record = await readIfThere(join(folder, 'workload.json'))
+      if (record === undefined) {
         await rm(folder, { recursive: true, force: true })
         continue
       }
-      const record = parseRecord(text)
-      if (record?.view.id === name) records.push(record)
-      else unreadable.push(name)
+      const initdata = await readIfThere(join(folder, 'initdata.toml'))
+      const workload = parseStored(name, record, initdata)
+      if (workload === undefined) unreadable.push(name)
+      else workloads.push(workload)
     }
-    return { records, unreadable }
+    return { workloads, unreadable }
   }
 
   /** Makes the folder of a new workload; it counts from the moment its record is there. */
@@ -67,10 +75,6 @@ export class RecordStore {
     await writeDurably(join(this.folder(record.view.id), 'workload.json'), JSON.stringify(record))
   }
 
-  async initdata(id: string): Promise<Uint8Array> {
-    return readFile(join(this.folder(id), 'initdata.toml'))
-  }
-
   /** Removes a workload's folder; a crash in between leaves a folder that the next {@link load} clears. */
   async remove(id: string): Promise<void> {
     const doomed = join(this.#root, `${id}.removed`)
@@ -80,19 +84,33 @@ export class RecordStore {
   }
 }
 
-async function readText(path: string): Promise<string | undefined> {
+async function readIfThere(path: string): Promise<Uint8Array | undefined> {
   try {
-    return await readFile(path, 'utf8')
+    return await readFile(path)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw error
   }
 }
 
-function parseRecord(text: string): WorkloadRecord | undefined {
+/** Absent: the files are not those that hostd wrote for this id. */
+function parseStored(
+  id: string,
+  bytes: Uint8Array,
+  initdata: Uint8Array | undefined,
+): StoredWorkload | undefined {
+  let record: WorkloadRecord
   try {
-    return WorkloadRecordSchema.parse(JSON.parse(text))
+    record = WorkloadRecordSchema.parse(JSON.parse(Buffer.from(bytes).toString('utf8')))
   } catch {
     return undefined
   }
+  const { view } = record
+  if (initdata === undefined || view.id !== id || digestOf(initdata) !== view.initdataDigest)
+    return undefined
+  return { record, initdata }
+}
+
+function digestOf(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
 }

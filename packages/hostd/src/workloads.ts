@@ -32,13 +32,15 @@ export class Workloads {
   /** Takes up the workloads on disk; live ones go on. */
   async resume(): Promise<void> {
     const { backend, store, vmFolders, log } = this.#options
-    const { records, unreadable } = await store.load()
-    for (const id of unreadable) log(`${store.folder(id)}: the record cannot be read; left alone`)
-    const alive = records.filter(({ vm }) => vm !== undefined).map(({ view }) => view.id)
-    const cleared = await backend.clearLeftovers(vmFolders, new Set([...alive, ...unreadable]))
-    for (const id of cleared) log(`${id}: cleared what a VM left behind`)
-    for (const record of records) {
-      const workload = new Workload(this.#context, record, await store.initdata(record.view.id))
+    const { workloads, unreadable } = await store.load()
+    for (const id of unreadable)
+      log(new CloisterError('hostd.state-unreadable', { why: store.folder(id) }).message)
+    const alive = workloads.filter(({ record }) => record.vm !== undefined)
+    const kept = new Set([...alive.map(({ record }) => record.view.id), ...unreadable])
+    for (const id of await backend.clearLeftovers(vmFolders, kept))
+      log(`${id}: cleared what a VM left behind`)
+    for (const { record, initdata } of workloads) {
+      const workload = new Workload(this.#context, record, initdata)
       this.#byName.set(record.view.name, workload)
       if (!isEnded(record.view.state)) workload.run()
     }

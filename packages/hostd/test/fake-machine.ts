@@ -39,6 +39,8 @@ export interface FakeMachineOptions {
   readonly deadlines?: Partial<StageDeadlines>
   /** Takes the agent's port instead of a working agent. */
   readonly agentPort?: (socket: Socket) => void
+  /** Called before a VM is taken over. */
+  readonly beforeAdopt?: (state: VmState) => Promise<void> | void
   /** Called before a VM starts. */
   readonly beforeStart?: (spec: VmSpec) => Promise<void> | void
 }
@@ -69,6 +71,7 @@ export class FakeMachine {
         return guest.vm()
       },
       adoptVm: async (state) => {
+        await this.options.beforeAdopt?.(state)
         const guest = this.guests.get(state.id)
         return guest === undefined || guest.isGone ? undefined : guest.vm()
       },

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { CloisterError } from '@cloister/protocol/error'
 import type { WorkloadRecord } from '../src/record.ts'
 import { FakeMachine } from './fake-machine.ts'
 import { startFixture, startRequest, type Fixture } from './fixture.ts'
@@ -93,6 +94,25 @@ test('a guest that ended while no hostd ran is reported so', async () => {
   await hostd.restart()
   const { error } = await hostd.until('web', ({ state }) => state === 'failed')
   assert.equal(error?.code, 'guest.died')
+})
+
+test('a VM that cannot be taken over is ended and reported; one hiccup is not enough', async () => {
+  let failures = 1
+  await using machine = new FakeMachine({
+    beforeAdopt: () => {
+      if (failures-- > 0) throw new CloisterError('qemu.unresponsive')
+    },
+  })
+  await using hostd = await startFixture(machine)
+  await hostd.client.start(startRequest())
+  await hostd.until('web', ({ state }) => state === 'running')
+  await hostd.restart()
+  assert.equal((await hostd.client.status('web')).attestations, 1)
+  failures = Infinity
+  await hostd.restart()
+  const { error } = await hostd.until('web', ({ state }) => state === 'failed')
+  assert.equal(error?.code, 'qemu.unresponsive')
+  assert.ok(machine.only.isGone)
 })
 
 test('a VM that no record names is cleared, and its workload starts anew', async () => {

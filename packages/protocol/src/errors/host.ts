@@ -33,8 +33,8 @@ export const HOST_ERRORS = {
   },
   'hostd.state-unreadable': {
     title: 'Cannot read the state of a workload',
-    why: 'its file was changed by something other than hostd',
-    fix: ['cloister rm NAME'],
+    why: 'its files are not those that hostd wrote, or of another version; they are left alone',
+    fix: ['look at hostd.log for the folder, and restore or remove it'],
     status: 500,
     exit: 1,
   },
