@@ -103,6 +103,8 @@ describe('a built guest image', { skip: unsupported && 'images are built on x86_
     await mkdir(directory)
     const lock = (await readLock(image.directory))!
     await copyInputs(lock, image.directory, directory)
+    // Left behind by a build that was killed: no process can have this id.
+    await mkdir(join(images, '.unfinished.999999999.x'))
     const stop = new AbortController()
     const stopped = buildGuestImage({
       directories: { images },

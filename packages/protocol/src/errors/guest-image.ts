@@ -133,13 +133,6 @@ export const GUEST_IMAGE_ERRORS = {
     status: 409,
     exit: 2,
   },
-  'guest-image.not-reproduced': {
-    title: 'The guest image is not what its inputs give',
-    why: 'a rebuild from the kept inputs gave other bytes',
-    fix: ['check that this is the same release of Cloister that built the image', ...REBUILD],
-    status: 409,
-    exit: 2,
-  },
 
   // Written by the guest itself to the port of stages, as `! <code>`, before it powers off.
   'guest-boot.port-duplicate': {
