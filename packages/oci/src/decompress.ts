@@ -6,7 +6,7 @@ import { ZstdFrameSplitter } from './zstd-frames.ts'
 import type { Compression } from './media-types.ts'
 
 /** Bytes a chunk of output; larger ones cost memory and gain nothing (bench/oci-unpack.ts). */
-const CHUNK_SIZE = 256 * 1024
+const CHUNK_SIZE = 128 * 1024
 /** log2 of the window that a zstd frame may ask for: 32 MiB. Levels up to 21 stay below; only `--ultra -22` and `--long` ask for more. */
 const ZSTD_WINDOW_LOG_MAX = 25
 

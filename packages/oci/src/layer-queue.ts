@@ -18,7 +18,7 @@ export interface FetchOptions {
 }
 
 /** Bytes read at once from a spooled blob. */
-const READ_SIZE = 256 * 1024
+const READ_SIZE = 64 * 1024
 
 /**
  * The blobs in the order of the descriptors; each must be read before the next is asked for. What is spooled is not checked: the
