@@ -6,7 +6,7 @@ import { CloisterError } from '@cloister/protocol/error'
 import { identifyProcess } from './process-identity.ts'
 import type { InheritedFile } from './qemu-arguments.ts'
 import type { Lowering } from './unprivileged.ts'
-import { fileError } from './vm-files.ts'
+import { readError } from './vm-files.ts'
 import type { ProcessIdentity } from './vm-spec.ts'
 
 /** What is kept of stderr: its end. */
@@ -54,7 +54,7 @@ async function openInherited(file: InheritedFile, lowered: unknown): Promise<Fil
   try {
     handle = await open(file.path, file.writable ? constants.O_RDWR : constants.O_RDONLY)
   } catch (error) {
-    throw fileError(error, file.path)
+    throw readError(error, file.path)
   }
   const { mode } = await handle.stat()
   if (!file.isReopened || lowered === undefined || (mode & 0o004) !== 0) return handle

@@ -11,7 +11,7 @@ import { startQemu, type QemuProcess } from './qemu-process.ts'
 import { QmpClient } from './qmp.ts'
 import { RunningVm } from './running-vm.ts'
 import { lowering, type Lowering } from './unprivileged.ts'
-import { fileError, makeDirectories, removeDirectories, SOCKETS, STATE_FILES } from './vm-files.ts'
+import { writeError, makeDirectories, removeDirectories, SOCKETS, STATE_FILES } from './vm-files.ts'
 import type { VmHost } from './vm-host.ts'
 import { checkSpec } from './vm-spec-check.ts'
 import type { Vm, VmSpec, VmState } from './vm-spec.ts'
@@ -59,7 +59,7 @@ async function writeStateFiles(spec: VmSpec): Promise<void> {
     }
     if (scratchMiB > 0) await makeScratch(stateDirectory, scratchMiB * 2 ** 20)
   } catch (error) {
-    throw fileError(error, stateDirectory)
+    throw writeError(error, stateDirectory)
   }
 }
 

@@ -27,7 +27,7 @@ const MAX_SOCKET_PATH_BYTES = 107
 
 /**
  * Makes both directories, mode 0700, owned by this process.
- * @throws CloisterError `vm.socket-path-too-long`, `vm.id-taken`, `host.disk-full`
+ * @throws CloisterError `vm.socket-path-too-long`, `vm.id-taken`, `vm.folder-denied`, `host.disk-full`
  */
 export async function makeDirectories(directories: VmDirectories): Promise<void> {
   const { runtimeDirectory, stateDirectory } = directories
@@ -50,7 +50,7 @@ async function makeNew(path: string): Promise<void> {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 })
     await mkdir(path, { mode: 0o700 })
   } catch (error) {
-    throw fileError(error, path)
+    throw writeError(error, path)
   }
 }
 
@@ -62,14 +62,22 @@ export async function removeDirectories(directories: VmDirectories): Promise<voi
   )
 }
 
-/** Gives a failure of the file system its code: no space, no permission, already there. Anything else is thrown on as it is. */
-export function fileError(error: unknown, where: string): unknown {
+/** Gives a failure to read a boot file its code. Anything else is given back as it is. */
+export function readError(error: unknown, where: string): unknown {
+  const code = (error as NodeJS.ErrnoException).code
+  if (code === 'ENOENT') return new CloisterError('vm.file-missing', { where, cause: error })
+  if (code === 'EACCES' || code === 'EPERM')
+    return new CloisterError('vm.file-unreadable', { where, cause: error })
+  return error
+}
+
+/** Gives a failure to make or write something of a VM's its code. Anything else is given back as it is. */
+export function writeError(error: unknown, where: string): unknown {
   const code = (error as NodeJS.ErrnoException).code
   if (code === 'EEXIST') return new CloisterError('vm.id-taken', { where, cause: error })
   if (code === 'ENOSPC' || code === 'EDQUOT')
     return new CloisterError('host.disk-full', { where, cause: error })
-  if (code === 'ENOENT') return new CloisterError('vm.file-missing', { where, cause: error })
-  if (code === 'EACCES' || code === 'EPERM')
-    return new CloisterError('vm.file-unreadable', { where, cause: error })
+  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS')
+    return new CloisterError('vm.folder-denied', { where, cause: error })
   return error
 }

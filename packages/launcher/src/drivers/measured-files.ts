@@ -7,7 +7,7 @@ import { CloisterError } from '@cloister/protocol/error'
 import { FormatError } from '@cloister/verifier/bytes/format-error'
 import type { KernelHashes } from '@cloister/verifier/launch/kernel-hashes'
 import { isVcpuType, type VcpuType } from '@cloister/verifier/launch/vcpu-types'
-import { fileError } from '../vm-files.ts'
+import { readError } from '../vm-files.ts'
 import { DEFAULT_VCPU_TYPE, type VmSpec } from '../vm-spec.ts'
 
 /** @throws CloisterError `tee.firmware-missing`, `vm.file-missing`, `vm.file-unreadable` */
@@ -16,7 +16,7 @@ export async function readFirmware(path: string | undefined): Promise<Uint8Array
   try {
     return await readFile(path)
   } catch (error) {
-    throw fileError(error, path)
+    throw readError(error, path)
   }
 }
 
@@ -34,7 +34,7 @@ async function sha256File(path: string): Promise<Uint8Array> {
   try {
     await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash)
   } catch (error) {
-    throw fileError(error, path)
+    throw readError(error, path)
   }
   return hash.digest()
 }

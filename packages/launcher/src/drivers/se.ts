@@ -6,7 +6,7 @@ import { open } from 'node:fs/promises'
 import { CloisterError } from '@cloister/protocol/error'
 import { toHex } from '@cloister/verifier/bytes/hex'
 import { seLeaves } from '../probe/se-leaves.ts'
-import { fileError } from '../vm-files.ts'
+import { readError } from '../vm-files.ts'
 import type { TeeDriver } from './driver.ts'
 import { requireHost } from './require-host.ts'
 import { parseSeHeader, SE_IMAGE_HEAD_BYTES, type SeHeader } from './se-header.ts'
@@ -49,7 +49,7 @@ async function readHeader(path: string): Promise<SeHeader> {
     await using handle = await open(path)
     length = (await handle.read(bytes)).bytesRead
   } catch (error) {
-    throw fileError(error, path)
+    throw readError(error, path)
   }
   const header = parseSeHeader(bytes.subarray(0, length))
   if (header !== undefined) return header

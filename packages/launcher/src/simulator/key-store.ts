@@ -10,7 +10,7 @@ import { CloisterError } from '@cloister/protocol/error'
 import { fromHex, toHex } from '@cloister/verifier/bytes/hex'
 import { encodePem, parsePem } from '@cloister/verifier/formats/pem'
 import { z } from 'zod'
-import { fileError } from '../vm-files.ts'
+import { writeError } from '../vm-files.ts'
 import { issueChain, type EndorsementChain } from './endorsement-chain.ts'
 
 const StoreSchema = z.strictObject({
@@ -36,7 +36,7 @@ const FILE = 'processor.json'
 /**
  * Opens the identity, or makes it: two RSA-4096 keys take some seconds once.
  * @param directory - made when absent
- * @throws CloisterError `simulator.keys-unreadable`, `host.disk-full`
+ * @throws CloisterError `simulator.keys-unreadable`, `vm.folder-denied`, `host.disk-full`
  */
 export async function openKeyStore(directory: string): Promise<SimulatedIdentity> {
   const path = join(directory, FILE)
@@ -71,7 +71,7 @@ async function createStore(directory: string, path: string): Promise<string> {
     })
     return await readFile(path, 'utf8')
   } catch (error) {
-    throw fileError(error, path)
+    throw writeError(error, path)
   } finally {
     await rm(draft, { force: true })
   }

@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CloisterError } from '@cloister/protocol/error'
 import { z } from 'zod'
-import { fileError, STATE_FILES } from '../vm-files.ts'
+import { writeError, STATE_FILES } from '../vm-files.ts'
 import { writeWhole } from '../write-whole.ts'
 
 const hex = (bytes: number) => z.string().regex(new RegExp(`^[0-9a-f]{${bytes * 2}}$`))
@@ -32,7 +32,7 @@ export async function saveLaunchContext(
   try {
     await writeWhole(path, JSON.stringify(context))
   } catch (error) {
-    throw fileError(error, path)
+    throw writeError(error, path)
   }
 }
 

@@ -66,6 +66,13 @@ export const LAUNCHER_ERRORS = {
     status: 400,
     exit: 5,
   },
+  'vm.folder-denied': {
+    title: 'Cannot write in a folder of Cloister',
+    why: 'this user may not write there, or the disk is read-only',
+    fix: ['point CLOISTER_HOME and CLOISTER_RUNTIME_DIR to folders of this user'],
+    status: 403,
+    exit: 7,
+  },
   'vm.file-missing': {
     title: 'Cannot start the VM: a file of its guest image is missing',
     why: 'the guest image is not built, or was deleted in part',
