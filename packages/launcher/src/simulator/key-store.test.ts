@@ -8,7 +8,8 @@ import { isSignedBy } from '@cloister/verifier/formats/x509-verify'
 import { openKeyStore } from './key-store.ts'
 
 test('openKeyStore() makes one identity even when asked twice at once, and keeps it', async () => {
-  const directory = join(await mkdtemp(join(tmpdir(), 'keys-')), 'simulator')
+  const folder = await mkdtemp(join(tmpdir(), 'keys-'))
+  const directory = join(folder, 'simulator')
   const [first, second] = await Promise.all([openKeyStore(directory), openKeyStore(directory)])
   assert.deepEqual(first.chain, second.chain)
   assert.deepEqual((await openKeyStore(directory)).chipId, first.chipId)
@@ -24,5 +25,5 @@ test('openKeyStore() makes one identity even when asked twice at once, and keeps
     assert.ok(subject.attributes.every(({ value }) => value.includes('SIMULATED')))
   await writeFile(join(directory, 'processor.json'), '{"version":1}')
   await assert.rejects(openKeyStore(directory), { code: 'simulator.keys-unreadable' })
-  await rm(directory, { recursive: true })
+  await rm(folder, { recursive: true })
 })
