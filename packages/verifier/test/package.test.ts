@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { gzipSync } from 'node:zlib'
+import { after, test } from 'node:test'
+import { rolldown } from 'rolldown'
+import { WITH_VECTORS, vectorPath } from '../src/testing/vectors.ts'
+
+const ROOT = resolve(import.meta.dirname, '..')
+const folder = mkdtempSync(join(tmpdir(), 'cloister-verifier-'))
+after(() => rmSync(folder, { recursive: true, force: true }))
+
+const EXAMPLE =
+  /```js\n([\s\S]*?)```/.exec(readFileSync(join(ROOT, 'README.md'), 'utf8'))?.[1] ?? ''
+const MAX_SNP_BUNDLE = 40 * 1024
+
+function run(command: string, args: readonly string[], cwd: string): string {
+  return execFileSync(command, args, { cwd, encoding: 'utf8' })
+}
+
+test(
+  'the packed package, installed in an empty folder, runs the example of the README',
+  WITH_VECTORS,
+  () => {
+    const tarball = run('node', [join(ROOT, 'scripts/pack.ts'), folder], ROOT).trim()
+    const project = join(folder, 'project')
+    run('mkdir', [project], folder)
+    writeFileSync(join(project, 'package.json'), '{"type":"module","private":true}')
+    run('npm', ['install', '--offline', '--no-audit', '--no-fund', tarball], project)
+    run(
+      'cp',
+      [vectorPath('snp/genoa-v5/report.bin'), vectorPath('snp/genoa-v5/vcek.der'), project],
+      folder,
+    )
+    writeFileSync(join(project, 'example.js'), EXAMPLE)
+    assert.equal(run('node', ['example.js'], project), 'affirming []\n')
+    // The same as TypeScript, against the types of the package.
+    writeFileSync(
+      join(project, 'example.ts'),
+      EXAMPLE.replaceAll("'any'", "'any' as const").replace(
+        'result.reasons ?? []',
+        "'reasons' in result ? result.reasons : []",
+      ),
+    )
+    const tsc = join(ROOT, '../../node_modules/.bin/tsc')
+    const types = join(ROOT, '../../node_modules/@types')
+    run(
+      tsc,
+      [
+        '--noEmit',
+        '--strict',
+        '--module',
+        'nodenext',
+        '--target',
+        'es2024',
+        '--lib',
+        'es2024,dom',
+        '--typeRoots',
+        types,
+        '--types',
+        'node',
+        'example.ts',
+      ],
+      project,
+    )
+  },
+)
+
+test(
+  'the SNP path bundled for browsers is small and works on WebCrypto alone',
+  WITH_VECTORS,
+  async () => {
+    const entry = join(folder, 'entry.ts')
+    writeFileSync(
+      entry,
+      `export { appraiseSnp } from ${JSON.stringify(join(ROOT, 'src/snp/appraise.ts'))}\n`,
+    )
+    const bundle = await rolldown({
+      input: entry,
+      platform: 'browser',
+      resolve: { conditionNames: ['browser', 'import', 'default'] },
+    })
+    const { output } = await bundle.generate({ format: 'esm', minify: true })
+    await bundle.close()
+    const { code } = output[0]
+    assert.doesNotMatch(code, /node:/)
+    const size = gzipSync(code, { level: 9 }).length
+    assert.ok(size < MAX_SNP_BUNDLE, `${size} bytes compressed`)
+    const file = join(folder, 'bundle.mjs')
+    writeFileSync(file, code)
+    const { appraiseSnp } = (await import(file)) as typeof import('../src/snp/appraise.ts')
+    const read = (path: string) => new Uint8Array(readFileSync(vectorPath(path)))
+    const options = {
+      expect: { measurement: 'any', reportData: 'any', hostData: 'any' },
+      now: new Date('2026-06-01'),
+      endorsements: { certificates: [read('snp/genoa-v5/vcek.der')] },
+    } as const
+    assert.equal((await appraiseSnp(read('snp/genoa-v5/report.bin'), options)).status, 'affirming')
+    const bad = await appraiseSnp(read('snp/tampered/snp-v5-genoa-reportdata-flip.bin'), options)
+    assert.deepEqual(bad.status === 'contraindicated' && bad.reasons, ['snp.signature.invalid'])
+  },
+)
