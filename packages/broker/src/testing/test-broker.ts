@@ -48,10 +48,17 @@ export async function startTestBroker(options: TestBrokerOptions = {}): Promise<
     ...given,
     directory,
   }
-  const broker =
+  const removeOwn = () => {
+    if (given.directory === undefined) rmSync(directory, { recursive: true })
+  }
+  const start = (): Promise<Broker> =>
     appraiseReport === undefined
-      ? await startBroker(complete)
-      : await startBrokerUnder(appraiseReport, complete)
+      ? startBroker(complete)
+      : startBrokerUnder(appraiseReport, complete)
+  const broker = await start().catch((error: unknown) => {
+    removeOwn()
+    throw error
+  })
   const agent = new Agent({ keepAlive: true, ca: readFileSync(join(directory, 'tls.crt')) })
   const now = given.now ?? Date.now
   const admin: TestBroker['admin'] = async (method, path, body, authorization) => {
@@ -84,7 +91,7 @@ export async function startTestBroker(options: TestBrokerOptions = {}): Promise<
     [Symbol.asyncDispose]: async () => {
       agent.destroy()
       await broker.stop()
-      if (given.directory === undefined) rmSync(directory, { recursive: true })
+      removeOwn()
     },
   }
 }
