@@ -57,11 +57,13 @@ export class FrameReader {
   }
 
   /**
-   * Gives up the frame that has begun: its sender died, and what came since may hold its successor's marker.
+   * Gives up the frame that has begun when what came of it holds a session marker: then its sender died, and its successor waits behind the half
+   * frame. A frame without one is only late, for hosts and guests may stand still for seconds.
    */
-  abandonFrame(): void {
+  abandonOverrunFrame(): void {
     const unread =
       this.#frame?.slice(0, this.#frameFilled) ?? this.#header.slice(0, this.#headerFilled)
+    if (indexOfBytes(unread, SESSION_MARKER) === -1) return
     this.seekMarker()
     this.#sink.broken()
     this.push(unread)
@@ -147,4 +149,15 @@ export class FrameReader {
 
 function isMarkerPrefix(bytes: Uint8Array): boolean {
   return bytes.every((byte, index) => byte === SESSION_MARKER[index])
+}
+
+function indexOfBytes(bytes: Uint8Array, wanted: Uint8Array): number {
+  const last = bytes.length - wanted.length
+  for (
+    let start = bytes.indexOf(wanted[0]!);
+    start !== -1 && start <= last;
+    start = bytes.indexOf(wanted[0]!, start + 1)
+  )
+    if (wanted.every((byte, index) => bytes[start + index] === byte)) return start
+  return -1
 }

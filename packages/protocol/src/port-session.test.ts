@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import * as fc from 'fast-check'
 import type { FrameChannel } from './frame-channel.ts'
 import { FrameReader, SESSION_MARKER } from './framing.ts'
@@ -78,14 +79,37 @@ test('a frame whose content is a marker stays a frame', async () => {
   assert.equal(sessions.length, 1)
 })
 
-test('a length error ends the session and not the server', async () => {
+test('a length error ends the session, which its client is told, and not the server', async () => {
   const { host, sessions } = echoServer()
-  const channel = await openPortSession(host, TTRPC_FRAMING)
-  collect(channel)
-  channel.send(Buffer.alloc(10, 0xff))
+  const hello = Buffer.concat([SESSION_MARKER, randomBytes(16)])
+  const noSession = Buffer.concat([SESSION_MARKER, Buffer.alloc(16)])
+  const received: Buffer[] = []
+  host.on('data', (chunk: Buffer) => received.push(chunk))
+  host.write(Buffer.concat([hello, Buffer.alloc(10, 0xff)]))
+  while (Buffer.concat(received).length < hello.length + noSession.length) await once(host, 'data')
   assert.ok((await sessions[0]) instanceof Error)
+  assert.deepEqual(Buffer.concat(received), Buffer.concat([hello, noSession]))
   host.removeAllListeners('data')
   assert.deepEqual(await echoThrough(host), FRAME)
+})
+
+test('a client whose session the server has given up is told at once', async () => {
+  const { host } = echoServer()
+  const channel = await openPortSession(host, TTRPC_FRAMING)
+  const { closed } = collect(channel)
+  channel.send(Buffer.alloc(10, 0xff))
+  assert.ok((await closed) instanceof Error)
+})
+
+test('a frame that stands still for longer than a stall and then goes on is delivered', async () => {
+  const { host } = echoServer(20)
+  const channel = await openPortSession(host, TTRPC_FRAMING)
+  const { frames } = collect(channel)
+  host.write(FRAME.subarray(0, FRAME.length - 1))
+  await sleep(60)
+  host.write(FRAME.subarray(FRAME.length - 1))
+  while (frames.length === 0) await sleep(1)
+  assert.deepEqual(frames, [FRAME])
 })
 
 test('a client discards what was written for one before, another session id included', async () => {

@@ -11,7 +11,10 @@ import type { Duplex } from 'node:stream'
 import { FrameChannel } from './frame-channel.ts'
 import { FrameReader, SESSION_ID_BYTES, SESSION_MARKER, type Framing } from './framing.ts'
 
+/** After so long without progress a begun frame is searched for a successor's marker. */
 const STALL_MS = 1000
+/** A marker with an id that no client draws. */
+const NO_SESSION = Buffer.concat([SESSION_MARKER, Buffer.alloc(SESSION_ID_BYTES)])
 /** The first repetition comes soon, for a half frame may have swallowed part of the marker; later ones are for a guest that boots. */
 const FIRST_REPEAT_MS = 250
 const MAX_REPEAT_MS = 4000
@@ -89,7 +92,8 @@ export function openPortSession(
       frame: (bytes) => channel.deliver(bytes),
       session: (answered) => {
         if (!id.equals(answered)) {
-          reader.seekMarker()
+          if (isOpen) fail(new Error('the peer has given up the session'))
+          else reader.seekMarker()
           return
         }
         isOpen = true
@@ -113,7 +117,7 @@ export function openPortSession(
 }
 
 export interface ServeSessionsOptions {
-  /** How long a begun frame may make no progress, in milliseconds. */
+  /** After so long without progress a begun frame is searched for the marker of a successor, in milliseconds. */
   readonly stallMs?: number
 }
 
@@ -150,12 +154,16 @@ export function servePortSessions(
         channel = opened
         onSession(opened)
       },
-      broken: () => end(new Error('the session holds what is not a frame')),
+      broken: () => {
+        end(new Error('the session holds what is not a frame'))
+        // The client must not wait for answers that will not come.
+        port.write(NO_SESSION)
+      },
     },
     'marker',
   )
   const stall = setTimeout(() => {
-    if (reader.isMidFrame) reader.abandonFrame()
+    if (reader.isMidFrame) reader.abandonOverrunFrame()
   }, options.stallMs ?? STALL_MS).unref()
   port.on('data', (chunk: Uint8Array) => {
     reader.push(chunk)
