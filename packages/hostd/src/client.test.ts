@@ -88,6 +88,27 @@ test('HostdClient says hostd.unreachable where nobody serves', async () => {
   await assert.rejects(client.connect('web'), isCode('hostd.unreachable'))
 })
 
+test('HostdClient throws the signal’s reason when the caller gives up', async () => {
+  await serving(
+    (request, response) => {
+      if (request.url?.includes('logs') === true) response.writeHead(200).flushHeaders()
+    },
+    async (client) => {
+      const reason = new Error('enough')
+      const gaveUp = () => {
+        const stop = new AbortController()
+        setTimeout(() => stop.abort(reason), 30)
+        return stop.signal
+      }
+      await assert.rejects(client.info({ signal: gaveUp() }), reason)
+      await assert.rejects(client.connect('web', { signal: gaveUp() }), reason)
+      await assert.rejects(async () => {
+        for await (const entry of client.logs('web', { signal: gaveUp() })) void entry
+      }, reason)
+    },
+  )
+})
+
 test('ensureHostd() refuses a hostd of another version', async () => {
   await serving(
     (_request, response) => response.end(JSON.stringify(INFO)),

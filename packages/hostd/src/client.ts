@@ -151,7 +151,7 @@ export class HostdClient {
       sent.on('response', (response) => {
         rejectWithError(response).catch(reject)
       })
-      sent.on('error', (error) => reject(unreachable(error, this.#socketPath)))
+      sent.on('error', (error) => reject(this.#failure(error, options.signal)))
       sent.end()
     })
   }
@@ -170,11 +170,18 @@ export class HostdClient {
       for await (const line of lines(response, HOSTD_LIMITS.lineBytes, tooLong))
         yield parsed(schema, line, call.path)
     } catch (error) {
-      if (call.signal?.aborted === true || error instanceof CloisterError) throw error
-      throw unreachable(error, this.#socketPath)
+      throw error instanceof CloisterError ? error : this.#failure(error, call.signal)
     } finally {
       response.destroy()
     }
+  }
+
+  /** Why a connection failed: the caller gave up, or nobody serves. */
+  #failure(cause: unknown, signal: AbortSignal | undefined): Error {
+    if (signal?.aborted === true) return signal.reason as Error
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    const why = `no hostd answers on its socket (${reason})`
+    return new CloisterError('hostd.unreachable', { where: this.#socketPath, why, cause })
   }
 
   /** Sends one request and gives the answer when it is a success; throws hostd's error otherwise. */
@@ -197,9 +204,7 @@ export class HostdClient {
         if (status >= 200 && status < 300) resolve(response)
         else rejectWithError(response).catch(reject)
       })
-      sent.on('error', (error) =>
-        reject(call.signal?.aborted === true ? error : unreachable(error, this.#socketPath)),
-      )
+      sent.on('error', (error) => reject(this.#failure(error, call.signal)))
       sent.end(body)
     })
   }
@@ -253,10 +258,4 @@ function parsed<Schema extends z.ZodType>(
 
 function malformed(where: string, why: string): CloisterError {
   return new CloisterError('hostd.answer-malformed', { where, why })
-}
-
-function unreachable(cause: unknown, socketPath: string): CloisterError {
-  const reason = cause instanceof Error ? cause.message : String(cause)
-  const why = `no hostd answers on its socket (${reason})`
-  return new CloisterError('hostd.unreachable', { where: socketPath, why, cause })
 }

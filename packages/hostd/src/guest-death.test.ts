@@ -13,8 +13,8 @@ test('deathError() takes the code that the guest gave, and names the stage', () 
   assert.equal(error.details.where, 'guest, after stage agent')
 })
 
-test('deathError() does not believe a code that does not exist', () => {
-  for (const guestCode of ['no.such', 'constructor', 'tostring'])
+test('deathError() does not believe a code that does not exist or is not a guest’s to give', () => {
+  for (const guestCode of ['no.such', 'constructor', 'tostring', 'agent.', 'host.disk-full'])
     assert.equal(
       deathError({ reason: 'guest-shutdown', at, guestCode }, 'root').code,
       'guest.code-unknown',

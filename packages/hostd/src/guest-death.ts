@@ -1,7 +1,7 @@
 /** What the end of a VM means for its workload. */
 import { CloisterError } from '@cloister/protocol/error'
-import { ERROR_CODES, type ErrorCode } from '@cloister/protocol/errors/catalogue'
 import type { VmExit, VmExitReason } from '@cloister/launcher/vm-spec'
+import { guestCode } from './guest-code.ts'
 
 const REASONS: Readonly<Record<VmExitReason, string>> = {
   'guest-shutdown': 'it powered itself off without a code',
@@ -19,11 +19,13 @@ const REASONS: Readonly<Record<VmExitReason, string>> = {
  */
 export function deathError(exit: VmExit, lastStage: string | undefined): CloisterError {
   const where = `guest, after stage ${exit.lastStage ?? lastStage ?? 'launch'}`
-  const { guestCode, signal, exitCode, qemuSaid } = exit
-  if (guestCode !== undefined)
-    return Object.hasOwn(ERROR_CODES, guestCode)
-      ? new CloisterError(guestCode as ErrorCode, { where })
-      : new CloisterError('guest.code-unknown', { where, received: guestCode })
+  const { guestCode: received, signal, exitCode, qemuSaid } = exit
+  if (received !== undefined) {
+    const code = guestCode(received)
+    return code === undefined
+      ? new CloisterError('guest.code-unknown', { where, received })
+      : new CloisterError(code, { where })
+  }
   const details = [
     signal === undefined ? undefined : `signal ${signal}`,
     exitCode === undefined || exitCode === 0 ? undefined : `exit code ${exitCode}`,

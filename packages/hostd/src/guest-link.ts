@@ -10,6 +10,7 @@ import { openPortSession } from '@cloister/protocol/port-session'
 import { TtrpcClient, type CallOptions, type Unary } from '@cloister/protocol/ttrpc/client'
 import { TTRPC_FRAMING } from '@cloister/protocol/ttrpc/frame'
 import { STATUS, TtrpcError } from '@cloister/protocol/ttrpc/status'
+import { guestCode } from './guest-code.ts'
 
 /** The session ended before the answer came; whether the guest acted on the request is unknown. */
 export class SessionLost extends Error {
@@ -120,9 +121,10 @@ function guestError(error: unknown, call: string): Error {
   const where = `guest, ${call}`
   if (!(error instanceof TtrpcError))
     return new CloisterError('guest.misbehaved', { where, why: 'its answer cannot be read' })
-  if (error.status === STATUS.unavailable && error.code === undefined)
+  if (error.status === STATUS.unavailable && guestCode(error.message) === undefined)
     return new SessionLost(error.message, { cause: error })
-  if (error.code !== undefined) return new CloisterError(error.code, { where, cause: error })
+  const code = guestCode(error.message)
+  if (code !== undefined) return new CloisterError(code, { where, cause: error })
   if (error.status === STATUS.permissionDenied)
     return new CloisterError('guest.refused', { where, cause: error })
   if (error.status === STATUS.deadlineExceeded)

@@ -3,12 +3,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { DescMessage, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
 import { AgentService } from '@cloister/protocol/agent-service_pb'
 import { CloisterError } from '@cloister/protocol/error'
-import { ERROR_CODES, type ErrorCode } from '@cloister/protocol/errors/catalogue'
 import { STAGES, type StageName } from '@cloister/protocol/guest-names'
 import { Guest } from '@cloister/protocol/guest_pb'
 import type { Unary } from '@cloister/protocol/ttrpc/client'
 import type { Workload as WorkloadDocument } from '@cloister/protocol/workload'
 import { containerRequest, sandboxRequest } from '@cloister/protocol/workload-requests'
+import { guestCode } from './guest-code.ts'
 import { SessionLost, type GuestLink } from './guest-link.ts'
 import { isPast, type Step } from './record.ts'
 
@@ -70,7 +70,8 @@ async function untilStarted(link: GuestLink, signal: AbortSignal): Promise<void>
   for (;;) {
     const { stage, errorCode } = await ask(link, Guest.method.getStatus, {}, signal)
     if (Object.hasOwn(STAGES, stage) && STAGES[stage as StageName] >= STAGES.started) return
-    if (Object.hasOwn(ERROR_CODES, errorCode)) throw new CloisterError(errorCode as ErrorCode)
+    const code = guestCode(errorCode)
+    if (code !== undefined) throw new CloisterError(code, { where: 'guest, GetStatus' })
     await sleep(RETRY_MS, undefined, { signal })
   }
 }
