@@ -1,6 +1,7 @@
 /** Initdata is used only after its digest was found equal to what the hardware says the guest was launched with. */
 import { CloisterError } from '@cloister/protocol/error'
 import {
+  INITDATA_MEMBERS,
   initdataDigest,
   initdataField,
   parseInitdata,
@@ -42,5 +43,8 @@ export async function bindInitdata(disk: Uint8Array, attester: Attester): Promis
       expected: 'algorithm sha256',
       received: initdata.algorithm,
     })
+  // Whoever wrote a policy counts on it: to run without it would be to allow what it denies.
+  if (initdata.data[INITDATA_MEMBERS.policy] !== undefined)
+    throw new CloisterError('initdata.policy-unsupported')
   return { document, initdata, workload: parseWorkload(initdata) }
 }

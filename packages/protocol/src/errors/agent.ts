@@ -131,6 +131,13 @@ export const AGENT_ERRORS = {
     status: 400,
     exit: 6,
   },
+  'initdata.policy-unsupported': {
+    title: 'The guest cannot enforce the agent policy in its initdata',
+    why: 'it holds a policy in Rego, which this agent does not evaluate',
+    fix: ['leave policy.rego out of the initdata and use hostPolicy of the workload'],
+    status: 501,
+    exit: 6,
+  },
   'agent.broker-unreachable': {
     title: 'The guest cannot reach the broker',
     why: 'no connection came about through the host',
