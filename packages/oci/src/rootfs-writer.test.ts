@@ -11,9 +11,10 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { test, type TestContext } from 'node:test'
+import { array, assert as assertProperty, constantFrom, property, record } from 'fast-check'
 import { paxHeader, tarFile, type TestEntry } from '../test/tar-file.ts'
 import { temporaryDirectory } from '../test/temporary-directory.ts'
-import { RootfsWriter } from './rootfs-writer.ts'
+import { RootfsWriter, unpackError } from './rootfs-writer.ts'
 import { TarReader } from './tar-reader.ts'
 import { UNPACK_LIMITS, type UnpackLimits, type UnpackUsage } from './unpack-limits.ts'
 
@@ -187,6 +188,50 @@ test('limits hold for paths, links, depth, entries and attributes', (t) => {
   assert.throws(() => new TestRootfs(t, { xattrs: 1 }).apply([attributes, { name: 'a' }]), LIMIT)
 })
 
+test('no sequence of entries reaches outside, and each failure has a code', (t) => {
+  const rootfs = new TestRootfs(t)
+  const entry = record({
+    name: constantFrom(
+      'a',
+      'b',
+      'a/b',
+      'a/b/c',
+      'l',
+      'l/victim',
+      'l/x',
+      'a/l',
+      'a/l/victim',
+      './a/.',
+      '../victim',
+      'a/../l',
+      '.wh.a',
+      'a/.wh.b',
+      'l/.wh.victim',
+      '.wh..wh..opq',
+      'l/.wh..wh..opq',
+      '.wh...',
+      './',
+    ),
+    type: constantFrom('0', '1', '2', '5', '3'),
+    linkName: constantFrom('..', '../victim', '/', 'a', 'a/b', 'l', 'l/victim', '.', '../..', ''),
+  })
+  assertProperty(
+    property(array(entry, { minLength: 1, maxLength: 12 }), (entries) => {
+      try {
+        rootfs.apply(entries)
+      } catch (error) {
+        const { code } = unpackError(error) as { code?: string }
+        assert.match(code ?? '', /^image\./)
+      }
+      assert.deepEqual(readdirSync(rootfs.outside), ['rootfs', 'victim'])
+      assert.equal(readFileSync(`${rootfs.outside}/victim`, 'utf8'), 'untouched')
+      assert.equal(statSync(`${rootfs.outside}/victim`).nlink, 1)
+      assert.equal(statSync(`${rootfs.outside}/victim`).mtimeMs, rootfs.victimTime)
+    }),
+    { numRuns: 300 },
+  )
+})
+
 test('extended attributes are counted, for they are not set', (t) => {
   const rootfs = new TestRootfs(t)
   rootfs.apply([paxHeader({ 'SCHILY.xattr.security.capability': '1' }), { name: 'ping' }])
@@ -199,6 +244,7 @@ const byText = (a: string, b: string) => (a < b ? -1 : 1)
 class TestRootfs {
   readonly outside: string
   readonly root: string
+  readonly victimTime: number
   readonly usage: UnpackUsage = { bytes: 0, entries: 0, skippedXattrs: 0 }
   readonly #limits: UnpackLimits
   #layers = 0
@@ -209,6 +255,7 @@ class TestRootfs {
     this.root = `${this.outside}/rootfs`
     mkdirSync(this.root)
     writeFileSync(`${this.outside}/victim`, 'untouched')
+    this.victimTime = statSync(`${this.outside}/victim`).mtimeMs
     this.#limits = { ...UNPACK_LIMITS, ...limits }
   }
 

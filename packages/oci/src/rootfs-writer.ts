@@ -252,6 +252,10 @@ export function unpackError(thrown: unknown): unknown {
 const ERRNO_CODES: Readonly<Record<string, ErrorCode>> = {
   ENOSPC: 'image.no-space',
   EDQUOT: 'image.no-space',
+  // A bad authentication tag of the scratch space shows as one of these.
+  EIO: 'image.scratch-failed',
+  EILSEQ: 'image.scratch-failed',
+  EROFS: 'image.scratch-failed',
   ENAMETOOLONG: 'image.limit-exceeded',
   EMLINK: 'image.limit-exceeded',
   ENOENT: 'image.layer-malformed',

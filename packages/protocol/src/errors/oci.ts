@@ -86,6 +86,13 @@ export const OCI_ERRORS = {
     status: 507,
     exit: 5,
   },
+  'image.scratch-failed': {
+    title: 'Cannot unpack the image: the scratch space fails',
+    why: 'a read or write of it failed, or it was changed from outside',
+    fix: ['run the workload again; if it repeats, look at the disk of the host'],
+    status: 500,
+    exit: 1,
+  },
   'image.key-missing': {
     title: 'Cannot decrypt the image: no key was found for a layer',
     why: 'no recipient of the layer is one that this workload may use',
