@@ -5,7 +5,7 @@ import { fromJson, toJson } from '../src/json.ts'
 import { compile } from '../src/policy.ts'
 import { equal, isArray, RegoObject, RegoSet, stringify, type Value } from '../src/value.ts'
 import { parseYaml } from '../src/encoding/yaml.ts'
-import type { Outcome } from './conformance.ts'
+import { outcome, type Outcome } from './outcome.ts'
 
 const QUERY_VERSION = 'v0'
 
@@ -43,18 +43,6 @@ function casesOf(file: string): RegoObject[] {
 function text(entry: RegoObject, name: string): string {
   const value = entry.get(name)
   return typeof value === 'string' ? value : stringify(value ?? null)
-}
-
-export function outcome(name: string, run: () => string | undefined): Outcome {
-  try {
-    const failure = run()
-    return failure === undefined ? { name } : { name, failure }
-  } catch (error) {
-    return {
-      name,
-      failure: `threw ${error instanceof Error ? (error.stack ?? error.message).split('\n').slice(0, 3).join(' | ') : String(error)}`,
-    }
-  }
 }
 
 interface Computed {

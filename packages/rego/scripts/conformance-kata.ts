@@ -4,8 +4,7 @@ import { join } from 'node:path'
 import { toJson } from '../src/json.ts'
 import { parseModule } from '../src/parse/module-parser.ts'
 import { compile, type Policy } from '../src/policy.ts'
-import { outcome } from './conformance-cases.ts'
-import type { Outcome } from './conformance.ts'
+import { outcome, type Outcome } from './outcome.ts'
 
 export function runKataRequests(folder: string): Outcome[] {
   if (!existsSync(folder)) return []

@@ -4,28 +4,18 @@
  */
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { runAciCases, runInterpreterCases } from './conformance-cases.ts'
-import { runKataRequests } from './conformance-kata.ts'
-
-export interface Outcome {
-  readonly name: string
-  /** Absent: passed. */
-  readonly failure?: string
-}
+import { runAll } from './conformance-all.ts'
 
 const vectors =
   process.env['CLOISTER_VECTORS'] ?? resolve(import.meta.dirname, '../../../../shared/vectors')
 const folder = join(vectors, 'rego')
-if (!existsSync(folder)) {
-  console.log(`rego: no vectors at ${folder}: nothing was run`)
-  process.exit(0)
+if (existsSync(folder)) report()
+else console.log(`rego: no vectors at ${folder}: nothing was run`)
+
+function report(): void {
+  const outcomes = runAll(folder)
+  const failures = outcomes.filter(({ failure }) => failure !== undefined)
+  for (const { name, failure } of failures) console.log(`FAIL ${name}: ${failure}`)
+  console.log(`rego: ${outcomes.length - failures.length} passed, ${failures.length} failed`)
+  process.exitCode = failures.length * 100 > outcomes.length ? 1 : 0
 }
-const outcomes = [
-  ...runInterpreterCases(join(folder, 'interpreter')),
-  ...runAciCases(join(folder, 'aci')),
-  ...runKataRequests(join(folder, 'kata')),
-]
-const failures = outcomes.filter(({ failure }) => failure !== undefined)
-for (const { name, failure } of failures) console.log(`FAIL ${name}: ${failure}`)
-console.log(`rego: ${outcomes.length - failures.length} passed, ${failures.length} failed`)
-process.exitCode = failures.length * 100 > outcomes.length ? 1 : 0

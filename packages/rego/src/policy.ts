@@ -17,8 +17,9 @@ import { fromJson, toJson } from './json.ts'
 import { parseModule, parseQuery } from './parse/module-parser.ts'
 import { captureValues, type QueryExpr } from './query.ts'
 import { RegoObject, type Value } from './value.ts'
-import { defaultCrypto } from './default-crypto.ts'
-import { Recorder, type Explanation, type ExplainOptions } from './explain/recorder.ts'
+import { platformCrypto } from '#platform-crypto'
+import type { Explanation, ExplainOptions } from './explain/explanation.ts'
+import { Recorder } from './explain/recorder.ts'
 
 /** A host function. It gets and gives plain JSON; throwing {@link BuiltinError} makes the call fail as a built-in's. */
 export interface HostFunction {
@@ -99,7 +100,7 @@ export class Policy {
   constructor(options: CompileOptions) {
     this.#version = options.version ?? 'v1'
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits }
-    this.#crypto = options.crypto ?? defaultCrypto()
+    this.#crypto = options.crypto ?? platformCrypto
     this.modules = options.modules.map((module) =>
       'package' in module ? module : parseModule(module.file, module.source, this.#version),
     )
@@ -147,7 +148,7 @@ export class Policy {
       return {
         result,
         prints: context.run.prints,
-        ...(recorder === undefined ? {} : { explanation: recorder.finish(result) }),
+        ...(recorder === undefined ? {} : { explanation: recorder.finish(isNegative(result)) }),
       }
     })
   }
@@ -205,6 +206,11 @@ export class Policy {
     } = new Resolver(this.#tree.root, this.#builtins).resolveQuery(body)
     return compileQuery(captureValues(exprs, slots), locals, new BodyCompiler(documents, slots))
   }
+}
+
+/** Whether a result is a refusal: none, or one that is false. */
+function isNegative(result: readonly Result[]): boolean {
+  return result.every(({ expressions }) => expressions.some(({ value }) => value === false))
 }
 
 interface CompiledQuery {

@@ -1,12 +1,14 @@
 /** All built-ins of the language. */
 import { AGGREGATES } from './aggregates.ts'
 import { COLLECTIONS } from './collections.ts'
+import { CRYPTO } from './crypto.ts'
 import { DOCUMENTS } from './documents.ts'
 import { ENCODINGS } from './encodings.ts'
 import { NETWORKS } from './networks.ts'
 import type { Builtin, Builtins } from './registry.ts'
 import { REGEXES } from './regexes.ts'
 import { STRINGS } from './strings.ts'
+import { TOKENS } from './tokens.ts'
 import { TIMES } from './times.ts'
 import { VERSIONS_AND_UNITS } from './versions-and-units.ts'
 import { RegoObject } from '../value.ts'
@@ -31,6 +33,8 @@ export const STANDARD_BUILTINS: Builtins = new Map(
     ...VERSIONS_AND_UNITS,
     ...DOCUMENTS,
     ...NETWORKS,
+    ...CRYPTO,
+    ...TOKENS,
     print: PRINT,
     trace: TRACE,
     'opa.runtime': RUNTIME,

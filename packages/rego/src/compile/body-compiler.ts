@@ -32,9 +32,11 @@ import { Slots } from './scope.ts'
 /** Called before each expression of a rule's body, while explaining. */
 export type Watch = (
   expr: Expr,
-  index: number,
-  bound: ReadonlySet<Local>,
-  compiler: BodyCompiler,
+  at: {
+    readonly index: number
+    readonly bound: ReadonlySet<Local>
+    readonly compiler: BodyCompiler
+  },
 ) => Piece
 
 export class BodyCompiler {
@@ -56,7 +58,8 @@ export class BodyCompiler {
     const start = new Set(bound)
     const pieces: Piece[] = []
     for (const [index, expr] of orderBody(body, start).entries()) {
-      if (watch !== undefined) pieces.push(watch(expr, index, new Set(bound), this))
+      if (watch !== undefined)
+        pieces.push(watch(expr, { index, bound: new Set(bound), compiler: this }))
       this.#expr(expr, bound, pieces)
     }
     return chain(pieces, last(bound))
@@ -153,7 +156,9 @@ export class BodyCompiler {
         if (typeof collection !== 'object' || collection === null) return false
         const counterexample = visitMembers(frame, collection, bindKey, (at, member) => {
           at.slots[value.slot] = member as Value
-          return !holds(at)
+          if (holds(at)) return false
+          at.attempt?.counterexample(member as Value)
+          return true
         })
         return !counterexample
       },

@@ -74,7 +74,7 @@ function importsOf(module: ast.Module): Map<string, readonly string[]> {
   const imports = new Map<string, readonly string[]>()
   for (const { path, alias, loc } of module.imports) {
     if (path[0] === 'future' || path[0] === 'rego') continue
-    const name = alias ?? path.at(-1)
+    const name = alias ?? path[path.length - 1] ?? ''
     if (path.length === 1 && name === path[0]) continue
     if (ROOTS.has(name) && module.version === 'v1')
       throw new RegoError('rego.compile', `${name} cannot be shadowed`, loc)

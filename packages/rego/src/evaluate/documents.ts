@@ -92,12 +92,12 @@ export class Documents {
     context.cache[set.id] = PENDING
     context.run.enter()
     const compiled = this.#compiled[set.id] as CompiledSet
-    const span = context.tracer?.enter(set, undefined)
+    context.tracer?.enter(set, undefined)
     const value =
       compiled.kind === 'partial'
         ? this.#partial(context, compiled)
         : this.#single(context, compiled, undefined)
-    context.tracer?.leave(span, value)
+    context.tracer?.leave(value)
     context.run.leave()
     context.cache[set.id] = value === undefined ? UNDEFINED : value
     return value
@@ -111,9 +111,9 @@ export class Documents {
     run.step()
     run.enter()
     const compiled = this.#compiled[set.id] as CompiledSet
-    const span = context.tracer?.enter(set, args, loc)
+    context.tracer?.enter(set, args, loc)
     const value = this.#single(context, compiled, args)
-    context.tracer?.leave(span, value)
+    context.tracer?.leave(value)
     run.leave()
     return value
   }
@@ -158,12 +158,12 @@ export class Documents {
     const frame = newFrame(context, rule)
     frame.isExhaustive = exhaustive
     if (args !== undefined && !matchAll(frame, rule.args, args)) {
-      context.tracer?.mismatch(rule, args)
+      context.tracer?.mismatch(rule)
       return undefined
     }
     for (const branch of rule.branches) {
       if (context.tracer !== undefined && !isDefault)
-        frame.attempt = context.tracer.attempt(branch, frame)
+        frame.attempt = context.tracer.attempt(branch.branch, frame)
       branch.run(frame)
       frame.attempt?.finish(frame.result)
       if (frame.result !== undefined) return frame.result
@@ -178,7 +178,8 @@ export class Documents {
       const frame = newFrame(context, rule)
       frame.sink = sink
       for (const branch of rule.branches) {
-        if (context.tracer !== undefined) frame.attempt = context.tracer.attempt(branch, frame)
+        if (context.tracer !== undefined)
+          frame.attempt = context.tracer.attempt(branch.branch, frame)
         branch.run(frame)
         frame.attempt?.finish(frame.result)
         if (frame.result !== undefined) break

@@ -1,0 +1,20 @@
+/** The conformance vectors, where they are: only failures that `dev-docs/rego-conformance.md` explains. */
+import assert from 'node:assert/strict'
+import { existsSync, readFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { test } from 'node:test'
+import { runAll } from '../scripts/conformance-all.ts'
+
+const root = resolve(import.meta.dirname, '../../..')
+const folder = join(process.env['CLOISTER_VECTORS'] ?? resolve(root, '../shared/vectors'), 'rego')
+
+test(
+  'conformance vectors',
+  { skip: existsSync(folder) ? false : `no vectors at ${folder}` },
+  () => {
+    const explained = readFileSync(join(root, 'dev-docs/rego-conformance.md'), 'utf8')
+    const failures = runAll(folder).filter(({ failure }) => failure !== undefined)
+    for (const { name, failure } of failures)
+      assert.ok(explained.includes(`\`${name}\``), `${name}: ${failure}`)
+  },
+)
