@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { existsSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { toHex } from '../bytes/hex.ts'
 import { parseOvmf } from '../formats/ovmf.ts'
@@ -13,25 +12,13 @@ import {
 import { SnpPageChain } from '../launch/snp-page-chain.ts'
 import { signatureOf, vcpuSignature } from '../launch/vcpu-types.ts'
 import { BSP_ADDRESS, encodeVmsa } from '../launch/vmsa.ts'
+import { OVMF_SHA256, WITH_OVMF, debianOvmf } from '../testing/debian-ovmf.ts'
 import { WITH_VECTORS, vector } from '../testing/vectors.ts'
 import { hashSnpFirmware, predictSnpLaunchDigest, prepareSnpLaunch } from './launch-digest.ts'
 
 // Golden values of an independent tool (sev-snp-measure) and of the rules themselves.
 const sha = (algorithm: string, data: Uint8Array | string) =>
   new Uint8Array(createHash(algorithm).update(data).digest())
-
-/** Debian's ovmf 2022.11-6+deb12u2: set CLOISTER_TEST_OVMF to its OVMF.fd. */
-const OVMF_SHA256 = '7b456907dd0786d415999e801a1ac4637b8ed4d7cf5378cfc6edbe5e574dd773'
-const OVMF_PATHS = [process.env['CLOISTER_TEST_OVMF'] ?? '', '/usr/share/ovmf/OVMF.fd']
-const ovmf = OVMF_PATHS.filter((path) => path !== '' && existsSync(path))
-  .map((path) => new Uint8Array(readFileSync(path)))
-  .find((file) => toHex(sha('sha256', file)) === OVMF_SHA256)
-const WITH_OVMF = {
-  skip:
-    ovmf === undefined
-      ? "no OVMF.fd of Debian's ovmf 2022.11-6+deb12u2; set CLOISTER_TEST_OVMF"
-      : false,
-}
 
 const HASHES = {
   kernelSha256: sha('sha256', 'kernel'),
@@ -171,7 +158,7 @@ test('sevMeasure()', async () => {
 })
 
 test("golden digests of Debian's OVMF.fd", WITH_OVMF, async () => {
-  const firmware = ovmf as Uint8Array
+  const firmware = debianOvmf() as Uint8Array
   const metadata = parseOvmf(firmware)
   assert.equal(metadata.apResetAddress, 0x80b004)
   assert.deepEqual(

@@ -1,0 +1,89 @@
+/** RTMRs: registers extended by event digests, RTMR = SHA-384(RTMR ‖ digest), and the digests that OVMF and Linux make. */
+import { runtimeCrypto } from '#crypto'
+import { concatBytes } from '../bytes/concat.ts'
+import { toUtf8 } from '../bytes/text.ts'
+import { guidToBytes } from '../formats/guid.ts'
+
+const DIGEST = 48
+
+/** Firmware events of a direct or boot-manager start whose data is fixed text. */
+export const BOOT_ACTION = {
+  callingApplication: 'Calling EFI Application from Boot Option',
+  exitBootServices: 'Exit Boot Services Invocation',
+  exitBootServicesReturned: 'Exit Boot Services Returned with Success',
+} as const
+
+export const EFI_GLOBAL_VARIABLE = '8be4df61-93ca-11d2-aa0d-00e098032b8c'
+export const EFI_IMAGE_SECURITY_DATABASE = 'd719b2cb-3d3a-4596-a3bc-dad00e67656f'
+
+/** The register after these events, from zero. @param digests - 48 bytes each, in order. @throws RangeError */
+export async function replayRtmr(digests: readonly Uint8Array[]): Promise<Uint8Array> {
+  let register: Uint8Array = new Uint8Array(DIGEST)
+  for (const digest of digests) {
+    if (digest.length !== DIGEST) throw new RangeError(`an event digest has 48 bytes`)
+    register = await runtimeCrypto.digest('SHA-384', concatBytes(register, digest))
+  }
+  return register
+}
+
+/** Digest of an event whose data is text without NUL: see {@link BOOT_ACTION}. */
+export async function actionDigest(text: string): Promise<Uint8Array> {
+  return runtimeCrypto.digest('SHA-384', toUtf8(text))
+}
+
+export async function separatorDigest(): Promise<Uint8Array> {
+  return runtimeCrypto.digest('SHA-384', new Uint8Array(4))
+}
+
+/** Digest of an EFI variable (UEFI_VARIABLE_DATA). @param data - empty for a variable that is absent */
+export async function variableDigest(
+  vendor: string,
+  name: string,
+  data: Uint8Array = new Uint8Array(),
+): Promise<Uint8Array> {
+  const lengths = new Uint8Array(16)
+  const view = new DataView(lengths.buffer)
+  view.setBigUint64(0, BigInt(name.length), true)
+  view.setBigUint64(8, BigInt(data.length), true)
+  return runtimeCrypto.digest(
+    'SHA-384',
+    concatBytes(guidToBytes(vendor), lengths, utf16(name), data),
+  )
+}
+
+/**
+ * RTMR2 of a Linux kernel with the EFI stub: its command line, then its initrd.
+ *
+ * @param commandLine - as the stub sees it; OVMF adds ` initrd=initrd` on direct boot
+ * @param initrdSha384 - of the file, 48 bytes; absent without initrd
+ */
+export async function predictRtmr2(
+  commandLine: string,
+  initrdSha384?: Uint8Array,
+): Promise<Uint8Array> {
+  const line = await runtimeCrypto.digest('SHA-384', utf16(`${commandLine}\0`))
+  return replayRtmr(initrdSha384 === undefined ? [line] : [line, initrdSha384])
+}
+
+/**
+ * RTMR1 of one EFI application started by the firmware: on direct boot the kernel, or a unified kernel image.
+ *
+ * @param authenticode - SHA-384 Authenticode digest of what was loaded, 48 bytes; QEMU patches the header of a kernel it loads
+ */
+export async function predictRtmr1(authenticode: Uint8Array): Promise<Uint8Array> {
+  return replayRtmr([
+    authenticode,
+    await actionDigest(BOOT_ACTION.callingApplication),
+    await separatorDigest(),
+    await actionDigest(BOOT_ACTION.exitBootServices),
+    await actionDigest(BOOT_ACTION.exitBootServicesReturned),
+  ])
+}
+
+function utf16(text: string): Uint8Array {
+  const bytes = new Uint8Array(text.length * 2)
+  const view = new DataView(bytes.buffer)
+  for (let index = 0; index < text.length; index++)
+    view.setUint16(index * 2, text.charCodeAt(index), true)
+  return bytes
+}
