@@ -75,6 +75,17 @@ test('LogRing.read follows until the end, and skips ahead when it falls behind',
   assert.equal(rest.at(-1), 'line 49')
 })
 
+test('LogRing.read without follow ends at what there was when it began', async (t) => {
+  const ring = await openRing(t, await folder(), { segmentBytes: 200, segments: 3 })
+  for (let n = 0; n < 6; n++) await ring.append(entry(`line ${n}`))
+  const found: string[] = []
+  for await (const line of ring.read({ follow: false })) {
+    found.push(line)
+    await ring.append(entry('later'))
+  }
+  assert.ok(found.length <= 6)
+})
+
 test('LogRing.read ends when its signal fires', async (t) => {
   const ring = await openRing(t, await folder())
   const stop = new AbortController()

@@ -101,6 +101,7 @@ export class LogRing {
     readonly signal?: AbortSignal
   }): AsyncGenerator<string> {
     const aborted = abortion(options.signal)
+    const start = this.#end
     let segment = this.#first
     let offset = 0
     for (;;) {
@@ -110,9 +111,11 @@ export class LogRing {
       }
       const changed = this.#changed.promise
       const ended = this.#ended
-      const last = this.#last
-      const size = segment === last ? this.#lastSize : Infinity
-      for await (const line of readLines(this.#segment(segment), offset, size)) {
+      // Who does not follow gets what there was when it began, however fast more comes.
+      const { last, size } = options.follow ? this.#end : start
+      if (segment > last) return
+      const path = this.#segment(segment)
+      for await (const line of readLines(path, offset, segment === last ? size : Infinity)) {
         if (options.signal?.aborted === true) return
         offset += Buffer.byteLength(line) + 1
         yield `${line}\n`
@@ -126,6 +129,10 @@ export class LogRing {
       await Promise.race([changed, aborted])
       if (options.signal?.aborted === true) return
     }
+  }
+
+  get #end(): { readonly last: number; readonly size: number } {
+    return { last: this.#last, size: this.#lastSize }
   }
 
   #segment(number: number): string {
