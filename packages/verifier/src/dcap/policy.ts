@@ -15,3 +15,13 @@ export interface DcapPolicy {
   /** Without the lists of root and PCK issuer the Evidence is undecided; this makes it `not-checked` instead. */
   readonly allowMissingRevocationLists?: boolean
 }
+
+/** Every name in it, to refuse others. */
+export const DCAP_POLICY_KEYS: Readonly<Record<keyof DcapPolicy, true>> = {
+  acceptTcbStatuses: true,
+  acceptAdvisories: true,
+  graceDays: true,
+  minimumEvaluationDataNumber: true,
+  allowedPlatforms: true,
+  allowMissingRevocationLists: true,
+}

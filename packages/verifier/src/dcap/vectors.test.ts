@@ -266,3 +266,15 @@ test(
       assert.equal(await statusOf(quote.subarray(0, length)), 'contraindicated')
   },
 )
+
+test('options of a name that nobody reads are refused, not ignored', WITH_VECTORS, async () => {
+  const misspelt = { acceptTcbStatus: ['OutOfDate'] }
+  await assert.rejects(appraise(B0C0, ofB0c0(), JULY_2025, misspelt), TypeError)
+  const expect = { ...ANY_TD, mrtd: 'any' }
+  await assert.rejects(appraiseTdx(vector(B0C0), { expect, now: JULY_2025 }), TypeError)
+  const { mrTd: _left, ...without } = ANY_TD
+  await assert.rejects(
+    appraiseTdx(vector(B0C0), { expect: without as never, now: JULY_2025 }),
+    TypeError,
+  )
+})

@@ -2,6 +2,7 @@
 import type { CheckSink } from './check.ts'
 import { checkExpected, expectedValues } from './expectation.ts'
 import type { ExpectedBytes } from './expectation.ts'
+import { refuseUnknownKeys } from './known-keys.ts'
 
 export interface ExpectedField<Name extends string, Code extends string> {
   readonly name: Name
@@ -23,6 +24,8 @@ export function readExpectations<Name extends string, Code extends string>(
   expect: Readonly<Partial<Record<Name, ExpectedBytes>>>,
 ): Expectations<Name, Code> {
   if (typeof expect !== 'object' || expect === null) throw new TypeError('expect is required')
+  const known = Object.fromEntries(fields.map(({ name }) => [name, true]))
+  refuseUnknownKeys('expect', expect, known)
   return new Map(
     fields.map((field) => {
       const given = expect[field.name]

@@ -13,9 +13,11 @@ import type { CheckSink } from '../result/check.ts'
 import type { EndorsementCache } from '../result/endorsement-cache.ts'
 import { checkExpectations, readExpectations } from '../result/fields.ts'
 import type { ExpectedField } from '../result/fields.ts'
+import { refuseUnknownKeys } from '../result/known-keys.ts'
 import type { SgxCheckCode } from './check-codes.ts'
 import { sgxClaims } from './claims.ts'
 import type { SgxClaims } from './claims.ts'
+import { SGX_POLICY_KEYS } from './policy.ts'
 import type { SgxExpect, SgxPolicy } from './policy.ts'
 
 export interface SgxAppraiseOptions {
@@ -65,6 +67,7 @@ export async function appraiseSgxUnder(
   const { expect, now, endorsements = {}, policy = {}, cache } = options
   if (!(now instanceof Date) || Number.isNaN(now.getTime())) throw new TypeError('now is required')
   const expected = readExpectations(FIELDS, expect)
+  refuseUnknownKeys('policy', policy, SGX_POLICY_KEYS)
   const checks = new CheckList<Code>()
   const tee = 'sgx'
   const quote = readQuote(evidence, tee, checks)

@@ -1,3 +1,4 @@
+import { DCAP_POLICY_KEYS } from '../dcap/policy.ts'
 import type { DcapPolicy } from '../dcap/policy.ts'
 import type { ExpectedBytes } from '../result/expectation.ts'
 
@@ -25,4 +26,12 @@ export interface SgxPolicy extends DcapPolicy {
   readonly isvProdId?: number
   /** Absent means not checked. */
   readonly minimumIsvSvn?: number
+}
+
+/** Every name in it, to refuse others. */
+export const SGX_POLICY_KEYS: Readonly<Record<keyof SgxPolicy, true>> = {
+  ...DCAP_POLICY_KEYS,
+  allowDebugEnclave: true,
+  isvProdId: true,
+  minimumIsvSvn: true,
 }

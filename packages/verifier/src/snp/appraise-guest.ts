@@ -1,6 +1,7 @@
 /** Whether the guest is the expected one, launched under an acceptable guest policy. */
 import type { CheckSink } from '../result/check.ts'
 import { checkExpected, expectedValues } from '../result/expectation.ts'
+import { refuseUnknownKeys } from '../result/known-keys.ts'
 import type { ExpectedBytes } from '../result/expectation.ts'
 import type { SnpCheckCode } from './check-codes.ts'
 import type { SnpExpect, SnpPolicy } from './policy.ts'
@@ -33,6 +34,7 @@ type Expected = ReadonlyMap<Field, readonly Uint8Array[] | 'any'>
 /** Reads the caller's expectations before any Evidence is looked at. @throws TypeError, RangeError on a caller's mistake */
 export function readExpect(expect: SnpExpect): Expected {
   if (typeof expect !== 'object' || expect === null) throw new TypeError('expect is required')
+  refuseUnknownKeys('expect', expect, Object.fromEntries(FIELDS.map(({ name }) => [name, true])))
   return new Map(
     FIELDS.map((field) => {
       const given: ExpectedBytes | undefined = expect[field.name]

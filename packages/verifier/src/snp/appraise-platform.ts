@@ -104,15 +104,16 @@ function checkFirmware(
 }
 
 function checkMitigations(report: SnpReport, policy: SnpPolicy, checks: Checks): void {
-  const required = policy.requireMitigations
+  const { requireMitigations } = policy
   const { launchMitigationVector: launch, currentMitigationVector: current } = report
   const received =
     launch === undefined ? 'none' : `0x${launch.toString(16)}, 0x${current?.toString(16)}`
   const code = 'snp.mitigation.missing'
-  if (required === undefined) {
+  if (requireMitigations === undefined) {
     checks.add(code, 'not-checked', { received })
     return
   }
+  const required = BigInt(requireMitigations)
   const has = (vector: bigint | undefined) =>
     vector !== undefined && (vector & required) === required
   checks.require(code, has(launch) && has(current), {

@@ -47,7 +47,7 @@ export interface SnpPolicy {
   readonly minimumFirmware?: Partial<Record<ProductLine, FirmwareVersion>>
   readonly minimumGuestSvn?: number
   /** Bits that both mitigation vectors must have; reports before version 5 then fail. */
-  readonly requireMitigations?: bigint
+  readonly requireMitigations?: bigint | number
   /** Refuses firmware or microcode that the platform has not committed to, and may so roll back; else that is a warning. */
   readonly refuseProvisionalFirmware?: boolean
   /** Chip ids (hex, 64 bytes, or the 8 of Turin) of which the report's must be one. */

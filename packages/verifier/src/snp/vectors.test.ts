@@ -247,3 +247,14 @@ test(
     )
   },
 )
+
+test('options of a name that nobody reads are refused, not ignored', WITH_VECTORS, async () => {
+  for (const options of [
+    { policy: { minimumTbc: {} } },
+    { policy: { minimumTcb: { Genova: {} } } },
+    { policy: { minimumTcb: { Genoa: { microcod: 1 } } } },
+    { policy: { minimumFirmware: { Rome: { major: 1, minor: 0, build: 0 } } } },
+    { expect: { ...ANY, mesurement: 'any' } },
+  ])
+    await assert.rejects(run('snp/genoa-v5/report.bin', [GENOA], options as never), TypeError)
+})

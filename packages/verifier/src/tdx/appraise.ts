@@ -13,9 +13,11 @@ import type { CheckSink } from '../result/check.ts'
 import type { EndorsementCache } from '../result/endorsement-cache.ts'
 import { checkExpectations, readExpectations } from '../result/fields.ts'
 import type { ExpectedField } from '../result/fields.ts'
+import { refuseUnknownKeys } from '../result/known-keys.ts'
 import type { TdxCheckCode } from './check-codes.ts'
 import { tdxClaims } from './claims.ts'
 import type { TdxClaims } from './claims.ts'
+import { TDX_POLICY_KEYS } from './policy.ts'
 import type { TdxExpect, TdxPolicy } from './policy.ts'
 import { readTdAttributes } from './td-attributes.ts'
 
@@ -68,6 +70,7 @@ export async function appraiseTdxUnder(
   const { expect, now, endorsements = {}, policy = {}, cache } = options
   if (!(now instanceof Date) || Number.isNaN(now.getTime())) throw new TypeError('now is required')
   const expected = readExpectations(FIELDS, expect)
+  refuseUnknownKeys('policy', policy, TDX_POLICY_KEYS)
   const checks = new CheckList<TdxCheckCode>()
   const tee = 'tdx'
   const quote = readQuote(evidence, tee, checks)

@@ -1,3 +1,4 @@
+import { DCAP_POLICY_KEYS } from '../dcap/policy.ts'
 import type { DcapPolicy } from '../dcap/policy.ts'
 import type { ExpectedBytes } from '../result/expectation.ts'
 
@@ -28,4 +29,14 @@ export interface TdxPolicy extends DcapPolicy {
   readonly allowedServiceTds?: readonly string[]
   /** MRSEAM values (48 bytes in hex) of accepted modules; Intel's collateral names only their signer. */
   readonly allowedModules?: readonly string[]
+}
+
+/** Every name in it, to refuse others. */
+export const TDX_POLICY_KEYS: Readonly<Record<keyof TdxPolicy, true>> = {
+  ...DCAP_POLICY_KEYS,
+  allowDebugTd: true,
+  allowMigratableTd: true,
+  requireSeptVeDisable: true,
+  allowedServiceTds: true,
+  allowedModules: true,
 }
