@@ -32,12 +32,17 @@ export async function ensureHostd(
   options: EnsureOptions = {},
 ): Promise<HostdClient> {
   const client = new HostdClient(hostdSocket(directories))
-  if (await answers(client)) return client
+  if ((await answeringPid(client)) !== undefined) return client
   const child = startHostd(directories)
   const deadline = Date.now() + (options.timeoutMs ?? 15_000)
   while (Date.now() < deadline) {
     await sleep(25, undefined, { signal: options.signal })
-    if (await answers(client)) return client
+    const pid = await answeringPid(client)
+    if (pid !== undefined) {
+      // Ours lost the race, and must not take the lock when the other one ends.
+      if (pid !== child.pid) child.kill()
+      return client
+    }
     // Exit 0 or a lost race for the lock leave another hostd that is about to answer.
     if (child.exitCode !== null && child.exitCode !== 0 && child.exitCode !== LOST_RACE_EXIT) break
   }
@@ -59,17 +64,18 @@ const MEMORY_OPTIONS = ['--max-semi-space-size=1']
 /** Exit code of `hostd.already-running`. */
 const LOST_RACE_EXIT = 5
 
-async function answers(client: HostdClient): Promise<boolean> {
+/** Absent: none answers. @throws CloisterError `hostd.version-mismatch` */
+async function answeringPid(client: HostdClient): Promise<number | undefined> {
   try {
-    const { version, apiVersion } = await client.info()
+    const { version, apiVersion, pid } = await client.info()
     if (version !== PRODUCT_VERSION || apiVersion !== HOSTD_API_VERSION)
       throw new CloisterError('hostd.version-mismatch', {
         expected: PRODUCT_VERSION,
         received: version,
       })
-    return true
+    return pid
   } catch (error) {
-    if (error instanceof CloisterError && error.code === 'hostd.unreachable') return false
+    if (error instanceof CloisterError && error.code === 'hostd.unreachable') return undefined
     throw error
   }
 }
