@@ -22,8 +22,9 @@ export const command: Command = {
   positionals: [0, 0],
   async run(invocation) {
     const { directories, output, signal, options } = invocation
+    const listen = listenAddress(textOption(invocation, 'listen'))
     if (options['detach'] === true) {
-      const broker = await ensureBroker(directories, signal)
+      const broker = await ensureBroker(directories, signal, listen)
       await output.object(
         { url: broker.pinned.url },
         { name: broker.pinned.url, text: () => `broker at ${broker.pinned.url}` },
@@ -32,7 +33,7 @@ export const command: Command = {
       return
     }
     await serveBroker(directories, {
-      listen: listenAddress(textOption(invocation, 'listen')),
+      listen: listen ?? DEFAULT_LISTEN,
       signal,
       started: (url) => {
         output.talk(`broker at ${url}; Ctrl-C ends it`)
@@ -41,8 +42,8 @@ export const command: Command = {
   },
 }
 
-function listenAddress(text: string | undefined): ListenAddress {
-  if (text === undefined) return DEFAULT_LISTEN
+function listenAddress(text: string | undefined): ListenAddress | undefined {
+  if (text === undefined) return undefined
   const match = /^(\[[0-9a-fA-F:]+\]|[\w.-]+):(\d{1,5})$/.exec(text)
   const port = Number(match?.[2])
   if (match?.[1] !== undefined && port <= 65_535)

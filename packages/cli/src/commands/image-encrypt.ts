@@ -3,6 +3,7 @@ import type { Recipient } from '@cloister/oci/encrypt-image'
 import { CloisterError } from '@cloister/protocol/error'
 import { listOption, textOption, type Command } from '../command.ts'
 import { openSink } from '../image/open-sink.ts'
+import { REGISTRY_CA_OPTION, registryCaOption } from '../image/registry-ca.ts'
 import { openBroker } from '../owner/broker-client.ts'
 import { resourcePath } from '../owner/resource-path.ts'
 import { readInput } from '../read-input.ts'
@@ -10,7 +11,7 @@ import { openImage } from '../workload/open-image.ts'
 
 export const command: Command = {
   usage:
-    'image encrypt IMAGE TARGET [--key NAME] [--key-file FILE] [--jwe FILE]… [--allow-simulated]',
+    'image encrypt IMAGE TARGET [--key NAME] [--key-file FILE] [--jwe FILE]… [--allow-simulated] [--registry-ca FILE]',
   details:
     "Encrypts every layer with a key of its own and wraps those keys with NAME's 32 bytes, which it makes and stores at the broker (--key-file: uses\nthese bytes and stores nothing). --jwe adds an RSA public key, so that skopeo can open the image with the private one.",
   options: {
@@ -23,13 +24,16 @@ export const command: Command = {
     jwe: { type: 'string', multiple: true, value: 'FILE', help: 'RSA public key, PEM' },
     'allow-simulated': { type: 'boolean', help: 'the image key may go to a simulated TEE' },
     as: { type: 'string', value: 'NAME', help: 'name of a local image, host/repository' },
+    ...REGISTRY_CA_OPTION,
   },
   positionals: [2, 2],
   async run(invocation) {
     const { positionals, directories, output, signal } = invocation
     const [from = '', to = ''] = positionals
-    using opened = await openImage(from, { directories, as: textOption(invocation, 'as') })
-    const sink = await openSink(to)
+    const registryCa = await registryCaOption(invocation)
+    const as = textOption(invocation, 'as')
+    using opened = await openImage(from, { directories, as, registryCa })
+    const sink = await openSink(to, registryCa)
     const resource = resourcePath(
       textOption(invocation, 'key') ??
         `image-key/${opened.reference.repository.replaceAll('/', '-')}/key`,

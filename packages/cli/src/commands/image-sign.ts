@@ -4,11 +4,12 @@ import { join } from 'node:path'
 import { CloisterError } from '@cloister/protocol/error'
 import { textOption, type Command, type Invocation } from '../command.ts'
 import { openSink } from '../image/open-sink.ts'
+import { REGISTRY_CA_OPTION, registryCaOption } from '../image/registry-ca.ts'
 import { readInput } from '../read-input.ts'
 import { openImage } from '../workload/open-image.ts'
 
 export const command: Command = {
-  usage: 'image sign IMAGE [--key FILE] [--as NAME]',
+  usage: 'image sign IMAGE [--key FILE] [--as NAME] [--registry-ca FILE]',
   details:
     "Signs as cosign does with a key pair; cosign verifies it with the public key. Without --key the owner's signing key is used and made when there is none:\nCLOISTER_HOME/owner/image-signing.pem, its public half beside it as image-signing.pub.",
   options: {
@@ -18,16 +19,19 @@ export const command: Command = {
       help: 'private key, PKCS#8 PEM: ECDSA P-256 or P-384, RSA, Ed25519',
     },
     as: { type: 'string', value: 'NAME', help: 'name that the signature is for, host/repository' },
+    ...REGISTRY_CA_OPTION,
   },
   positionals: [1, 1],
   async run(invocation) {
     const { positionals, directories, output, signal } = invocation
     const [image = ''] = positionals
-    using opened = await openImage(image, { directories, as: textOption(invocation, 'as') })
+    const registryCa = await registryCaOption(invocation)
+    const as = textOption(invocation, 'as')
+    using opened = await openImage(image, { directories, as, registryCa })
     const { resolveImage } = await import('@cloister/oci/resolve-image')
     const { signImage } = await import('@cloister/oci/sign-image')
     const { digest } = await resolveImage(opened.source, opened.from, undefined, signal)
-    const { sink } = await openSink(image)
+    const { sink } = await openSink(image, registryCa)
     const { key, publicKeyFile } = await signingKey(invocation)
     await signImage({
       source: opened.source,

@@ -8,8 +8,11 @@ export interface OpenedSink {
   readonly tag: string
 }
 
-/** @throws CloisterError `image.reference-malformed` */
-export async function openSink(text: string): Promise<OpenedSink> {
+/**
+ * @param registryCa - PEM certificates; absent: the public roots
+ * @throws CloisterError `image.reference-malformed`, `cli.usage`
+ */
+export async function openSink(text: string, registryCa?: readonly string[]): Promise<OpenedSink> {
   const location = parseImageSource(text)
   if (location.kind === 'oci') {
     const { LayoutWriter } = await import('@cloister/oci/layout-writer')
@@ -17,7 +20,10 @@ export async function openSink(text: string): Promise<OpenedSink> {
   }
   if (location.kind === 'registry') {
     const { openRegistrySink } = await import('./registry-sink.ts')
-    return { sink: openRegistrySink(location.reference), tag: location.reference.tag ?? 'latest' }
+    return {
+      sink: openRegistrySink(location.reference, registryCa),
+      tag: location.reference.tag ?? 'latest',
+    }
   }
   throw new CloisterError('cli.usage', {
     why: 'an archive cannot be written to',

@@ -51,18 +51,20 @@ export async function serveBroker(
 /**
  * The pinned broker when it answers; else one is started in the background, at the pinned address or the default.
  *
+ * @param wanted - where to start one; a broker that answers already stays where it is
  * @throws CloisterError `owner.broker-unreachable` when it does not come up; the log's path is in `where`
  */
 export async function ensureBroker(
   directories: Directories,
   signal: AbortSignal,
+  wanted?: ListenAddress,
 ): Promise<BrokerClient> {
   const pinned = readPinnedBroker(directories)
   if (pinned !== undefined) {
     const client = new BrokerClient(pinned, openAdminKey(directories), signal)
     if (await answers(client)) return client
   }
-  const listen = pinned === undefined ? DEFAULT_LISTEN : addressOf(pinned.url)
+  const listen = wanted ?? (pinned === undefined ? DEFAULT_LISTEN : addressOf(pinned.url))
   spawnBroker(directories, listen)
   const deadline = Date.now() + START_TIMEOUT_MS
   while (Date.now() < deadline) {

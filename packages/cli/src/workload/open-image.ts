@@ -1,5 +1,4 @@
 /** Opens what the user wrote as IMAGE: a registry reference, `oci:DIR[:TAG]` or `oci-archive:FILE[:TAG]`. */
-import { readFileSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import { CloisterError } from '@cloister/protocol/error'
 import type { Target } from '@cloister/protocol/hostd-api'
@@ -24,8 +23,8 @@ export interface OpenImageOptions {
   readonly directories: Directories
   /** Name of a local image, `host/repository`. */
   readonly as?: string | undefined
-  /** PEM file. */
-  readonly registryCa?: string | undefined
+  /** PEM certificates; absent: the public roots. */
+  readonly registryCa?: readonly string[] | undefined
 }
 
 /** @throws CloisterError `image.*`, `registry.*` */
@@ -117,9 +116,7 @@ async function openRegistry(
   const { credentialsFor } = await import('@cloister/oci/registry-credentials')
   const { readDockerConfig } = await import('../image/registry-sink.ts')
   const text = readDockerConfig()
-  const transport = httpTransport(
-    registryCa === undefined ? {} : { ca: [readFileSync(registryCa, 'utf8')] },
-  )
+  const transport = httpTransport(registryCa === undefined ? {} : { ca: registryCa })
   const source = registrySource({
     reference,
     transport,

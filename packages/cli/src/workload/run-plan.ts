@@ -1,6 +1,7 @@
 /** What `run` was asked for, read from the command line; nothing is looked up here. */
 import { CloisterError } from '@cloister/protocol/error'
 import { listOption, textOption, type CommandLine, type OptionSpec } from '../command.ts'
+import { REGISTRY_CA_OPTION } from '../image/registry-ca.ts'
 import { resourcePath } from '../owner/resource-path.ts'
 
 export const TEE_CHOICES = ['auto', 'snp', 'simulated'] as const
@@ -86,11 +87,7 @@ export const RUN_OPTIONS: Readonly<Record<string, OptionSpec>> = {
     value: 'FILE',
     help: 'public key (PEM) that must have signed the image',
   },
-  'registry-ca': {
-    type: 'string',
-    value: 'FILE',
-    help: "PEM certificates that the registry's TLS must chain to",
-  },
+  ...REGISTRY_CA_OPTION,
   'registry-credentials': {
     type: 'string',
     value: 'SECRET',

@@ -6,6 +6,7 @@ import type { Directories } from '@cloister/protocol/directories'
 import type { WorkloadDetail } from '@cloister/protocol/hostd-api'
 import type { BrokerClient } from '../owner/broker-client.ts'
 import { pinLocalSimulatedRoot } from '../owner/simulated-roots.ts'
+import { readRegistryCa } from '../image/registry-ca.ts'
 import { readInput } from '../read-input.ts'
 import { composeWorkload, defaultName, neededResources } from './compose-workload.ts'
 import { openImage, type OpenedImage } from './open-image.ts'
@@ -36,7 +37,8 @@ export interface PreparedRun extends Disposable {
 /** Resolves the image to a digest and looks which secrets it needs. @throws CloisterError `image.*`, `registry.*`, `owner.*` */
 export async function prepareRun(plan: RunPlan, context: RunContext): Promise<PreparedRun> {
   const { directories, broker, signal } = context
-  const opened = await openImage(plan.image, { directories, registryCa: plan.registryCa })
+  const registryCa = await readRegistryCa(plan.registryCa)
+  const opened = await openImage(plan.image, { directories, registryCa })
   const resolved = await resolveImage(opened.source, opened.from, undefined, signal)
   const name = plan.name ?? defaultName(opened.reference.repository)
   const needed = neededResources(plan, resolved)
