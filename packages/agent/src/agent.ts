@@ -46,8 +46,8 @@ export interface Machine {
   readonly runtime: Runtime
   readonly clock: Clock
   readonly pullImage: PullImage
-  /** Makes the scratch space and mounts it. */
-  readonly makeScratch: () => Promise<void>
+  /** Settles when the scratch space is mounted. */
+  readonly scratch: Promise<void>
   /** Where it is mounted. */
   readonly scratchDirectory: string
   /** On tmpfs, for files that are bound into the container. */
@@ -132,10 +132,8 @@ class GuestAgent {
   /** Attestation, scratch space, image, secrets: what can go on at once does. */
   async #prepare(): Promise<OciSpec> {
     const { workload } = this.#bound
-    const { scratchDirectory, makeScratch, pullImage } = this.#machine
+    const { scratch, scratchDirectory, pullImage } = this.#machine
     const { signal } = this.#ending
-    const scratch = makeScratch()
-    scratch.catch(() => undefined)
     await this.#broker.attest(signal)
     this.#reach('attested')
     await scratch

@@ -29,6 +29,14 @@ async function boot(stage: StagePort, ports: Awaited<ReturnType<typeof findPorts
   // Only a debug image has a console; elsewhere the words would go nowhere, and must.
   const log = mode === 'debug' ? (message: string) => console.error(message) : () => undefined
   const disks = await findDisks()
+  const scratchDisk = disks.devices.get(GUEST_DISKS.scratch)
+  // At once, for it takes longest: it holds nothing before the initdata was checked.
+  const scratch = makeScratch({
+    mountPoint: SCRATCH,
+    run: runProgram,
+    ...(scratchDisk !== undefined && { device: scratchDisk }),
+  })
+  scratch.catch(() => undefined)
   const guestImage = await readGuestImage()
   const attester = await attesterFor(mode, {
     hasTee: () => kernelHasTee(),
@@ -40,7 +48,6 @@ async function boot(stage: StagePort, ports: Awaited<ReturnType<typeof findPorts
   )
   stage.reached('initdata')
 
-  const scratchDisk = disks.devices.get(GUEST_DISKS.scratch)
   const tampered = scratchDisk === undefined ? new Promise<never>(() => undefined) : watchScratch()
   await Promise.race([
     tampered,
@@ -52,12 +59,7 @@ async function boot(stage: StagePort, ports: Awaited<ReturnType<typeof findPorts
         runtime: crunRuntime({ run: runProgram, directory: `${RUN}/crun` }),
         clock: systemClock(runProgram),
         pullImage: pullWorkloadImage,
-        makeScratch: () =>
-          makeScratch({
-            mountPoint: SCRATCH,
-            run: runProgram,
-            ...(scratchDisk !== undefined && { device: scratchDisk }),
-          }),
+        scratch,
         scratchDirectory: SCRATCH,
         runDirectory: RUN,
         epoch: guestImage.epoch,

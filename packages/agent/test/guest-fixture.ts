@@ -162,6 +162,7 @@ export async function startGuest(world: World, options: GuestOptions = {}): Prom
   const runtime = new FakeRuntime()
   const restPort = nextRestPort++
   const scratchDirectory = join(directory, 'scratch')
+  await mkdir(scratchDirectory)
   const ended = runAgent(
     {
       agentPort: guestAgentPort,
@@ -170,9 +171,7 @@ export async function startGuest(world: World, options: GuestOptions = {}): Prom
       runtime,
       clock: { now: Date.now, set: () => Promise.resolve() },
       pullImage: pullWorkloadImage,
-      makeScratch: async () => {
-        await mkdir(scratchDirectory)
-      },
+      scratch: Promise.resolve(),
       scratchDirectory,
       runDirectory: join(directory, 'run'),
       epoch: 1_600_000_000,
