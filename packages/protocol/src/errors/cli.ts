@@ -107,6 +107,13 @@ export const CLI_ERRORS = {
     status: 404,
     exit: 1,
   },
+  'policy.rego-invalid': {
+    title: 'Cannot use the Rego policy',
+    why: 'it does not parse or compile',
+    fix: ['cloister policy check FILE'],
+    status: 400,
+    exit: 2,
+  },
   'owner.secret-not-granted': {
     title: 'The secret may not go to this workload',
     why: 'its release policy names others',
