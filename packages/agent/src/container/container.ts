@@ -20,6 +20,7 @@ const SIGKILL = 9
 export class Container {
   readonly #options: ContainerOptions
   readonly #processes = new Map<string, RunningProcess>()
+  readonly #ended = new WeakSet<RunningProcess>()
 
   constructor(options: ContainerOptions) {
     this.#options = options
@@ -78,9 +79,10 @@ export class Container {
 
   async signal(execId: string, signal: number): Promise<void> {
     const { runtime } = this.#options
-    this.#process(execId)
+    const process = this.#process(execId)
     if (execId === '' || execId === this.id) await runtime.signal(this.id, signal)
-    else await runtime.signalExec(this.id, execId, signal)
+    // A pid of a process that has ended may be another's by now.
+    else if (!this.#ended.has(process)) await runtime.signalExec(this.id, execId, signal)
   }
 
   async read(
@@ -118,7 +120,7 @@ export class Container {
   }
 
   #keep(execId: string, running: RunningProcess): void {
-    running.exited.catch(() => undefined)
+    running.exited.finally(() => this.#ended.add(running)).catch(() => undefined)
     running.stdin?.on('error', () => undefined)
     this.#processes.set(execId, running)
   }

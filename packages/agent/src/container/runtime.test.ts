@@ -59,6 +59,11 @@ test('start() tells when crun refuses the container', async (t) => {
   await assert.rejects(runtime.start('c', SPEC, ALL), isCode('agent.runtime-failed'))
 })
 
+test('a warning of crun does not hide the code of the process', async (t) => {
+  const { runtime } = await withCrun(t, 'echo warning >"$log"; echo 1 >"$pid"; exit 3')
+  assert.equal(await (await runtime.start('c', SPEC, ALL)).exited, 3)
+})
+
 test('a process that is killed ends with a code', async (t) => {
   const { runtime } = await withCrun(t, 'echo 1 >"$pid"; kill -9 $$')
   const { exited } = await runtime.start('c', SPEC, ALL)

@@ -73,7 +73,7 @@ export function crunRuntime({ run, directory }: CrunOptions): Runtime {
     // At once: Node throws away the output of a process that ends before anybody reads.
     const stdout = child.stdout === null ? undefined : new LogBuffer(child.stdout)
     const stderr = child.stderr === null ? undefined : new LogBuffer(child.stderr)
-    const exited = exitOf(child, log)
+    const exited = exitOf(child, log, pidFile)
     // Until it is handed over: a process that ends at once.
     exited.catch(() => undefined)
     await started(pidFile, exited)
@@ -109,14 +109,14 @@ export function crunRuntime({ run, directory }: CrunOptions): Runtime {
   }
 }
 
-/** crun ends with the process's code; what it says itself, it says in its log, and then the code is its own. */
-async function exitOf(child: ChildProcess, log: string): Promise<number> {
+/** crun ends with the code of the process, once there was one: then it has written its pid. Else the code is its own. */
+async function exitOf(child: ChildProcess, log: string, pidFile: string): Promise<number> {
   const ended = Promise.withResolvers<number>()
   child.once('error', ended.reject)
   child.once('exit', (code, signal) => ended.resolve(signal === null ? (code ?? 1) : 137))
   const status = await ended.promise
+  if (await hasPid(pidFile)) return status
   const said = await readFile(log, 'utf8').catch(() => '')
-  if (said.trim() === '' || status === 0) return status
   throw new CloisterError('agent.runtime-failed', { why: said.trim().slice(-300) })
 }
 
@@ -125,10 +125,13 @@ async function started(pidFile: string, exited: Promise<number>): Promise<void> 
     () => true,
     () => true,
   )
-  for (;;) {
-    const pid = await readFile(pidFile, 'latin1').catch(() => '')
-    if (pid !== '') return
-    if (await Promise.race([ended, sleep(START_POLL_MS, false)])) break
-  }
-  await exited
+  while (!(await hasPid(pidFile)))
+    if (await Promise.race([ended, sleep(START_POLL_MS, false)])) {
+      await exited
+      return
+    }
+}
+
+async function hasPid(pidFile: string): Promise<boolean> {
+  return (await readFile(pidFile, 'latin1').catch(() => '')) !== ''
 }
