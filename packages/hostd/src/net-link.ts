@@ -36,14 +36,17 @@ export class NetLink {
   /**
    * A stream to the agent's channel; waits for the guest to serve streams.
    *
-   * @throws CloisterError `guest.no-answer` when it does not before the signal fires, or refuses
+   * @throws CloisterError `workload.not-running` when the guest ends meanwhile, `guest.no-answer` when it refuses, or does not
+   * serve before the signal fires
    */
   async connectChannel(signal: AbortSignal): Promise<Duplex> {
+    const either = AbortSignal.any([signal, this.#stop.signal])
     try {
-      const mux = await abortable(this.#mux.promise, signal)
-      return await mux.open('channel', signal)
-    } catch (error) {
-      throw new CloisterError('guest.no-answer', { where: 'guest, channel', cause: error })
+      const mux = await abortable(this.#mux.promise, either)
+      return await mux.open('channel', either)
+    } catch (cause) {
+      if (this.#stop.signal.aborted) throw new CloisterError('workload.not-running', { cause })
+      throw new CloisterError('guest.no-answer', { where: 'guest, channel', cause })
     }
   }
 
@@ -55,12 +58,9 @@ export class NetLink {
   async #keepOpen(): Promise<void> {
     const { signal } = this.#stop
     while (!signal.aborted) {
-      try {
-        await this.#serveOnce(signal)
-        await sleep(REOPEN_MS, undefined, { signal })
-      } catch {
-        // Only the end of this link, or a port that goes away with its VM, whose end is watched elsewhere.
-      }
+      // What ends a session is the end of this link, or of the VM, which is watched elsewhere, or the guest's own doing.
+      await this.#serveOnce(signal).catch(() => undefined)
+      await sleep(REOPEN_MS, undefined, { signal }).catch(() => undefined)
     }
   }
 

@@ -39,6 +39,8 @@ export interface FakeMachineOptions {
   readonly deadlines?: Partial<StageDeadlines>
   /** Takes the agent's port instead of a working agent. */
   readonly agentPort?: (socket: Socket) => void
+  /** Takes the port of streams instead of a working guest. */
+  readonly netPort?: (socket: Socket) => void
   /** Called before a VM is taken over. */
   readonly beforeAdopt?: (state: VmState) => Promise<void> | void
   /** Called before a VM starts. */
@@ -130,7 +132,7 @@ export class FakeGuest {
     await mkdir(spec.runtimeDirectory, { recursive: true })
     const agentPort = options.agentPort ?? ((socket) => guest.#serveAgent(socket))
     await guest.#listen('agent.sock', agentPort)
-    await guest.#listen('net.sock', (socket) => guest.#serveNet(socket))
+    await guest.#listen('net.sock', options.netPort ?? ((socket) => guest.#serveNet(socket)))
     setImmediate(() => {
       for (const stage of options.stages ?? (BOOT as StageName[])) guest.reach(stage)
     })

@@ -150,6 +150,25 @@ test('a guest that answers a start with an error of its own making is ended with
   assert.match(error?.where ?? '', /guest/)
 })
 
+test('a guest that hangs up on each session of its streams is not reconnected to in a loop', async () => {
+  let connections = 0
+  await using machine = new FakeMachine({
+    netPort: (socket) => {
+      connections++
+      socket.destroy()
+    },
+  })
+  await using hostd = await startFixture(machine)
+  await hostd.client.start(startRequest())
+  await hostd.until('web', ({ state }) => state === 'running')
+  const before = connections
+  await sleep(1_000)
+  assert.ok(connections - before <= 5, `${connections - before}`)
+  const asked = hostd.client.connect('web')
+  setTimeout(() => machine.only.exit(0), 50)
+  await assert.rejects(asked, isCode('workload.not-running'))
+})
+
 test('a guest cannot speak in the name of the host', async () => {
   await using machine = new FakeMachine({
     behaviour: {
