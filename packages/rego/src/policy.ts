@@ -2,6 +2,7 @@
 import type { Body, Module, RegoVersion } from './ast.ts'
 import { STANDARD_BUILTINS } from './builtins/standard.ts'
 import { BuiltinError, type Builtin } from './builtins/registry.ts'
+import { check, type FindingCode } from './check/check.ts'
 import { BodyCompiler } from './compile/body-compiler.ts'
 import type { Step } from './compile/closures.ts'
 import type { Expr, Local } from './compile/ir.ts'
@@ -36,6 +37,8 @@ export interface CompileOptions {
   readonly builtins?: Readonly<Record<string, HostFunction>>
   /** Bounds of each evaluation; those not named have their defaults. */
   readonly limits?: Partial<Limits>
+  /** Refuse unused imports and variables, and deprecated built-ins, as OPA's strict mode. Default false. */
+  readonly strict?: boolean
   /** Hashes and signatures. Default: Node's, where there is Node; otherwise those built-ins are undefined. */
   readonly crypto?: CryptoProvider
 }
@@ -106,7 +109,8 @@ export class Policy {
     )
     this.#builtins = withHostFunctions(options.builtins ?? {})
     this.#tree = guardStack(() => buildRuleTree(this.modules))
-    const resolver = new Resolver(this.#tree.root, this.#builtins)
+    const resolver = new Resolver(this.#tree.root, this.#builtins, this.modules)
+    if (options.strict === true) refuseSloppiness(this.modules)
     this.#documents = guardStack(() => {
       for (const set of this.#tree.sets) resolver.resolveSet(set)
       return this.#compileDocuments(false)
@@ -274,6 +278,18 @@ function withHostFunctions(
       },
     })
   return all
+}
+
+const SLOPPY: ReadonlySet<FindingCode> = new Set([
+  'unused-import',
+  'unused-variable',
+  'deprecated-builtin',
+])
+
+function refuseSloppiness(modules: readonly Module[]): void {
+  const found = check(modules).find(({ code }) => SLOPPY.has(code))
+  if (found !== undefined)
+    throw new RegoError('rego.compile', `${found.code} \`${found.name}\``, found.loc)
 }
 
 /** The runtime's stack is a limit too: deep values and long chains end with a code, not a crash. */

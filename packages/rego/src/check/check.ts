@@ -22,6 +22,7 @@ export interface Finding {
   readonly file: string
   readonly row: number
   readonly column: number
+  readonly loc: Location
   /** True for what lets more pass than it should. */
   readonly dangerous: boolean
 }
@@ -41,10 +42,11 @@ export function check(modules: readonly Module[]): Finding[] {
 function finding(
   code: FindingCode,
   name: string,
-  { file, row, column }: Location,
+  loc: Location,
   dangerous = false,
 ): Finding {
-  return { code, name, file, row, column, dangerous }
+  const { file, row, column } = loc
+  return { code, name, file, row, column, dangerous, loc }
 }
 
 function importName({ path, alias }: Module['imports'][number]): string {

@@ -2,7 +2,7 @@
 import type * as ast from '../ast.ts'
 import type { Builtins } from '../builtins/registry.ts'
 import { RegoError, type Location } from '../error.ts'
-import { isArray, type Value } from '../value.ts'
+import { isArray, RegoObject, type Value } from '../value.ts'
 import type {
   Branch,
   Callee,
@@ -16,6 +16,7 @@ import type {
 } from './ir.ts'
 import type { DataNode, RuleSet, RuleSource } from './rule-tree.ts'
 import { Scope, Slots } from './scope.ts'
+import { annotationsOf, metadataChain, ruleMetadata, type Annotation } from '../metadata.ts'
 import { foldList, foldObject } from './fold.ts'
 import { declaredNames, directNames, patternNames } from './names.ts'
 
@@ -35,17 +36,22 @@ export class Resolver {
   readonly #root: DataNode
   readonly #builtins: Builtins
   readonly #modules = new Map<ast.Module, ModuleNames>()
+  readonly #allModules: readonly ast.Module[]
+  #allAnnotations: readonly Annotation[] | undefined
 
-  constructor(root: DataNode, builtins: Builtins) {
+  constructor(root: DataNode, builtins: Builtins, modules: readonly ast.Module[] = []) {
+    this.#allModules = modules
     this.#root = root
     this.#builtins = builtins
   }
 
   /** Resolves all rules of one document. */
   resolveSet(set: RuleSet): void {
-    set.resolved = set.sources.map((source) => this.#names(source.module).resolveRule(source))
+    set.resolved = set.sources.map((source) =>
+      this.#names(source.module).resolveRule(source, this.#metadata(source)),
+    )
     set.resolvedDefaults = set.defaults.map((source) =>
-      this.#names(source.module).resolveRule(source),
+      this.#names(source.module).resolveRule(source, this.#metadata(source)),
     )
   }
 
@@ -68,6 +74,25 @@ export class Resolver {
     }
     return new NameResolver(names, this.#root, this.#builtins)
   }
+
+  /** The value of `rego.metadata.*` in a rule. */
+  #metadata({ module, rule }: RuleSource): Metadata {
+    return {
+      rule: () => ruleMetadata(this.#annotations(), module, rule),
+      chain: () => metadataChain(this.#annotations(), module, rule),
+    }
+  }
+
+  #annotations(): readonly Annotation[] {
+    this.#allAnnotations ??= this.#allModules.flatMap(annotationsOf)
+    return this.#allAnnotations
+  }
+}
+
+/** What `rego.metadata.rule()` and `.chain()` are, made when asked for. */
+interface Metadata {
+  readonly rule: () => Value
+  readonly chain: () => Value
 }
 
 function importsOf(module: ast.Module): Map<string, readonly string[]> {
@@ -95,6 +120,7 @@ class NameResolver {
   readonly #root: DataNode
   readonly #builtins: Builtins
   #slots = new Slots()
+  #metadata: Metadata | undefined
 
   constructor(names: ModuleNames, root: DataNode, builtins: Builtins) {
     this.#names = names
@@ -108,7 +134,8 @@ class NameResolver {
     return { body: resolved, locals: scope.visible(), slots: this.#slots }
   }
 
-  resolveRule(source: RuleSource): ResolvedRule {
+  resolveRule(source: RuleSource, metadata: Metadata): ResolvedRule {
+    this.#metadata = metadata
     const { rule } = source
     this.#slots = new Slots()
     this.#checkRoot(rule.head.ref[0], rule.loc)
@@ -279,7 +306,7 @@ class NameResolver {
   }
 
   #declarePattern(pattern: ast.Term, scope: Scope, how: 'declared' | 'assigned'): void {
-    for (const name of patternNames(pattern)) this.#declare(name, scope, how, pattern.loc)
+    for (const name of new Set(patternNames(pattern))) this.#declare(name, scope, how, pattern.loc)
   }
 
   #declare(name: string, scope: Scope, how: 'declared' | 'assigned', loc: Location): void {
@@ -443,6 +470,8 @@ class NameResolver {
   #call(term: ast.CallTerm, scope: Scope, outputAllowed: boolean): Term {
     const path = constantPath(term.operator) ?? []
     const name = path.join('.')
+    if (name === 'rego.metadata.rule' || name === 'rego.metadata.chain')
+      return this.#annotated(name, term)
     const callee = this.#callee(path)
     if (callee === undefined)
       throw new RegoError('rego.type', `could not find function ${name}`, term.loc)
@@ -457,6 +486,13 @@ class NameResolver {
       )
     const args = term.args.map((arg) => this.#term(arg, scope))
     return { kind: 'call', callee, args, loc: term.loc }
+  }
+
+  /** Annotations are known when a rule is compiled, so the call is a constant. */
+  #annotated(name: string, { args, loc }: ast.CallTerm): Term {
+    if (args.length > 0) throw new RegoError('rego.type', `\`${name}\` expects 0 arguments`, loc)
+    const value = name === 'rego.metadata.rule' ? this.#metadata?.rule() : this.#metadata?.chain()
+    return { kind: 'const', value: value ?? RegoObject.empty, loc }
   }
 }
 

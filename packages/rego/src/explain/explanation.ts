@@ -94,7 +94,7 @@ function isNegative({ value }: RuleTrace): boolean {
   return value === undefined || value === 'false'
 }
 
-/** Of the documents asked for, the one with the attempt that lacks least. */
+/** Of the documents asked for, the one whose attempt came furthest. */
 function pickRule(rules: readonly RuleTrace[]): RuleTrace | undefined {
   let best: RuleTrace | undefined
   for (const rule of rules) {
@@ -112,10 +112,14 @@ function pickAttempt({ attempts }: RuleTrace): AttemptTrace | undefined {
   return best
 }
 
-/** Fewest expressions left first, then most that held. */
+/** The larger share of expressions that held first, then the larger number. */
 function compareAttempts(a: AttemptTrace | undefined, b: AttemptTrace | undefined): number {
   if (a === undefined || b === undefined) return 0
-  return a.total - a.passed - (b.total - b.passed) || b.passed - a.passed
+  return share(b) - share(a) || b.passed - a.passed
+}
+
+function share({ passed, total }: AttemptTrace): number {
+  return total === 0 ? 0 : passed / total
 }
 
 export function placeOf({ file, row }: Location): { file: string; row: number } {

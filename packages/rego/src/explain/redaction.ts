@@ -67,7 +67,7 @@ export class Redaction {
     if (value instanceof RegoSet) return RegoSet.of(value.sorted().map((item) => this.redact(item)))
     return RegoObject.of(
       Array.from(
-        (value as RegoObject).entries(),
+        value.entries(),
         ([key, member]) => [this.redact(key), this.redact(member)] as const,
       ),
     )

@@ -46,8 +46,8 @@ export class Machine {
         this.#begin(now)
         this.#add(now, start, wantCaptures ? none : undefined, text, at)
       }
-      if (now.places.length === 0) return best
-      count(now.places.length)
+      if (now.places.length === 0 && (best !== undefined || point === undefined)) return best
+      count(now.places.length + 1)
       const width = point !== undefined && point > 0xffff ? 2 : 1
       next.places.length = 0
       next.captures.length = 0

@@ -1,4 +1,5 @@
 /** Regular expressions with RE2's syntax and Go's operations, in linear time. */
+import { Automaton } from './automaton.ts'
 import { Machine, type Captures } from './machine.ts'
 import { compileProgram, type Program } from './program.ts'
 import { parseRegex, type Node, type Syntax } from './syntax.ts'
@@ -9,6 +10,7 @@ export type Count = (steps: number) => void
 export class Regex {
   readonly #program: Program
   readonly #machine: Machine
+  readonly #automaton: Automaton | undefined
   readonly #literal: Literal | undefined
 
   /** @throws BuiltinError for what RE2 would refuse */
@@ -16,12 +18,19 @@ export class Regex {
     const syntax = parseRegex(pattern)
     this.#program = compileProgram(syntax)
     this.#machine = new Machine(this.#program)
+    this.#automaton = Automaton.canRun(this.#program) ? new Automaton(this.#program) : undefined
     this.#literal = literalOf(syntax)
+  }
+
+  /** Instructions of the compiled expression. */
+  get size(): number {
+    return this.#program.code.length
   }
 
   matches(text: string, count: Count): boolean {
     const literal = this.#literal
     if (literal !== undefined) return matchesLiteral(literal, text)
+    if (this.#automaton !== undefined) return this.#automaton.matches(text, count)
     return this.#machine.find(text, 0, false, count) !== undefined
   }
 
@@ -145,8 +154,8 @@ export function regexOf(pattern: string): Regex {
   if (regex === undefined) {
     regex = new Regex(pattern)
     if (cache.size >= CACHE_SIZE) cache.delete(cache.keys().next().value as string)
-    // Attacker-controlled: long expressions are not kept.
-    if (pattern.length < 4096) cache.set(pattern, regex)
+    // Attacker-controlled: large expressions are not kept.
+    if (regex.size < 2000) cache.set(pattern, regex)
   }
   return regex
 }
