@@ -1,4 +1,4 @@
-import { appendFile, mkdtemp, readdir, readFile } from 'node:fs/promises'
+import { appendFile, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import assert from 'node:assert/strict'
@@ -23,12 +23,14 @@ async function openRing(t: TestContext, path: string, options?: LogRingOptions):
   return ring
 }
 
-async function folder(): Promise<string> {
-  return mkdtemp(join(tmpdir(), 'cloister-log-'))
+async function folder(t: TestContext): Promise<string> {
+  const path = await mkdtemp(join(tmpdir(), 'cloister-log-'))
+  t.after(() => rm(path, { recursive: true, force: true }))
+  return path
 }
 
 test('LogRing gives back what was appended, in order, also after it is opened again', async (t) => {
-  const path = await folder()
+  const path = await folder(t)
   const ring = await openRing(t, path)
   await Promise.all(['a', 'ü\n', 'c'].map((text) => ring.append(entry(text))))
   assert.deepEqual(await texts(ring), ['a', 'ü\n', 'c'])
@@ -39,7 +41,7 @@ test('LogRing gives back what was appended, in order, also after it is opened ag
 })
 
 test('LogRing keeps no more than its segments, the newest ones', async (t) => {
-  const path = await folder()
+  const path = await folder(t)
   const ring = await openRing(t, path, { segmentBytes: 200, segments: 2 })
   for (let n = 0; n < 50; n++) await ring.append(entry(`line ${n}`))
   const files = await readdir(path)
@@ -50,7 +52,7 @@ test('LogRing keeps no more than its segments, the newest ones', async (t) => {
 })
 
 test('LogRing drops a line that a crash cut short', async (t) => {
-  const path = await folder()
+  const path = await folder(t)
   const ring = await openRing(t, path)
   await ring.append(entry('whole'))
   await ring.end()
@@ -62,7 +64,7 @@ test('LogRing drops a line that a crash cut short', async (t) => {
 })
 
 test('LogRing.read follows until the end, and skips ahead when it falls behind', async (t) => {
-  const ring = await openRing(t, await folder(), { segmentBytes: 200, segments: 2 })
+  const ring = await openRing(t, await folder(t), { segmentBytes: 200, segments: 2 })
   await ring.append(entry('first'))
   const reader = ring.read({ follow: true })
   const first = await reader.next()
@@ -76,7 +78,7 @@ test('LogRing.read follows until the end, and skips ahead when it falls behind',
 })
 
 test('LogRing.read without follow ends at what there was when it began', async (t) => {
-  const ring = await openRing(t, await folder(), { segmentBytes: 200, segments: 3 })
+  const ring = await openRing(t, await folder(t), { segmentBytes: 200, segments: 3 })
   for (let n = 0; n < 6; n++) await ring.append(entry(`line ${n}`))
   const found: string[] = []
   for await (const line of ring.read({ follow: false })) {
@@ -87,7 +89,7 @@ test('LogRing.read without follow ends at what there was when it began', async (
 })
 
 test('LogRing.read ends when its signal fires', async (t) => {
-  const ring = await openRing(t, await folder())
+  const ring = await openRing(t, await folder(t))
   const stop = new AbortController()
   const read = (async () => {
     for await (const line of ring.read({ follow: true, signal: stop.signal })) void line

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { test, type TestContext } from 'node:test'
 import type { WorkloadRecord } from './record.ts'
 import { RecordStore } from './record-store.ts'
 
@@ -39,12 +39,14 @@ function record(id: string): WorkloadRecord {
   }
 }
 
-async function newRoot(): Promise<string> {
-  return join(await mkdtemp(join(tmpdir(), 'cloister-store-')), 'workloads')
+async function newRoot(t: TestContext): Promise<string> {
+  const path = await mkdtemp(join(tmpdir(), 'cloister-store-'))
+  t.after(() => rm(path, { recursive: true, force: true }))
+  return join(path, 'workloads')
 }
 
-test('RecordStore gives back what was saved and the exact initdata', async () => {
-  const root = await newRoot()
+test('RecordStore gives back what was saved and the exact initdata', async (t) => {
+  const root = await newRoot(t)
   const store = new RecordStore(root)
   await store.load()
   const kept = record('0123456789ab')
@@ -55,8 +57,8 @@ test('RecordStore gives back what was saved and the exact initdata', async () =>
   assert.deepEqual(workloads, [{ record: kept, initdata: Buffer.from(BYTES) }])
 })
 
-test('RecordStore.load clears folders that a crash left half made or half removed', async () => {
-  const root = await newRoot()
+test('RecordStore.load clears folders that a crash left half made or half removed', async (t) => {
+  const root = await newRoot(t)
   const store = new RecordStore(root)
   await store.load()
   await store.create(record('0123456789ab'), BYTES)
@@ -70,8 +72,8 @@ test('RecordStore.load clears folders that a crash left half made or half remove
   assert.deepEqual(await readdir(root), ['0123456789ab'])
 })
 
-test('RecordStore.load names folders whose files others changed, and keeps them', async () => {
-  const root = await newRoot()
+test('RecordStore.load names folders whose files others changed, and keeps them', async (t) => {
+  const root = await newRoot(t)
   const store = new RecordStore(root)
   await store.load()
   const ids = ['000000000000', '111111111111', '222222222222', '333333333333']
@@ -86,8 +88,8 @@ test('RecordStore.load names folders whose files others changed, and keeps them'
   assert.deepEqual(loaded.unreadable.toSorted(), ids)
 })
 
-test('RecordStore.remove leaves nothing', async () => {
-  const root = await newRoot()
+test('RecordStore.remove leaves nothing', async (t) => {
+  const root = await newRoot(t)
   const store = new RecordStore(root)
   await store.load()
   await store.create(record('0123456789ab'), BYTES)
