@@ -20,7 +20,7 @@ export interface Annotation {
   readonly target: Location
 }
 
-const SCOPES: readonly string[] = new Set(['rule', 'document', 'package', 'subpackages'])
+const SCOPES: ReadonlySet<string> = new Set(['rule', 'document', 'package', 'subpackages'])
 
 /** All annotations of a module. @throws RegoError `rego.parse` for a block that is no YAML or has no target */
 export function annotationsOf(module: Module): Annotation[] {
