@@ -10,7 +10,7 @@ import { AgentService, Health } from '@cloister/protocol/agent-service_pb'
 import { CloisterError } from '@cloister/protocol/error'
 import type { ErrorCode } from '@cloister/protocol/errors/catalogue'
 import { Guest } from '@cloister/protocol/guest_pb'
-import type { StageName } from '@cloister/protocol/guest-names'
+import { STAGES, type StageName } from '@cloister/protocol/guest-names'
 import { servePortSessions } from '@cloister/protocol/port-session'
 import { TTRPC_FRAMING } from '@cloister/protocol/ttrpc/frame'
 import { serveTtrpc } from '@cloister/protocol/ttrpc/server'
@@ -100,7 +100,8 @@ class GuestAgent {
       onChannel: channelServer({
         key: this.#channelKey,
         certificate: channelCertificate(this.#channelKey, machine.epoch),
-        ports: network.ports,
+        // Whatever the workload says: resources are for the container, not for who comes through the host.
+        ports: network.ports.filter((port) => port !== (machine.restPort ?? REST_PORT)),
       }),
     })
     this.#broker = this.#brokerClient(this.#agentKey)
@@ -292,7 +293,9 @@ class GuestAgent {
     )
   }
 
+  /** A later handshake does not bring the guest back to an earlier stage. */
   #reach(stage: StageName): void {
+    if (STAGES[stage] <= STAGES[this.#stage]) return
     this.#stage = stage
     this.#machine.onStage(stage)
   }

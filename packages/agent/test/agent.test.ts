@@ -321,6 +321,8 @@ test('the raw attestation calls answer where the initdata opens them', async () 
   const base = `http://127.0.0.1:${guest.restPort}/aa`
   const token = (await (await fetch(`${base}/token?token_type=kbs`)).json()) as object
   assert.deepEqual(Object.keys(token), ['token', 'tee_keypair'])
+  const { stage, attestations } = await guest.client.call(GuestService.method.getStatus, {})
+  assert.deepEqual([stage, attestations], ['started', 1])
   const evidence = await (await fetch(`${base}/evidence?runtime_data=abc`)).text()
   const { reportData } = parseSnpReport(parseSnpEvidenceJson(evidence).report)
   assert.equal(Buffer.from(reportData).toString('latin1'), 'abc'.padEnd(64, '\0'))
@@ -334,8 +336,9 @@ test('the channel leads to a published port over the key that is in evidence', a
   service.listen(0, '127.0.0.1')
   await once(service, 'listening')
   const { port } = service.address() as { port: number }
-  const network = { targets: ['broker', 'registry'], ports: [port] }
-  await using guest = await startGuest(world, { workload: { network } })
+  const restPort = 17_999
+  const network = { targets: ['broker', 'registry'], ports: [port, restPort] }
+  await using guest = await startGuest(world, { workload: { network }, restPort })
   const { channelKey } = await guest.client.call(GuestService.method.getEvidence, {
     nonce: Buffer.alloc(16),
   })
@@ -357,7 +360,8 @@ test('the channel leads to a published port over the key that is in evidence', a
     return text
   }
   assert.equal(await join(`${port}\n`), 'from inside')
-  assert.equal(await join(`${guest.restPort}\n`), '', 'a port that is not published')
+  assert.equal(await join(`${restPort}\n`), '', 'the resources of the container')
+  assert.equal(await join('1\n'), '', 'a port that is not published')
   assert.equal(await join('not a port\n'), '')
   service.close()
 })

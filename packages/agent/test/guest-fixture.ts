@@ -121,6 +121,8 @@ export interface GuestOptions {
   readonly hostData?: Uint8Array
   /** TCP port that the target `broker` leads to. Absent: the broker's. */
   readonly brokerPort?: number
+  /** Absent: one of its own. */
+  readonly restPort?: number
 }
 
 export interface Guest extends AsyncDisposable {
@@ -160,7 +162,7 @@ export async function startGuest(world: World, options: GuestOptions = {}): Prom
   const [netPort, guestNetPort] = duplexPair()
   const stages: string[] = []
   const runtime = new FakeRuntime()
-  const restPort = nextRestPort++
+  const restPort = options.restPort ?? nextRestPort++
   const scratchDirectory = join(directory, 'scratch')
   await mkdir(scratchDirectory)
   const ended = runAgent(

@@ -22,9 +22,8 @@ async function readInside(rootfs: string, path: string): Promise<string> {
       place,
       constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK,
     )
-    const { size } = await file.stat()
-    const isText = (await file.stat()).isFile() && size <= MAX_BYTES
-    return isText ? await file.readFile('utf8') : ''
+    const stats = await file.stat()
+    return stats.isFile() && stats.size <= MAX_BYTES ? await file.readFile('utf8') : ''
   } catch {
     return ''
   }

@@ -2,7 +2,7 @@
  * The agent policy: decides each request of the host, purely, from what was decided before and the request. A policy in Rego will
  * stand behind the same interface. Deny unless allowed; a thrown error denies too.
  */
-import type { DescMethod, Message } from '@bufbuild/protobuf'
+import type { Message } from '@bufbuild/protobuf'
 
 export interface PolicyRequest {
   /** Such as `CreateContainer`. Kata's rule for it is the request message's name. */
@@ -32,9 +32,4 @@ export type PolicyDecision =
 
 export interface AgentPolicy {
   decide(state: PolicyState, request: PolicyRequest): PolicyDecision
-}
-
-/** Name of the rule that Kata's policies have for a method. */
-export function ruleName(method: DescMethod): string {
-  return method.input.name
 }

@@ -5,6 +5,7 @@ import { createServer, get } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { buffer, text } from 'node:stream/consumers'
 import { test } from 'node:test'
+import * as fc from 'fast-check'
 import { frameChannel } from '../port-session.ts'
 import { streamPair } from '../testing.ts'
 import { MuxConnection, type MuxOptions } from './connection.ts'
@@ -211,4 +212,36 @@ test('more streams than allowed are refused on both sides', async () => {
   send(4, MUX_TYPE.open, Buffer.from('a'))
   const [answer] = (await once(far, 'data')) as [Buffer]
   assert.equal(answer[4], MUX_TYPE.reset)
+})
+
+test('random frames and bytes end the connection at most', async () => {
+  const frame = fc
+    .tuple(fc.nat(8), fc.nat(8), fc.uint8Array({ maxLength: 40 }))
+    .map(([id, type, payload]) =>
+      Buffer.concat([encodeMuxHeader(id, type, payload.length), payload]),
+    )
+  const bytes = fc.uint8Array({ maxLength: 40 }).map((data) => Buffer.from(data))
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.oneof(frame, bytes), { maxLength: 15 }), async (pieces) => {
+      const { guest, far } = raw({
+        accepts: () => true,
+        onStream: (stream) =>
+          stream
+            .on('error', () => undefined)
+            .resume()
+            .end('x'),
+      })
+      far.resume()
+      const opening = guest.open('x').then(
+        (stream) => stream.on('error', () => undefined).end('y'),
+        () => undefined,
+      )
+      for (const piece of pieces) far.write(piece)
+      await new Promise(setImmediate)
+      guest.close()
+      await opening
+      await guest.closed
+    }),
+    { numRuns: 200 },
+  )
 })

@@ -38,6 +38,7 @@ export class MuxStream extends Duplex {
   #sendWindow = MUX_INITIAL_WINDOW
   #unsent: { readonly data: Uint8Array; offset: number; done: (error?: Error) => void } | undefined
   #isReset = false
+  #isDelivering = false
   #idle: NodeJS.Timeout | undefined
   #idleMs = 0
 
@@ -89,7 +90,7 @@ export class MuxStream extends Duplex {
     this.#idle?.refresh()
     this.#received.push(data)
     this.#receivedBytes += data.length
-    if (this.#wantsData) this.#deliver()
+    if (this.#wantsData) this.#deliverSoon()
     return true
   }
 
@@ -147,15 +148,31 @@ export class MuxStream extends Duplex {
     callback(error)
   }
 
+  /** After the frames that came in the same piece of the carrier. */
+  #deliverSoon(): void {
+    if (this.#isDelivering) return
+    this.#isDelivering = true
+    queueMicrotask(() => {
+      this.#isDelivering = false
+      this.#deliver()
+    })
+  }
+
   #deliver(): void {
     while (this.#wantsData) {
-      const data = this.#received.shift()
+      const data = this.#takeReceived()
       if (data === undefined) break
       this.#receivedBytes -= data.length
       this.#grant(data.length)
       this.#wantsData = this.push(data)
     }
     if (this.#peerEnded && this.#received.length === 0 && !this.readableEnded) this.push(null)
+  }
+
+  /** All that has come, as one chunk: what follows costs by the chunk more than by the byte. */
+  #takeReceived(): Uint8Array | undefined {
+    const parts = this.#received.splice(0)
+    return parts.length > 1 ? Buffer.concat(parts) : parts[0]
   }
 
   #grant(bytes: number): void {

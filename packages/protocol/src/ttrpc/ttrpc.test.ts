@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { test } from 'node:test'
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
+import * as fc from 'fast-check'
 import {
   AgentService,
   CreateContainerRequestSchema,
@@ -142,6 +143,34 @@ test('closing aborts what the server still does, and fails what the client await
   await aborted.promise
   await client.closed
   await assert.rejects(client.call(wait, {}), isStatus(STATUS.unavailable))
+})
+
+test('random frames and bytes break nothing but their own session', async () => {
+  const frame = fc
+    .tuple(fc.nat(12), fc.nat(4), fc.nat(2), fc.uint8Array({ maxLength: 60 }))
+    .map(([id, type, flags, data]) => {
+      const header = encodeTtrpcHeader(id, type, data)
+      header[9] = flags
+      return Buffer.concat([header, data])
+    })
+  const bytes = fc.uint8Array({ maxLength: 60 }).map((data) => Buffer.from(data))
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.oneof(frame, bytes), { maxLength: 12 }), async (pieces) => {
+      const [near, far] = streamPair()
+      const failures: unknown[] = []
+      serveTtrpc(frameChannel(far, TTRPC_FRAMING), {
+        services: [AgentService],
+        handler: async () => create(WaitProcessResponseSchema),
+        onFailure: (error) => failures.push(error),
+      })
+      near.resume()
+      for (const piece of pieces) near.write(piece)
+      await new Promise(setImmediate)
+      far.destroy()
+      assert.deepEqual(failures, [])
+    }),
+    { numRuns: 200 },
+  )
 })
 
 test('findUnknownFields() finds a foreign field at any depth', () => {
