@@ -1,11 +1,13 @@
 import type { Check, CheckList } from './check.ts'
 
 /**
- * Who vouches. `hardware` is a vendor's root compiled in by fingerprint; `simulated` a root that the caller listed in
- * `simulatedRoots`. Evidence under a simulated root protects nothing and is never `affirming`.
+ * Who vouches. `hardware` is a vendor's root compiled in by fingerprint; `configured` a vendor's key or root that the caller named, for
+ * vendors that have none to compile in; `simulated` a root that the caller listed in `simulatedRoots`. Evidence under a simulated root
+ * protects nothing and is never `affirming`.
  */
 export type Anchor =
   | { readonly kind: 'hardware'; readonly line: string }
+  | { readonly kind: 'configured'; readonly fingerprint: string }
   | { readonly kind: 'simulated'; readonly fingerprint: string }
 
 export type Reasons<Code extends string> = readonly [Code, ...Code[]]

@@ -1,14 +1,14 @@
 /** Byte fields of Evidence with what a caller may expect of them: one table per TEE, one way to read and check it. */
 import type { CheckSink } from './check.ts'
 import { checkExpected, expectedValues } from './expectation.ts'
-import type { ExpectedBytes } from './expectation.ts'
+import type { ExpectedBytes, FieldSize } from './expectation.ts'
 import { refuseUnknownKeys } from './known-keys.ts'
 
 export interface ExpectedField<Name extends string, Code extends string> {
   readonly name: Name
   readonly code: Code
   /** Bytes. */
-  readonly size: number
+  readonly size: FieldSize
   /** Whether leaving it out is the caller's mistake. */
   readonly demanded: boolean
 }
@@ -39,7 +39,7 @@ export function readExpectations<Name extends string, Code extends string>(
 export function checkExpectations<Name extends string, Code extends string>(
   checks: CheckSink<Code>,
   expected: Expectations<Name, Code>,
-  received: Readonly<Record<Name, Uint8Array>>,
+  received: Readonly<Record<Name, Uint8Array | undefined>>,
 ): void {
   for (const [{ name, code }, values] of expected)
     checkExpected(checks, code, values, received[name], name)
