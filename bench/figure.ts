@@ -40,3 +40,29 @@ export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b)
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN
 }
+
+const CPU_ROUNDS = 24
+const CPU_WARM_UP = 2000
+const CPU_CALLS = 20
+
+/** Median CPU microseconds of one call of each, measured in turns: on a shared machine CPU time says more than the clock. */
+export async function cpuInTurns(
+  floor: () => unknown,
+  ours: () => Promise<unknown>,
+): Promise<readonly [number, number]> {
+  // A verifier runs for days: what counts is the speed once the compiler has settled.
+  for (let call = 0; call < CPU_WARM_UP; call++) await ours()
+  const floors: number[] = []
+  const mine: number[] = []
+  for (let round = 0; round < CPU_ROUNDS; round++) {
+    const start = process.cpuUsage()
+    for (let call = 0; call < CPU_CALLS; call++) floor()
+    const spent = process.cpuUsage(start)
+    const middle = process.cpuUsage()
+    for (let call = 0; call < CPU_CALLS; call++) await ours()
+    const own = process.cpuUsage(middle)
+    floors.push((spent.user + spent.system) / CPU_CALLS)
+    mine.push((own.user + own.system) / CPU_CALLS)
+  }
+  return [median(floors), median(mine)]
+}

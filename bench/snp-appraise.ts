@@ -6,10 +6,8 @@ import type { SnpAppraiseOptions } from '@cloister/verifier/snp/appraise'
 import { newSnpReport } from '@cloister/verifier/snp/report-template'
 import { FakeAmd } from '@cloister/verifier/testing/fake-amd'
 import type { Figure } from './figure.ts'
-import { median } from './figure.ts'
+import { cpuInTurns } from './figure.ts'
 
-const ROUNDS = 24
-const CALLS = 20
 const ANY = { reportData: 'any', measurement: 'any', hostData: 'any' } as const
 
 export async function run(): Promise<readonly Figure[]> {
@@ -35,9 +33,9 @@ export async function run(): Promise<readonly Figure[]> {
     if (status !== 'warning') throw new Error(`the report is ${status}`)
   }
   const floor = p384Verification()
-  const [one, cached] = await interleaved(floor, () => appraise({ ...options, cache }))
+  const [one, cached] = await cpuInTurns(floor, () => appraise({ ...options, cache }))
   // Cold: leaf by intermediate, intermediate by root, report by leaf; keys imported each time.
-  const [three, cold] = await interleaved(
+  const [three, cold] = await cpuInTurns(
     () => [floor(true), floor(true), floor(true)],
     () => appraise(options),
   )
@@ -73,28 +71,6 @@ function p384Verification(): (imports?: boolean) => boolean {
     const key = imports ? createPublicKey({ key: spki, format: 'der', type: 'spki' }) : publicKey
     return verify('sha384', data, { key, dsaEncoding }, signature)
   }
-}
-
-/** Median CPU microseconds of one call, measured in turns: on a shared machine CPU time says more than the clock. */
-async function interleaved(
-  floor: () => unknown,
-  ours: () => Promise<unknown>,
-): Promise<readonly [number, number]> {
-  const floors: number[] = []
-  const mine: number[] = []
-  for (let round = 0; round < ROUNDS; round++) {
-    const start = process.cpuUsage()
-    for (let call = 0; call < CALLS; call++) floor()
-    const spent = process.cpuUsage(start)
-    const middle = process.cpuUsage()
-    for (let call = 0; call < CALLS; call++) await ours()
-    const own = process.cpuUsage(middle)
-    // The first rounds warm up the compiler.
-    if (round < ROUNDS / 4) continue
-    floors.push((spent.user + spent.system) / CALLS)
-    mine.push((own.user + own.system) / CALLS)
-  }
-  return [median(floors), median(mine)]
 }
 
 if (import.meta.main) for (const figure of await run()) console.log(figure)

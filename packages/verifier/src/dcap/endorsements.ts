@@ -5,7 +5,6 @@
 import { runtimeCrypto } from '#crypto'
 import { equalBytes } from '../bytes/equal.ts'
 import { FormatError } from '../bytes/format-error.ts'
-import { toHex } from '../bytes/hex.ts'
 import { toDer } from '../formats/pem.ts'
 import { parseCertificate } from '../formats/x509-certificate.ts'
 import type { Certificate } from '../formats/x509-certificate.ts'
@@ -81,7 +80,7 @@ export async function prepareDcapEndorsements(
       }
     })
   const given = read(endorsements.certificates, (input) => toDer([input]).map(parseCertificate))
-  const certificates = [...given, parseCertificate(intelRootCertificate())].flat()
+  const certificates = [...given.flat(), builtInRoot()]
   const lists = read(endorsements.revocationLists, (input) =>
     toDer([input]).map(parseRevocationList),
   )
@@ -105,6 +104,13 @@ export async function prepareDcapEndorsements(
     qeIdentities: await endorse(qeIdentities),
     malformed,
   }
+}
+
+let parsedRoot: Certificate | undefined
+
+function builtInRoot(): Certificate {
+  parsedRoot ??= parseCertificate(intelRootCertificate())
+  return parsedRoot
 }
 
 /** Chains of every TCB signing certificate that reaches the root. */
@@ -137,8 +143,4 @@ export function distinct(certificates: readonly Certificate[]): Certificate[] {
   for (const certificate of certificates)
     if (!kept.some((other) => equalBytes(other.raw, certificate.raw))) kept.push(certificate)
   return kept
-}
-
-export function serialText({ serial }: Certificate): string {
-  return toHex(serial)
 }

@@ -1,12 +1,14 @@
 /** JSON that Intel signs: the raw text of one member, with a P-256 signature beside it. */
+import { concatBytes } from '../bytes/concat.ts'
 import { FormatError } from '../bytes/format-error.ts'
 import { fromHex } from '../bytes/hex.ts'
-import { fromUtf8 } from '../bytes/text.ts'
+import { fromUtf8, toUtf8 } from '../bytes/text.ts'
 import { listOf, objectOf } from '../formats/json-fields.ts'
 import { jsonMemberSpan } from '../formats/json-span.ts'
 import { isSignedTcbStatus } from './tcb-status.ts'
 import type { TcbStatus } from './tcb-status.ts'
 
+const NULL = toUtf8('null')
 const MAX_BYTES = 1_048_576
 const TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$/
 
@@ -20,12 +22,18 @@ export class SignedJson {
   /** @throws FormatError */
   constructor(format: string, bytes: Uint8Array, member: string) {
     if (bytes.length > MAX_BYTES) throw new FormatError(format, 'length', 0, 'too long')
-    const envelope = objectOf(format, 'envelope', parse(format, bytes))
     this.text = jsonMemberSpan(bytes, member)
     // Read from the signed text itself: a second member of that name, spelt with escapes, must not take its place.
     this.value = objectOf(format, member, parse(format, this.text))
+    const envelope = objectOf(format, 'envelope', parse(format, withoutSpan(bytes, this.text)))
     this.signature = readHex(format, 'signature', envelope['signature'], 64)
   }
+}
+
+/** The envelope with `null` for the signed text, so that nothing is parsed twice. @param span - a view into `bytes` */
+function withoutSpan(bytes: Uint8Array, span: Uint8Array): Uint8Array {
+  const start = span.byteOffset - bytes.byteOffset
+  return concatBytes(bytes.subarray(0, start), NULL, bytes.subarray(start + span.length))
 }
 
 function parse(format: string, bytes: Uint8Array): unknown {

@@ -15,7 +15,7 @@ const SPACE = new Set([0x20, 0x09, 0x0a, 0x0d])
 /**
  * The value of a member of the outermost object, as a view.
  *
- * @param json - already known to parse as JSON
+ * @param json - need not be valid; the caller parses what it takes from here
  * @throws FormatError when there is no such member, or two of them
  */
 export function jsonMemberSpan(json: Uint8Array, member: string): Uint8Array {

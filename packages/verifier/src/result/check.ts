@@ -40,13 +40,11 @@ export class CheckList<Code extends string> implements CheckSink<Code> {
 
   add(code: Code, outcome: CheckOutcome, details: CheckDetails = {}): void {
     const { expected, received, where } = details
-    this.checks.push({
-      code,
-      outcome,
-      ...(expected === undefined ? {} : { expected: cut(expected) }),
-      ...(received === undefined ? {} : { received: cut(received) }),
-      ...(where === undefined ? {} : { where }),
-    })
+    const check: { -readonly [Name in keyof Check<Code>]: Check<Code>[Name] } = { code, outcome }
+    if (expected !== undefined) check.expected = cut(expected)
+    if (received !== undefined) check.received = cut(received)
+    if (where !== undefined) check.where = where
+    this.checks.push(check)
   }
 }
 

@@ -13,7 +13,8 @@ interface Field {
   readonly name: keyof SnpExpect & keyof SnpReport
   readonly code: SnpCheckCode
   readonly size: number
-  readonly offset: number
+  /** Byte range in the report. */
+  readonly where: string
   /** Whether leaving it out is the caller's mistake. */
   readonly demanded: boolean
 }
@@ -29,12 +30,14 @@ const FIELDS: readonly Field[] = [
   field('reportId', 'snp.report-id.mismatch', 32, 0x140),
 ]
 
+const FIELD_NAMES = Object.fromEntries(FIELDS.map(({ name }) => [name, true]))
+
 type Expected = ReadonlyMap<Field, readonly Uint8Array[] | 'any'>
 
 /** Reads the caller's expectations before any Evidence is looked at. @throws TypeError, RangeError on a caller's mistake */
 export function readExpect(expect: SnpExpect): Expected {
   if (typeof expect !== 'object' || expect === null) throw new TypeError('expect is required')
-  refuseUnknownKeys('expect', expect, Object.fromEntries(FIELDS.map(({ name }) => [name, true])))
+  refuseUnknownKeys('expect', expect, FIELD_NAMES)
   return new Map(
     FIELDS.map((field) => {
       const given: ExpectedBytes | undefined = expect[field.name]
@@ -50,8 +53,7 @@ export function appraiseGuest(
   policy: SnpPolicy,
   checks: Checks,
 ): void {
-  for (const [{ name, code, size, offset }, values] of expected) {
-    const where = `report 0x${offset.toString(16)}..0x${(offset + size).toString(16)}`
+  for (const [{ name, code, where }, values] of expected) {
     checkExpected(checks, code, values, report[name], where)
     if (name === 'authorKeyDigest' && values !== 'any' && !report.keyInfo.authorKeyEnabled)
       checks.add(code, 'fail', { expected: 'AUTHOR_KEY_EN', where: 'report 0x48..0x4c' })
@@ -121,5 +123,6 @@ function field(
   offset: number,
   demanded = false,
 ): Field {
-  return { name, code, size, offset, demanded }
+  const where = `report 0x${offset.toString(16)}..0x${(offset + size).toString(16)}`
+  return { name, code, size, where, demanded }
 }

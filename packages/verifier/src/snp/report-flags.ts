@@ -16,15 +16,15 @@ export interface GuestPolicy {
 }
 
 const POLICY_BITS = {
-  smtAllowed: 16n,
-  migrationAgentAllowed: 18n,
-  debugAllowed: 19n,
-  singleSocket: 20n,
-  cxlAllowed: 21n,
-  memAes256Xts: 22n,
-  raplDisabled: 23n,
-  ciphertextHiding: 24n,
-  pageSwapDisabled: 25n,
+  smtAllowed: 16,
+  migrationAgentAllowed: 18,
+  debugAllowed: 19,
+  singleSocket: 20,
+  cxlAllowed: 21,
+  memAes256Xts: 22,
+  raplDisabled: 23,
+  ciphertextHiding: 24,
+  pageSwapDisabled: 25,
 } as const
 
 /** Bit 17 must be one. */
@@ -52,13 +52,13 @@ export interface PlatformInfo {
 }
 
 const PLATFORM_BITS = {
-  smtEnabled: 0n,
-  tsmeEnabled: 1n,
-  eccEnabled: 2n,
-  raplDisabled: 3n,
-  ciphertextHidingEnabled: 4n,
-  aliasCheckComplete: 5n,
-  tioEnabled: 7n,
+  smtEnabled: 0,
+  tsmeEnabled: 1,
+  eccEnabled: 2,
+  raplDisabled: 3,
+  ciphertextHidingEnabled: 4,
+  aliasCheckComplete: 5,
+  tioEnabled: 7,
 } as const
 
 export function readPlatformInfo(raw: bigint): PlatformInfo {
@@ -91,13 +91,13 @@ function signingKey(code: number): SigningKey {
   return code === 7 ? 'none' : 'reserved'
 }
 
+/** Flags beyond bit 31 have no name yet, so one 32-bit word holds all of them. */
 function flags<Name extends string>(
   raw: bigint,
-  bits: Readonly<Record<Name, bigint>>,
+  bits: Readonly<Record<Name, number>>,
 ): Record<Name, boolean> {
-  const entries = Object.entries<bigint>(bits).map(([name, bit]) => [
-    name,
-    ((raw >> bit) & 1n) === 1n,
-  ])
-  return Object.fromEntries(entries) as Record<Name, boolean>
+  const word = Number(raw & 0xffff_ffffn)
+  const named: Partial<Record<Name, boolean>> = {}
+  for (const name in bits) named[name] = ((word >>> bits[name]) & 1) === 1
+  return named as Record<Name, boolean>
 }
