@@ -1,11 +1,10 @@
 /** Debian's docker-registry on loopback with TLS and a password, for one test run. */
-import { spawn } from 'node:child_process'
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { connect } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { bcrypt, findTool } from './tools.ts'
 
@@ -26,7 +25,7 @@ export async function startRegistry(): Promise<TestRegistry> {
   const directory = mkdtempSync(join(tmpdir(), 'cloister-registry-'))
   const port = await freePort()
   const host = `localhost:${port}`
-  const [user, password] = ['puller', `pw-${port}`]
+  const [user, password] = ['puller', randomBytes(12).toString('hex')]
   makeCertificate(directory)
   writeFileSync(join(directory, 'htpasswd'), `${user}:${bcrypt(password)}\n`)
   writeFileSync(join(directory, 'config.yml'), configuration(directory, port))
@@ -76,7 +75,8 @@ auth: { htpasswd: { realm: test, path: ${directory}/htpasswd } }
 `
 }
 
-async function freePort(): Promise<number> {
+/** A port of loopback that nobody listened on just now. */
+export async function freePort(): Promise<number> {
   const server = createServer()
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const address = server.address()
