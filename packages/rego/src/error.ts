@@ -12,6 +12,7 @@ export type RegoErrorCode =
   | 'rego.recursion'
   | 'rego.conflict'
   | 'rego.builtin'
+  | 'rego.host'
   | 'rego.input'
   | 'rego.limit.steps'
   | 'rego.limit.time'
@@ -53,11 +54,12 @@ export class RegoError extends Error {
   readonly column: number | undefined
   readonly line: string | undefined
 
-  constructor(code: RegoErrorCode, reason: string, location?: Location) {
+  constructor(code: RegoErrorCode, reason: string, location?: Location, cause?: unknown) {
     super(
       location === undefined
         ? `${code}: ${reason}`
         : `${location.file}:${location.row}:${location.column}: ${code}: ${reason}`,
+      { cause },
     )
     this.code = code
     this.reason = reason

@@ -125,6 +125,7 @@ const ERRORS: readonly [string, string, RegoErrorCode][] = [
   ['recursion through the package', 'x := data.p', 'rego.recursion'],
   ['a second assignment', 'x if { a := 1; a := 2 }', 'rego.compile'],
   ['assignment after use', 'x if { a == 1; a := 1 }', 'rego.unsafe-var'],
+  ['an assignment to a ref', 'x if { input.a := 1 }', 'rego.compile'],
   ['an argument assigned', 'f(a) := 1 if { a := 2 }', 'rego.compile'],
   ['an unknown function', 'x := nope(1)', 'rego.type'],
   ['a wrong number of arguments', 'x := count(1, 2, 3)', 'rego.type'],
@@ -265,4 +266,30 @@ test('strict mode refuses what is unused or deprecated', () => {
   failsWith('rego.compile', () => x('import data.q\nx := 1', { strict: true }))
   failsWith('rego.compile', () => x('x if { y := 1 }', { strict: true }))
   assert.equal(x('x if { y := 1; y > 0 }', { strict: true }), true)
+})
+
+test('a host function that throws ends the evaluation, strict or not', () => {
+  const broken = {
+    'host.broken': {
+      arity: 0,
+      call: () => {
+        throw new TypeError('down')
+      },
+    },
+  }
+  failsWith('rego.host', () => x('x if not host.broken()', { builtins: broken }))
+})
+
+test('a host function may evaluate the same policy', () => {
+  const builtins = {
+    'host.again': {
+      arity: 1,
+      call: (n: unknown) => (n === 0 ? 0 : policy.decide('data.p.x', { input: 0 })),
+    },
+  }
+  const policy = compile({
+    modules: [{ file: 'p', source: 'package p\nx := [input, host.again(input)]' }],
+    builtins,
+  })
+  assert.deepEqual(policy.decide('data.p.x', { input: 1 }), [1, [0, 0]])
 })

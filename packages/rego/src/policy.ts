@@ -22,7 +22,7 @@ import { platformCrypto } from '#platform-crypto'
 import type { Explanation, ExplainOptions } from './explain/explanation.ts'
 import { Recorder } from './explain/recorder.ts'
 
-/** A host function. It gets and gives plain JSON; throwing {@link BuiltinError} makes the call fail as a built-in's. */
+/** A host function. It gets and gives plain JSON; throwing {@link BuiltinError} makes the call fail as a built-in's, anything else ends the evaluation. */
 export interface HostFunction {
   readonly arity: number
   readonly call: (...args: unknown[]) => unknown
@@ -226,7 +226,7 @@ function compileQuery(
   locals: ReadonlyMap<string, Local>,
   compiler: BodyCompiler,
 ): CompiledQuery {
-  let found: Result[] = []
+  const holder = compiler.slots.take('results')
   const collect: Step = (frame) => {
     frame.context.run.charge(64)
     const bindings: Record<string, Value> = Object.create(null) as Record<string, Value>
@@ -239,13 +239,13 @@ function compileQuery(
       text: loc.source.slice(loc.offset, loc.end),
       location: { row: loc.row, col: loc.column },
     }))
-    found.push({ expressions, bindings })
+    ;(frame.slots[holder.slot] as unknown as Result[]).push({ expressions, bindings })
     return false
   }
   const step = compiler.compileBody(captured.exprs, new Set(), () => collect)
   return {
     run: (context) => {
-      found = []
+      const found: Result[] = []
       const frame: Frame = {
         context,
         slots: emptySlots(compiler.slots.count),
@@ -255,6 +255,7 @@ function compileQuery(
         isDefault: false,
         attempt: undefined,
       }
+      frame.slots[holder.slot] = found as unknown as Value
       step(frame)
       return found
     },
@@ -272,12 +273,24 @@ function withHostFunctions(
   for (const [name, { arity, call }] of Object.entries(functions))
     all.set(name, {
       arity,
-      call: (args) => {
-        const result = call(...args.map(toJson))
-        return result === undefined ? undefined : fromJson(result)
-      },
+      call: (args) => callHost(name, call, args),
     })
   return all
+}
+
+/** A host function that throws ends the evaluation: no policy may read a failure as an answer. */
+function callHost(
+  name: string,
+  call: HostFunction['call'],
+  args: readonly Value[],
+): Value | undefined {
+  try {
+    const result = call(...args.map(toJson))
+    return result === undefined ? undefined : fromJson(result)
+  } catch (error) {
+    if (error instanceof RegoError || error instanceof BuiltinError) throw error
+    throw new RegoError('rego.host', `the host function \`${name}\` failed`, undefined, error)
+  }
 }
 
 const SLOPPY: ReadonlySet<FindingCode> = new Set([

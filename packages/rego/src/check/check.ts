@@ -39,12 +39,7 @@ export function check(modules: readonly Module[]): Finding[] {
   })
 }
 
-function finding(
-  code: FindingCode,
-  name: string,
-  loc: Location,
-  dangerous = false,
-): Finding {
+function finding(code: FindingCode, name: string, loc: Location, dangerous = false): Finding {
   const { file, row, column } = loc
   return { code, name, file, row, column, dangerous, loc }
 }

@@ -224,6 +224,7 @@ class NameResolver {
       case 'term':
         return this.#termExpr(expr.term, scope, common)
       case 'assign': {
+        checkAssignable(expr.left)
         const right = this.#term(expr.right, scope)
         this.#declarePattern(expr.left, scope, 'assigned')
         return this.#unify(this.#term(expr.left, scope), right, common)
@@ -507,6 +508,23 @@ function holdsRules(node: DataNode): boolean {
       if (child.packageLoc === undefined && holdsRules(child)) return true
   }
   return false
+}
+
+/** `:=` gives values to variables, alone or in arrays and objects, and to nothing else. */
+function checkAssignable(term: ast.Term): void {
+  switch (term.kind) {
+    case 'var':
+    case 'scalar':
+      return
+    case 'array':
+      for (const item of term.items) checkAssignable(item)
+      return
+    case 'object':
+      for (const [, value] of term.entries) checkAssignable(value)
+      return
+    default:
+      throw new RegoError('rego.compile', `cannot assign to ${term.kind}`, term.loc)
+  }
 }
 
 /** A name or a ref of strings, as strings. */

@@ -1,6 +1,7 @@
 /** Verifies a chain of certificates up to its root. */
 import type { CryptoProvider, HashName } from '../crypto.ts'
 import { basicConstraints, type Certificate } from './certificate.ts'
+import { objectId, only, readNodes } from './der.ts'
 
 const SIGNATURE_HASHES: Readonly<Record<string, HashName | undefined>> = {
   '1.2.840.113549.1.1.11': 'sha256',
@@ -42,12 +43,36 @@ export function verifyChain(
   return isUsable(root, now) ? chain : undefined
 }
 
-function isUsable({ notBefore, notAfter, extensions }: Certificate, now: Date): boolean {
+const NAME_CONSTRAINTS = '2.5.29.30'
+const EXTENDED_KEY_USAGE = '2.5.29.37'
+/** Server authentication, and any use. Upstream asks for the former. */
+const WANTED_USES = new Set(['1.3.6.1.5.5.7.3.1', '2.5.29.37.0'])
+
+function isUsable(certificate: Certificate, now: Date): boolean {
+  const { notBefore, notAfter, extensions } = certificate
   return (
     notBefore <= now &&
     now <= notAfter &&
-    extensions.every(({ id, critical }) => !critical || UNDERSTOOD.has(id))
+    hasWantedUse(certificate) &&
+    // Constraints on names are not evaluated here, so a certificate that carries any proves nothing.
+    extensions.every(
+      ({ id, critical }) => id !== NAME_CONSTRAINTS && (!critical || UNDERSTOOD.has(id)),
+    )
   )
+}
+
+function hasWantedUse({ extensions }: Certificate): boolean {
+  const extension = extensions.find(({ id }) => id === EXTENDED_KEY_USAGE)
+  if (extension === undefined) return true
+  return readNodes(only(extension.value, 0x30).bytes).some((node) =>
+    WANTED_USES.has(objectId(node)),
+  )
+}
+
+/** Whether the key usage, where there is one, includes signing certificates. */
+function maySign({ extensions }: Certificate): boolean {
+  const extension = extensions.find(({ id }) => id === '2.5.29.15')
+  return extension === undefined || ((extension.value[3] ?? 0) & 0x04) !== 0
 }
 
 function isIssuer(
@@ -58,7 +83,7 @@ function isIssuer(
 ): boolean {
   if (!sameBytes(issuer.rawSubject, of.rawIssuer)) return false
   const { isAuthority, maxPath } = basicConstraints(issuer)
-  if (!isAuthority || (maxPath !== undefined && maxPath < below)) return false
+  if (!isAuthority || !maySign(issuer) || (maxPath !== undefined && maxPath < below)) return false
   if (!(of.signatureAlgorithm in SIGNATURE_HASHES)) return false
   try {
     return crypto.verifyDer(
