@@ -80,4 +80,19 @@ export const FIXES: Readonly<Record<string, string>> = {
   'sgx.isv-ext-prod-id': 'Start the expected product',
   'sgx.isv-prod-id': 'Start the expected product',
   'sgx.isv-svn': 'Start a newer version of the enclave',
+  'nitro.document': 'Treat the document as forged or damaged; get a new one from the enclave',
+  'nitro.document.archived': 'Judge a fresh document at the present time',
+  'nitro.endorsement': 'Treat the document as forged; get a new one from the enclave',
+  'nitro.endorsement.untrusted-root':
+    'Get a document of the commercial AWS partition, or name the root of another in `partitionRoots`',
+  'nitro.endorsement.expired':
+    'Get a new document: leaf certificates live three hours; `judgeAtDocumentTime` is for archives',
+  'nitro.endorsement.not-yet-valid': 'Check the time that was given as `now`',
+  'nitro.signature': 'Treat the document as forged or damaged; get a new one from the enclave',
+  'nitro.policy.debug': 'Start the enclave without `--debug-mode`',
+  'nitro.pcr':
+    'Compare the enclave image, role, instance and signing certificate with the Reference Values',
+  'nitro.nonce': 'Ask for a document over the current nonce; an old one was replayed otherwise',
+  'nitro.user-data': 'Ask the expected enclave for its document',
+  'nitro.public-key': 'Ask the expected enclave for its document',
 }

@@ -1,5 +1,6 @@
 /** Prints docs/reference/checks.md from the tables of codes; a test compares the two. `node packages/verifier/scripts/checks-page.ts > docs/reference/checks.md` */
 import { DCAP_CHECKS } from '../src/dcap/check-codes.ts'
+import { NITRO_CHECKS } from '../src/nitro/check-codes.ts'
 import { SGX_CHECKS } from '../src/sgx/check-codes.ts'
 import { SNP_CHECKS } from '../src/snp/check-codes.ts'
 import { TDX_CHECKS } from '../src/tdx/check-codes.ts'
@@ -30,6 +31,7 @@ export function checksPage(): string {
     section('Intel TDX and SGX: quotes and collateral', Object.entries(DCAP_CHECKS)),
     section('Intel TDX', own(TDX_CHECKS)),
     section('Intel SGX', own(SGX_CHECKS)),
+    section('AWS Nitro Enclaves', Object.entries(NITRO_CHECKS)),
   ].join('\n')
 }
 

@@ -22,6 +22,15 @@ const PARSERS: Readonly<Record<string, (bytes: Uint8Array) => Promise<Parsed>>> 
   },
   tdx: async (bytes) => await parseQuoteAs('tdx', bytes),
   sgx: async (bytes) => await parseQuoteAs('sgx', bytes),
+  nitro: async (bytes) => {
+    const { recogniseNitroDocument } = await import('@cloister/verifier/nitro/recognise')
+    const { parseNitroDocument } = await import('@cloister/verifier/nitro/document')
+    const { nitroClaims } = await import('@cloister/verifier/nitro/claims')
+    return {
+      tee: 'nitro',
+      unverifiedClaims: nitroClaims(parseNitroDocument(recogniseNitroDocument(bytes))),
+    }
+  },
 }
 
 async function parseQuoteAs(tee: 'tdx' | 'sgx', bytes: Uint8Array): Promise<Parsed> {

@@ -49,7 +49,7 @@ export const EVIDENCE_TEES: Readonly<Record<string, EvidenceTee>> = {
       return await appraiseSnp(orAsItIs(recogniseSnpEvidence, evidence), {
         expect: expect as never,
         endorsements,
-        policy: policy as never,
+        policy,
         now,
       })
     },
@@ -82,6 +82,19 @@ export const EVIDENCE_TEES: Readonly<Record<string, EvidenceTee>> = {
         now,
       }
       return await appraiseSgx(orAsItIs(recogniseQuote, evidence), options)
+    },
+  },
+  nitro: {
+    demanded: ['pcr0', 'pcr1', 'pcr2', 'nonce', 'userData', 'publicKey'],
+    optional: Array.from({ length: 29 }, (_, index) => `pcr${index + 3}`),
+    async appraise({ evidence, expect, policy, now }) {
+      const { appraiseNitro } = await import('@cloister/verifier/nitro/appraise')
+      const { recogniseNitroDocument } = await import('@cloister/verifier/nitro/recognise')
+      return await appraiseNitro(orAsItIs(recogniseNitroDocument, evidence), {
+        expect: expect as never,
+        policy,
+        now,
+      })
     },
   },
 }

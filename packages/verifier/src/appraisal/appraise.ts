@@ -1,4 +1,5 @@
 /** The one call for all TEEs. A TEE is one line in {@link TeeTypes} and one in {@link TEES}. */
+import type { NitroAppraisal, NitroAppraiseOptions } from '../nitro/appraise.ts'
 import type { SgxAppraisal, SgxAppraiseOptions } from '../sgx/appraise.ts'
 import type { SnpAppraiseOptions, SnpAppraisal } from '../snp/appraise.ts'
 import type { SnpEvidence } from '../snp/evidence.ts'
@@ -8,6 +9,7 @@ export interface TeeTypes {
   snp: { evidence: Uint8Array | SnpEvidence; options: SnpAppraiseOptions; result: SnpAppraisal }
   tdx: { evidence: Uint8Array; options: TdxAppraiseOptions; result: TdxAppraisal }
   sgx: { evidence: Uint8Array; options: SgxAppraiseOptions; result: SgxAppraisal }
+  nitro: { evidence: Uint8Array; options: NitroAppraiseOptions; result: NitroAppraisal }
 }
 
 export type Tee = keyof TeeTypes
@@ -27,6 +29,8 @@ const TEES: Appraisers = {
     (await import('../tdx/appraise.ts')).appraiseTdx(evidence, options),
   sgx: async (evidence, options) =>
     (await import('../sgx/appraise.ts')).appraiseSgx(evidence, options),
+  nitro: async (evidence, options) =>
+    (await import('../nitro/appraise.ts')).appraiseNitro(evidence, options),
 }
 
 export const TEE_NAMES = Object.keys(TEES) as readonly Tee[]
