@@ -5,6 +5,7 @@ import { keySigner } from '../node/key-signer.ts'
 import { FakeAmd } from '../testing/fake-amd.ts'
 import { basicConstraintsExtension } from '../formats/x509-extensions.ts'
 import { issueCertificate } from '../formats/x509-issue.ts'
+import { EndorsementCache } from '../result/endorsement-cache.ts'
 import { chainName } from './anchors.ts'
 import type { SnpAppraisal, SnpAppraiseOptions } from './appraise.ts'
 import { SNP_CHECKS } from './check-codes.ts'
@@ -420,6 +421,23 @@ test('lists in date do no harm, and TCB minimums that hold say UpToDate', async 
   })
   assert.equal(result.status, 'affirming')
   assert.equal(result.status === 'affirming' && result.tcbStatus, 'UpToDate')
+})
+
+test('a cache forgets neither dates nor revocation, and keeps no bad signature', async () => {
+  const cache = new EndorsementCache()
+  const evidence = GENOA.evidence(REPORT)
+  const statusWith = async (list: Uint8Array, now = NOW) => {
+    const result = await GENOA.appraise(evidence, { expect: ANY, now, cache, ...lists(list) })
+    return result.status
+  }
+  const good = GENOA.revocationList(from(-1), from(1))
+  const foreign = new FakeAmd().revocationList(from(-1), from(1))
+  for (let round = 0; round < 2; round++) {
+    assert.equal(await statusWith(good), 'affirming')
+    assert.equal(await statusWith(good, from(2)), 'none')
+    assert.equal(await statusWith(foreign), 'contraindicated')
+    assert.equal(await statusWith(GENOA.revocationList(from(-1), from(1), [2])), 'contraindicated')
+  }
 })
 
 for (const [index, example] of CASES.entries())

@@ -2,6 +2,7 @@
  * Revocation of SNP intermediates (AMD 57230): lists issued by the ARK. Leaves all have serial number 0 and are superseded by TCB
  * versions instead, so only the ASK or ASVK is looked up.
  */
+import { runtimeCrypto } from '#crypto'
 import { equalBytes } from '../bytes/equal.ts'
 import { FormatError } from '../bytes/format-error.ts'
 import { toHex } from '../bytes/hex.ts'
@@ -11,6 +12,7 @@ import type { RevocationList } from '../formats/x509-crl.ts'
 import { commonName } from '../formats/x509-name.ts'
 import { isSignedBy } from '../formats/x509-verify.ts'
 import type { CheckSink } from '../result/check.ts'
+import type { EndorsementCache } from '../result/endorsement-cache.ts'
 import type { SnpChain } from './chain.ts'
 import type { SnpCheckCode } from './check-codes.ts'
 
@@ -22,11 +24,12 @@ export interface RevocationRequest {
   readonly now: Date
   /** Whether a list that was not given leaves the Evidence undecided rather than `not-checked`. */
   readonly required: boolean
+  readonly cache?: EndorsementCache | undefined
 }
 
 export async function checkRevocation(
   chain: SnpChain,
-  { lists, now, required }: RevocationRequest,
+  { lists, now, required, cache }: RevocationRequest,
   checks: Checks,
 ): Promise<void> {
   const where = 'revocation list'
@@ -39,7 +42,11 @@ export async function checkRevocation(
   const ours = parsed.filter(({ issuer }) => equalBytes(issuer.raw, chain.ark.subject.raw))
   const expected = commonName(chain.ark.subject)
   if (!checks.require('snp.revocation.foreign', ours.length > 0, { expected, where })) return
-  for (const list of ours) if (!(await checkSignature(list, chain, checks))) return
+  for (const list of ours) {
+    const signed = await isSignedOnce(list, chain, now, cache)
+    const details = { where: 'revocation list' }
+    if (!checks.require('snp.revocation.signature-invalid', signed, details)) return
+  }
   checkDates(ours, now, checks)
   checkSerial(ours, chain, checks)
 }
@@ -56,16 +63,22 @@ function parseLists(lists: readonly Uint8Array[], checks: Checks): RevocationLis
   }
 }
 
-async function checkSignature(
+/** A good signature is remembered by the content of list and root; dates and serial numbers are judged anew each time. */
+async function isSignedOnce(
   list: RevocationList,
-  chain: SnpChain,
-  checks: Checks,
+  { ark, root }: SnpChain,
+  now: Date,
+  cache: EndorsementCache | undefined,
 ): Promise<boolean> {
+  const digest = cache && toHex(await runtimeCrypto.digest('SHA-256', list.raw))
+  const key = `snp-crl:${root.fingerprint}:${digest}`
+  if (cache?.get(key, now) === true) return true
   const { kind } = list.signatureAlgorithm
   const strong =
     (kind === 'rsa-pss' || kind === 'ecdsa') && list.signatureAlgorithm.hash === 'sha384'
-  const good = strong && (await isSignedBy(list, chain.ark))
-  return checks.require('snp.revocation.signature-invalid', good, { where: 'revocation list' })
+  const signed = strong && (await isSignedBy(list, ark))
+  if (signed) cache?.set(key, true, now)
+  return signed
 }
 
 /** One list in date is enough; older ones beside it still count for what they revoke. */

@@ -101,6 +101,7 @@ export async function verifySnpReport(
       lists: [...(evidence.revocationLists ?? []), ...(options.endorsements.revocationLists ?? [])],
       now: options.now,
       required: options.requireRevocationList,
+      cache: options.cache,
     },
     checks,
   )
