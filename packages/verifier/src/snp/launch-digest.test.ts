@@ -144,6 +144,21 @@ test(
   },
 )
 
+test('prepareSnpLaunch() says where two launches part', WITH_VECTORS, async () => {
+  const firmware = vector('measure/ovmf_AmdSev_suffix.bin')
+  const one = await prepareSnpLaunch({ firmware, kernelHashes: HASHES })
+  const other = await prepareSnpLaunch({
+    firmware,
+    kernelHashes: { ...HASHES, commandLine: 'init=/bin/sh' },
+  })
+  const differs = (index: number) =>
+    toHex(one.steps[index]?.digest ?? new Uint8Array()) !==
+    toHex(other.steps[index]?.digest ?? new Uint8Array())
+  const first = one.steps.findIndex((_, index) => differs(index))
+  assert.equal(one.steps[first]?.name, 'kernelHashes')
+  assert.equal(one.steps[0]?.name, 'firmware')
+})
+
 test('sevMeasure()', async () => {
   const measure = await sevMeasure({
     tik: new Uint8Array(16),

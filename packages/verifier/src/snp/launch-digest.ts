@@ -38,8 +38,19 @@ export interface SnpVcpus {
   readonly features?: bigint
 }
 
+/** One group of pages and the digest once it is measured: what two launches differ in shows at the first step that differs. */
+export interface SnpLaunchStep {
+  readonly name: 'firmware' | keyof typeof SECTION_TYPE
+  readonly gpa: bigint
+  readonly size: number
+  /** 48 bytes. */
+  readonly digest: Uint8Array
+}
+
 /** A guest measured up to its vCPUs. */
 export interface SnpLaunch {
+  /** In order; the vCPUs come after the last one. */
+  readonly steps: readonly SnpLaunchStep[]
   /** The launch digest, 48 bytes. @throws RangeError for a vCPU count out of range or an unknown type */
   digest(vcpus: SnpVcpus): Promise<Uint8Array<ArrayBuffer>>
 }
@@ -70,15 +81,24 @@ export async function prepareSnpLaunch(input: SnpLaunchInput): Promise<SnpLaunch
   const seed = input.firmwareSeed ?? (await hashSnpFirmware(firmware))
   const chain = new SnpPageChain(seed)
   const hashPage = kernelHashes && (await kernelHashesPage(metadata, kernelHashes))
-  for (const section of metadata.sections) await extendSection(chain, section, hashPage)
-  return new MeasuredLaunch(chain.digest, metadata)
+  const size = firmware.length
+  const steps: SnpLaunchStep[] = [
+    { name: 'firmware', gpa: FOUR_GIB - BigInt(size), size, digest: chain.digest },
+  ]
+  for (const section of metadata.sections) {
+    const name = await extendSection(chain, section, hashPage)
+    steps.push({ name, gpa: BigInt(section.gpa), size: section.size, digest: chain.digest })
+  }
+  return new MeasuredLaunch(steps, chain.digest, metadata)
 }
 
 class MeasuredLaunch implements SnpLaunch {
+  readonly steps: readonly SnpLaunchStep[]
   readonly #seed: Uint8Array
   readonly #metadata: OvmfMetadata
 
-  constructor(seed: Uint8Array, metadata: OvmfMetadata) {
+  constructor(steps: readonly SnpLaunchStep[], seed: Uint8Array, metadata: OvmfMetadata) {
+    this.steps = steps
     this.#seed = seed
     this.#metadata = metadata
   }
@@ -107,24 +127,34 @@ async function extendSection(
   chain: SnpPageChain,
   { gpa, size, type }: SevSection,
   hashPage: Uint8Array | undefined,
-): Promise<void> {
+): Promise<keyof typeof SECTION_TYPE> {
   const start = BigInt(gpa)
-  const each = async (pageType: number) => {
+  const zeros = async () => {
     for (let offset = 0; offset < size; offset += PAGE_SIZE)
-      await chain.extend(pageType, start + BigInt(offset))
+      await chain.extend(PAGE_TYPE.zero, start + BigInt(offset))
   }
   switch (type) {
     case SECTION_TYPE.memory:
+      await zeros()
+      return 'memory'
     case SECTION_TYPE.svsmCallingArea:
-      return each(PAGE_TYPE.zero)
+      await zeros()
+      return 'svsmCallingArea'
     case SECTION_TYPE.secrets:
-      return chain.extend(PAGE_TYPE.secrets, start)
+      await chain.extend(PAGE_TYPE.secrets, start)
+      return 'secrets'
     case SECTION_TYPE.cpuid:
-      return chain.extend(PAGE_TYPE.cpuid, start)
-    case SECTION_TYPE.kernelHashes:
-      if (hashPage === undefined) return each(PAGE_TYPE.zero)
-      if (size !== PAGE_SIZE) throw new RangeError('the kernel hashes section is not one page')
-      return chain.extend(PAGE_TYPE.normal, start, await runtimeCrypto.digest('SHA-384', hashPage))
+      await chain.extend(PAGE_TYPE.cpuid, start)
+      return 'cpuid'
+    case SECTION_TYPE.kernelHashes: {
+      if (hashPage === undefined) await zeros()
+      else if (size !== PAGE_SIZE) throw new RangeError('the kernel hashes section is not one page')
+      else {
+        const contents = await runtimeCrypto.digest('SHA-384', hashPage)
+        await chain.extend(PAGE_TYPE.normal, start, contents)
+      }
+      return 'kernelHashes'
+    }
     default:
       throw new RangeError(`the firmware has a section of unknown type 0x${type.toString(16)}`)
   }
