@@ -39,6 +39,7 @@ test('time is limited by the clock that is given', () => {
 const HUNGRY: Readonly<Record<string, string>> = {
   range: 'x := numbers.range(1, 100000000)',
   doubling: `a0 := "0123456789abcdef"\n${Array.from({ length: 40 }, (_, n) => `a${n + 1} := concat("", [a${n}, a${n}])`).join('\n')}\nx := count(a40)`,
+  shifting: 'x := bits.lsh(bits.lsh(1, 1000000), 1000000)',
   squaring: `a0 := 1000000000000000000000\n${Array.from({ length: 40 }, (_, n) => `a${n + 1} := a${n} * a${n}`).join('\n')}\nx := a40`,
   replace:
     'a := concat("", ["a" | numbers.range(1, 3000)[_]])\nx := replace(replace(a, "a", a), "a", a)',

@@ -17,10 +17,16 @@ export function fromFloat(value: number): RegoNumber | undefined {
   return Number.isInteger(value) ? BigInt(value) : value
 }
 
-/** The one form of a computed integer. */
+/** Arithmetic on longer integers takes milliseconds an operation, which no count of steps would bound. */
+const LARGEST = 1n << 1_048_576n
+const SMALLEST = -LARGEST
+
+/** The one form of a computed integer. @throws RangeError when it has more than 2^20 bits */
 export function fromBigInt(value: bigint): RegoNumber {
   const small = Number(value)
-  return Number.isSafeInteger(small) ? small : value
+  if (Number.isSafeInteger(small)) return small
+  if (value > LARGEST || value < SMALLEST) throw new RangeError('the integer is too large')
+  return value
 }
 
 /** Parses JSON's number grammar. Undefined when it is not one, too long or too large. */

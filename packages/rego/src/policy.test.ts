@@ -125,6 +125,7 @@ const ERRORS: readonly [string, string, RegoErrorCode][] = [
   ['recursion through the package', 'x := data.p', 'rego.recursion'],
   ['a second assignment', 'x if { a := 1; a := 2 }', 'rego.compile'],
   ['assignment after use', 'x if { a == 1; a := 1 }', 'rego.unsafe-var'],
+  ['a function with a variable path', 'f[k](n) := 1 if { k := "a" }', 'rego.compile'],
   ['an assignment to a ref', 'x if { input.a := 1 }', 'rego.compile'],
   ['an argument assigned', 'f(a) := 1 if { a := 2 }', 'rego.compile'],
   ['an unknown function', 'x := nope(1)', 'rego.type'],

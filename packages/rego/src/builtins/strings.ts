@@ -125,7 +125,7 @@ function formatInt(args: readonly Value[]): Value {
   const base = operand.number(args, 1)
   if (base !== 2 && base !== 8 && base !== 10 && base !== 16)
     throw new BuiltinError('operand 2 must be one of {2, 8, 10, 16}')
-  const whole = typeof value === 'bigint' ? value : BigInt(Math.floor(value))
+  const whole = typeof value === 'bigint' ? value : BigInt(Math.trunc(value))
   return whole.toString(base)
 }
 

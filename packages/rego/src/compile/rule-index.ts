@@ -64,7 +64,9 @@ function table(
       )
   return (context, args) => {
     const value = read(context, args)
-    return value === undefined ? unconditional : (byKey.get(keyOf(value)) ?? unconditional)
+    // Only scalars are compared with, and the key of a large document is as long as the document.
+    if (value === undefined || !isScalar(value)) return unconditional
+    return byKey.get(keyOf(value)) ?? unconditional
   }
 }
 

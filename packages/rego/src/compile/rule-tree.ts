@@ -80,6 +80,8 @@ function place(home: DataNode, module: Module, rule: Rule, sets: RuleSet[]): voi
   const names = staticPrefix(rule)
   const node = names.reduce((at, name) => at.child(name), home)
   const keys = rule.head.ref.slice(names.length)
+  if (rule.head.args !== undefined && keys.length > 0)
+    throw new RegoError('rego.compile', 'the path of a function must be constant', rule.loc)
   const kind = kindOf(rule, keys)
   node.rules ??= newSet(node.path, kind, rule.head.args, sets)
   const set = node.rules

@@ -23,8 +23,8 @@ export const DEFAULT_LIMITS: Limits = {
   depth: 200,
 }
 
-/** How many steps pass between two looks at the clock. */
-const CLOCK_INTERVAL = 4096
+/** How many steps pass between two looks at the clock. A single step may compare two documents of megabytes. */
+const CLOCK_INTERVAL = 64
 
 export interface RunOptions {
   readonly limits: Limits
