@@ -97,7 +97,7 @@ const otherInitdata: Attack = {
     const changed: WorkloadInput = {
       ...workload,
       container: { ...workload.container, env: ['NODE_OPTIONS=--inspect=0.0.0.0'] },
-    } as WorkloadInput
+    }
     return await attestForged(field, {}, encodeInitdata(initdataOf(changed)))
   },
 }

@@ -1,4 +1,4 @@
-import { DEFAULT_IMAGE, loadGuestImage } from '@cloister/image/images'
+import { checkGuestImage, DEFAULT_IMAGE, loadGuestImage } from '@cloister/image/images'
 import { predictions } from '@cloister/image/predictions'
 import { CloisterError } from '@cloister/protocol/error'
 import { textOption, type Command } from '../command.ts'
@@ -29,6 +29,8 @@ export const command: Command = {
   async run(invocation) {
     const { positionals, directories, output } = invocation
     const image = await loadGuestImage(`${directories.images}/${positionals[0] ?? DEFAULT_IMAGE}`)
+    // The digests of kernel and initrd come from the manifest, so the files must be those.
+    await checkGuestImage(image)
     const mode = textOption(invocation, 'mode')
     const cpus = textOption(invocation, 'cpus')
     const vcpuType = textOption(invocation, 'vcpu-type')

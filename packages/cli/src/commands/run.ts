@@ -9,7 +9,9 @@ import { paintTrust, trustMeaning } from '../paint-trust.ts'
 import { ensureGuestImage } from '../setup/ensure-guest-image.ts'
 import { installPackages } from '../setup/install-packages.ts'
 import { missingRequirements, RUN_REQUIREMENTS } from '../setup/requirements.ts'
+import type { TrustVerdict } from '../owner/trust-state.ts'
 import { awaitRunning } from '../workload/await-running.ts'
+import { followWorkload } from '../workload/follow-workload.ts'
 import { chooseTee } from '../workload/choose-tee.ts'
 import { readRunPlan, RUN_OPTIONS, type RunPlan } from '../workload/run-plan.ts'
 import {
@@ -85,24 +87,14 @@ async function follow(
   invocation: Invocation,
 ): Promise<number> {
   const { name, plan } = prepared
-  const { hostd, broker, directories, signal } = context
   const { output } = invocation
   const view = await awaitRunning(name, {
-    hostd,
-    broker,
-    signal,
+    ...context,
     onStage: (stage) => {
       output.talk(`  ${(stage.hostMs / 1000).toFixed(1).padStart(5)} s  ${escapeText(stage.name)}`)
     },
   })
-  const verdict =
-    view.state === 'running'
-      ? (
-          await appraiseWorkload(name, hostd, (await ownerReferences(directories, broker))(name), {
-            signal,
-          })
-        ).verdict
-      : undefined
+  const verdict = view.state === 'running' ? await verdictOf(name, context) : undefined
   const trust = verdict?.trust ?? 'unattested'
   const detached = invocation.options['detach'] === true
   if (detached || invocation.format !== 'table')
@@ -121,16 +113,27 @@ async function follow(
   return await untilEnd(name, plan, context)
 }
 
-/** Shows what the workload may show, then gives its exit code. */
-async function untilEnd(
+/** Absent when the workload has ended meanwhile. */
+async function verdictOf(
   name: string,
-  plan: RunPlan,
-  { hostd, signal }: RunContext,
-): Promise<number> {
+  { hostd, broker, directories, signal }: RunContext,
+): Promise<TrustVerdict | undefined> {
+  const references = await ownerReferences(directories, broker)
+  try {
+    return (await appraiseWorkload(name, hostd, references(name), { signal })).verdict
+  } catch (error) {
+    if (error instanceof CloisterError && error.code === 'workload.not-running') return undefined
+    throw error
+  }
+}
+
+/** Shows what the workload may show, then gives its exit code. */
+async function untilEnd(name: string, plan: RunPlan, context: RunContext): Promise<number> {
+  const { hostd, signal } = context
   if (plan.logs)
     for await (const { stream, text } of hostd.logs(name, { follow: true, signal }))
       process[stream].write(process[stream].isTTY ? escapeText(text) : text)
-  for await (const event of hostd.events({ workload: name, signal })) {
+  for await (const event of followWorkload(name, context)) {
     if (event.type === 'removed') return 0
     const { state, exitCode, error } = event.workload
     if (state === 'exited') return exitCode ?? 0

@@ -1,5 +1,5 @@
 /** The broker on the owner's machine: run here, or found and started in the background. */
-import { spawn } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -19,6 +19,8 @@ export const DEFAULT_LISTEN: ListenAddress = { host: '127.0.0.1', port: 8465 }
 
 /** A new broker makes its keys first; slow machines need a moment. */
 const START_TIMEOUT_MS = 20_000
+/** One that ended at once may have lost its port to a broker that another command started, which is about to answer. */
+const LOST_RACE_MS = 2000
 
 /** Runs a broker until the signal fires, pinning it for the owner. @throws CloisterError `broker.*` */
 export async function serveBroker(
@@ -49,7 +51,7 @@ export async function serveBroker(
 }
 
 /**
- * The pinned broker when it answers; else one is started in the background, at the pinned address or the default.
+ * The pinned broker when it answers; else one is started in the background, at the address wanted, the pinned one or the default.
  *
  * @param wanted - where to start one; a broker that answers already stays where it is
  * @throws CloisterError `owner.broker-unreachable` when it does not come up; the log's path is in `where`
@@ -65,8 +67,11 @@ export async function ensureBroker(
     if (await answers(client)) return client
   }
   const listen = wanted ?? (pinned === undefined ? DEFAULT_LISTEN : addressOf(pinned.url))
-  spawnBroker(directories, listen)
-  const deadline = Date.now() + START_TIMEOUT_MS
+  const child = spawnBroker(directories, listen)
+  let deadline = Date.now() + START_TIMEOUT_MS
+  child.once('exit', () => {
+    deadline = Math.min(deadline, Date.now() + LOST_RACE_MS)
+  })
   while (Date.now() < deadline) {
     await sleep(50, undefined, { signal })
     if (readPinnedBroker(directories) === undefined) continue
@@ -116,17 +121,20 @@ function addressOf(url: string): ListenAddress {
   return { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port) }
 }
 
+/** A broker idles most of its life: a small young generation keeps its memory small. */
+const NODE_OPTIONS = ['--max-semi-space-size=1'] as const
+
 function logFile(directories: Directories): string {
   return join(directories.broker, 'broker.log')
 }
 
-function spawnBroker(directories: Directories, { host, port }: ListenAddress): void {
+function spawnBroker(directories: Directories, { host, port }: ListenAddress): ChildProcess {
   mkdirSync(directories.broker, { recursive: true, mode: 0o700 })
   const log = openSync(logFile(directories), 'w', 0o600)
   try {
     const main = join(import.meta.dirname, '../main.ts')
     const words = [main, 'broker', 'start', '--listen', `${host}:${port}`]
-    const child = spawn(process.execPath, words, {
+    const child = spawn(process.execPath, [...NODE_OPTIONS, ...words], {
       detached: true,
       stdio: ['ignore', log, log],
       cwd: '/',
@@ -139,6 +147,7 @@ function spawnBroker(directories: Directories, { host, port }: ListenAddress): v
     // A failed spawn shows as no answer; without a listener it would end the caller.
     child.on('error', () => undefined)
     child.unref()
+    return child
   } finally {
     closeSync(log)
   }

@@ -7,7 +7,7 @@ import type { WorkloadRevision } from '@cloister/protocol/broker-admin-api'
 import type { GuestImageManifest } from '@cloister/protocol/guest-image-manifest'
 import type { EvidenceAnswer } from '@cloister/protocol/hostd-api'
 import { verifyReportData } from '@cloister/protocol/report-data'
-import type { Appraisal } from '@cloister/verifier/result/appraisal'
+import type { Anchor, Appraisal } from '@cloister/verifier/result/appraisal'
 import { appraiseSnp } from '@cloister/verifier/snp/appraise'
 import { parseSnpEvidenceJson } from '@cloister/verifier/snp/evidence-json'
 import type { SnpPolicy } from '@cloister/verifier/snp/policy'
@@ -36,9 +36,7 @@ export interface TrustVerdict {
   readonly trust: TrustState
   readonly checks: readonly TrustCheck[]
   /** Whose signature stands behind it; absent when no chain to a pinned root was found. */
-  readonly anchor?:
-    | { readonly kind: 'hardware'; readonly line: string }
-    | { readonly kind: 'simulated'; readonly fingerprint: string }
+  readonly anchor?: Anchor
   /** 96 hex digits, as the report has it; absent when the report could not be read. */
   readonly launchDigest?: string
   readonly initdataDigest: string
@@ -146,6 +144,8 @@ function stateOf(appraisal: SnpResult, registered: TrustCheck, debug: boolean): 
   if (appraisal.status === 'none') return isOutOfDate(appraisal.reasons) ? 'stale' : 'unattested'
   if (debug) return 'debug'
   if (appraisal.anchor.kind === 'simulated') return 'simulated'
+  // No other kind of anchor stands behind an SNP report.
+  if (appraisal.anchor.kind !== 'hardware') return 'failed'
   return appraisal.status === 'affirming' ? 'verified' : 'degraded'
 }
 

@@ -1,15 +1,13 @@
 /** Follows a start until the container runs, or tells why it does not. */
-import type { HostdClient } from '@cloister/hostd/client'
 import { CloisterError } from '@cloister/protocol/error'
 import type { StageRecord, WorkloadView } from '@cloister/protocol/hostd-api'
 import type { BrokerClient } from '../owner/broker-client.ts'
+import { followWorkload, type FollowOptions } from './follow-workload.ts'
 
-export interface AwaitOptions {
-  readonly hostd: HostdClient
+export interface AwaitOptions extends FollowOptions {
   readonly broker: BrokerClient
   /** Called once for each stage, in order. */
   readonly onStage?: (stage: StageRecord) => void
-  readonly signal: AbortSignal
 }
 
 /**
@@ -18,9 +16,9 @@ export interface AwaitOptions {
  * @throws CloisterError the workload's own error; when the broker refused it, with expected and received from the audit log
  */
 export async function awaitRunning(name: string, options: AwaitOptions): Promise<WorkloadView> {
-  const { hostd, signal, onStage } = options
+  const { onStage } = options
   let told = 0
-  for await (const event of hostd.events({ workload: name, signal })) {
+  for await (const event of followWorkload(name, options)) {
     if (event.type === 'removed') throw new CloisterError('workload.not-found', { where: name })
     const { workload } = event
     for (const stage of workload.stages.slice(told)) onStage?.(stage)
@@ -28,8 +26,7 @@ export async function awaitRunning(name: string, options: AwaitOptions): Promise
     if (workload.state === 'running' || workload.state === 'exited') return workload
     if (workload.state === 'failed') throw await explained(workload, options)
   }
-  signal.throwIfAborted()
-  throw new CloisterError('hostd.unreachable', { why: 'hostd ended while the workload started' })
+  throw new CloisterError('hostd.unreachable')
 }
 
 /** The owner sees what guest and host must not: the check that failed, from the broker's audit log. */

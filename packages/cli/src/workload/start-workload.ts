@@ -2,6 +2,7 @@
 import type { HostdClient } from '@cloister/hostd/client'
 import type { GuestImage } from '@cloister/image/images'
 import { resolveImage, type ResolvedImage } from '@cloister/oci/resolve-image'
+import { CloisterError } from '@cloister/protocol/error'
 import type { Directories } from '@cloister/protocol/directories'
 import type { WorkloadDetail } from '@cloister/protocol/hostd-api'
 import type { BrokerClient } from '../owner/broker-client.ts'
@@ -34,13 +35,16 @@ export interface PreparedRun extends Disposable {
   readonly grants: readonly string[]
 }
 
-/** Resolves the image to a digest and looks which secrets it needs. @throws CloisterError `image.*`, `registry.*`, `owner.*` */
+/** Resolves the image to a digest and looks which secrets it needs. @throws CloisterError `image.*`, `registry.*`, `owner.*`, `workload.name-taken` */
 export async function prepareRun(plan: RunPlan, context: RunContext): Promise<PreparedRun> {
-  const { directories, broker, signal } = context
+  const { directories, broker, hostd, signal } = context
   const registryCa = await readRegistryCa(plan.registryCa)
   const opened = await openImage(plan.image, { directories, registryCa })
   const resolved = await resolveImage(opened.source, opened.from, undefined, signal)
   const name = plan.name ?? defaultName(opened.reference.repository)
+  // Before anything is registered: a new revision would supersede that of the workload which runs.
+  if ((await hostd.list({ signal })).some((view) => view.name === name))
+    throw new CloisterError('workload.name-taken', { where: name })
   const needed = neededResources(plan, resolved)
   const { grants } =
     needed.length === 0 ? { grants: [] } : planSecrets(needed, await broker.secrets(), name)
