@@ -1,13 +1,15 @@
 /** All conformance cases under one folder. */
 import { join } from 'node:path'
+import type { EvaluateOptions } from '../src/policy.ts'
 import { runAciCases, runInterpreterCases } from './conformance-cases.ts'
 import { runKataRequests } from './conformance-kata.ts'
 import type { Outcome } from './outcome.ts'
 
-export function runAll(folder: string): Outcome[] {
+/** @param extra - options for every evaluation: asking for explanations must change nothing */
+export function runAll(folder: string, extra: EvaluateOptions = {}): Outcome[] {
   return [
-    ...runInterpreterCases(join(folder, 'interpreter')),
-    ...runAciCases(join(folder, 'aci')),
-    ...runKataRequests(join(folder, 'kata')),
+    ...runInterpreterCases(join(folder, 'interpreter'), extra),
+    ...runAciCases(join(folder, 'aci'), extra),
+    ...runKataRequests(join(folder, 'kata'), extra),
   ]
 }

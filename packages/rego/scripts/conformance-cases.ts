@@ -2,26 +2,26 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { fromJson, toJson } from '../src/json.ts'
-import { compile } from '../src/policy.ts'
+import { compile, type EvaluateOptions } from '../src/policy.ts'
 import { equal, isArray, RegoObject, RegoSet, stringify, type Value } from '../src/value.ts'
 import { parseYaml } from '../src/encoding/yaml.ts'
 import { outcome, type Outcome } from './outcome.ts'
 
 const QUERY_VERSION = 'v0'
 
-export function runInterpreterCases(folder: string): Outcome[] {
+export function runInterpreterCases(folder: string, extra: EvaluateOptions): Outcome[] {
   return yamlFiles(folder).flatMap((file) =>
     casesOf(file).map((entry) =>
-      outcome(`${relative(folder, file)}: ${text(entry, 'note')}`, () => runCase(entry)),
+      outcome(`${relative(folder, file)}: ${text(entry, 'note')}`, () => runCase(entry, extra)),
     ),
   )
 }
 
-export function runAciCases(folder: string): Outcome[] {
+export function runAciCases(folder: string, extra: EvaluateOptions): Outcome[] {
   const file = join(folder, 'aci.yaml')
   if (!existsSync(file)) return []
   return casesOf(file).map((entry) =>
-    outcome(`aci: ${text(entry, 'note')}`, () => runAciCase(folder, entry)),
+    outcome(`aci: ${text(entry, 'note')}`, () => runAciCase(folder, entry, extra)),
   )
 }
 
@@ -50,11 +50,11 @@ interface Computed {
   readonly prints: readonly string[]
 }
 
-function runCase(entry: RegoObject): string | undefined {
+function runCase(entry: RegoObject, extra: EvaluateOptions): string | undefined {
   const wantsError = entry.has('error')
   let computed: Computed
   try {
-    computed = compute(entry)
+    computed = compute(entry, extra)
   } catch (error) {
     if (!isCoded(error)) throw error
     return wantsError ? undefined : `unexpected ${error.message}`
@@ -75,7 +75,7 @@ function isCoded(error: unknown): error is Error & { code: string } {
   return error instanceof Error && error.name === 'RegoError'
 }
 
-function compute(entry: RegoObject): Computed {
+function compute(entry: RegoObject, extra: EvaluateOptions): Computed {
   const modules = ((entry.get('modules') ?? []) as readonly string[]).map((source, index) => ({
     file: `rego_${index}`,
     source,
@@ -85,6 +85,7 @@ function compute(entry: RegoObject): Computed {
   const prints: string[] = []
   for (const input of inputsOf(entry)) {
     const evaluation = policy.evaluate(text(entry, 'query'), {
+      ...extra,
       ...(input === undefined ? {} : { input }),
       data: entry.get('data') ?? {},
       strictBuiltinErrors: entry.get('strict') !== false,
@@ -135,7 +136,7 @@ function expand(value: Value): Value {
   )
 }
 
-function runAciCase(folder: string, entry: RegoObject): string | undefined {
+function runAciCase(folder: string, entry: RegoObject, extra: EvaluateOptions): string | undefined {
   const modules = (entry.get('modules') as readonly string[]).map((module, index) =>
     module.trimEnd().endsWith('.rego')
       ? { file: module, source: readFileSync(join(folder, module.trim()), 'utf8') }
@@ -143,6 +144,7 @@ function runAciCase(folder: string, entry: RegoObject): string | undefined {
   )
   const policy = compile({ modules, version: QUERY_VERSION })
   const { result } = policy.evaluate(text(entry, 'query'), {
+    ...extra,
     input: entry.get('input') ?? {},
     data: entry.get('data') ?? {},
     strictBuiltinErrors: true,

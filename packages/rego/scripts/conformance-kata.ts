@@ -3,10 +3,10 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { toJson } from '../src/json.ts'
 import { parseModule } from '../src/parse/module-parser.ts'
-import { compile, type Policy } from '../src/policy.ts'
+import { compile, type EvaluateOptions, type Policy } from '../src/policy.ts'
 import { outcome, type Outcome } from './outcome.ts'
 
-export function runKataRequests(folder: string): Outcome[] {
+export function runKataRequests(folder: string, extra: EvaluateOptions): Outcome[] {
   if (!existsSync(folder)) return []
   const folders = readdirSync(folder, { withFileTypes: true }).filter((entry) =>
     entry.isDirectory(),
@@ -19,11 +19,11 @@ export function runKataRequests(folder: string): Outcome[] {
     ...folders
       .map(({ name }) => name)
       .sort()
-      .flatMap((name) => runFolder(join(folder, name), name)),
+      .flatMap((name) => runFolder(join(folder, name), name, extra)),
   ]
 }
 
-function runFolder(folder: string, name: string): Outcome[] {
+function runFolder(folder: string, name: string, extra: EvaluateOptions): Outcome[] {
   const read = (file: string): string => readFileSync(join(folder, file), 'utf8')
   const policy = compile({
     modules: [{ file: `${name}/policy.rego`, source: read('policy.rego') }],
@@ -39,7 +39,7 @@ function runFolder(folder: string, name: string): Outcome[] {
     outcome(`kata/${name} ${index} ${endpoint}`, () => {
       const wanted = { output: outputs[index], prints: (prints[index] ?? []).map(withoutPath) }
       for (const _ of ['first', 'again']) {
-        const failure = difference(request(policy, endpoint, input), wanted)
+        const failure = difference(request(policy, endpoint, { ...extra, input }), wanted)
         if (failure !== undefined) return failure
       }
       return undefined
@@ -56,8 +56,8 @@ interface Decision {
   readonly prints: readonly string[]
 }
 
-function request(policy: Policy, endpoint: string, input: unknown): Decision {
-  const { result, prints } = policy.evaluate(`data.agent_policy.${endpoint}`, { input })
+function request(policy: Policy, endpoint: string, options: EvaluateOptions): Decision {
+  const { result, prints } = policy.evaluate(`data.agent_policy.${endpoint}`, options)
   const value = result[0]?.expressions[0]?.value
   return {
     output: value === undefined ? undefined : toJson(value),

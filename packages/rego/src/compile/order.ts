@@ -182,7 +182,8 @@ export function forEachLocal(expr: Expr, visit: (local: Local) => void): void {
   }
 }
 
-function visitTerm(term: Term, visit: (local: Local) => void): void {
+/** The variables of a term: for comprehensions, those they capture. */
+export function visitTerm(term: Term, visit: (local: Local) => void): void {
   switch (term.kind) {
     case 'local':
       return visit(term.local)

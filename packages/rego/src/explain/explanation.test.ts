@@ -66,6 +66,17 @@ test('explaining changes neither result nor prints', () => {
   }
 })
 
+test('refs that iterate show what they iterate over', () => {
+  const iterating = compile({
+    modules: [{ file: 'i', source: 'package i\nx if input.a[_].b == 2' }],
+  })
+  const { explanation } = iterating.evaluate('data.i.x', {
+    input: { a: [{ b: 1 }] },
+    explain: true,
+  })
+  assert.deepEqual(explanation?.closest[0]?.failed.seen, [{ term: 'input.a', value: '[{"b": 1}]' }])
+})
+
 test('an allowed request has no closest failure', () => {
   assert.deepEqual(explain({ plugin: 'resource', parts: [{ status: 'affirming' }] }).closest, [])
 })

@@ -1,7 +1,7 @@
 /** Compiled into rules while explaining: which expression is reached, and what it looks at. */
 import type { BodyCompiler, Watch } from '../compile/body-compiler.ts'
 import type { Expr, Local, Term } from '../compile/ir.ts'
-import { canEvaluate, Overlay } from '../compile/order.ts'
+import { visitTerm } from '../compile/order.ts'
 import type { Probe, Watched } from './tracer.ts'
 
 export const compileWatch: Watch = (expr, { index, bound, compiler }) => {
@@ -20,11 +20,10 @@ const MAX_PROBES = 12
 
 function probesOf(expr: Expr, bound: ReadonlySet<Local>, compiler: BodyCompiler): Probe[] {
   const probes = new Map<string, Probe>()
-  const known = new Overlay(bound)
   for (const term of termsOf(expr).flatMap(shown)) {
     const text = term.loc.source.slice(term.loc.offset, term.loc.end)
     if (probes.size >= MAX_PROBES || probes.has(text)) continue
-    const ground = groundPrefix(term, known)
+    const ground = groundPrefix(term, bound)
     if (ground === undefined) continue
     probes.set(ground.text, {
       text: ground.text,
@@ -79,16 +78,28 @@ function shown(term: Term): Term[] {
 const HIDDEN = /^(?:equal|neq|lte?|gte?|internal\..*|print|trace|rand\..*|uuid\..*)$/
 
 /** The part of a ref in front of its first variable without value; other terms whole or not at all. */
-function groundPrefix(term: Term, known: Overlay): { term: Term; text: string } | undefined {
+function groundPrefix(
+  term: Term,
+  bound: ReadonlySet<Local>,
+): { term: Term; text: string } | undefined {
   const { source, offset, end } = term.loc
-  if (canEvaluate(term, known)) return { term, text: source.slice(offset, end) }
+  if (isGround(term, bound)) return { term, text: source.slice(offset, end) }
   if (term.kind !== 'ref') return undefined
-  const at = term.path.findIndex((part) => !canEvaluate(part, known))
+  const at = term.path.findIndex((part) => !isGround(part, bound))
   const path = term.path.slice(0, at)
   const last = path.at(-1)
-  if (last === undefined || !canEvaluate(term.head, known)) return undefined
+  if (last === undefined || !isGround(term.head, bound)) return undefined
   const close = source[last.loc.end] === ']' ? 1 : 0
   return { term: { ...term, path }, text: source.slice(offset, last.loc.end + close) }
+}
+
+/** Whether all variables of a term have values, so that it does not iterate. */
+function isGround(term: Term, bound: ReadonlySet<Local>): boolean {
+  let ground = true
+  visitTerm(term, (local) => {
+    if (!bound.has(local)) ground = false
+  })
+  return ground
 }
 
 function documentPath(term: Term): readonly string[] | undefined {
