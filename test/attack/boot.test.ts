@@ -85,8 +85,8 @@ describe('another guest than the owner knows', { skip: await findQemu(), timeout
   test("a second port of the agent's name stops the boot", async () => {
     // Debian's QEMU refuses the very same name, which a hostile one would not; a blank at the end is not part of a name.
     await field.qemu.lie(
-      ...['-device', 'virtio-serial-pci,id=spy', '-chardev', 'null,id=spyport'],
-      ...['-device', 'virtserialport,bus=spy.0,chardev=spyport,name=cloister.agent '],
+      ...'-device virtio-serial-pci,id=spy -chardev null,id=spyport -device'.split(' '),
+      'virtserialport,bus=spy.0,chardev=spyport,name=cloister.agent ',
     )
     const { code } = await bootAlone(field, launch())
     await field.qemu.lie()

@@ -16,6 +16,7 @@ import { registerGuestImage, releasePolicyFor } from '@cloister/cli/workload/reg
 import { ensureHostd } from '@cloister/hostd/ensure'
 import { DEFAULT_IMAGE, loadGuestImage, MANIFEST_FILE } from '@cloister/image/images'
 import { predictions } from '@cloister/image/predictions'
+import { identifyProcess, untilGone } from '@cloister/launcher/process-identity'
 import { directories, type Directories } from '@cloister/protocol/directories'
 import { encodeInitdata, initdataOf } from '@cloister/protocol/initdata'
 import type { WorkloadInput } from '@cloister/protocol/workload'
@@ -107,7 +108,10 @@ export async function openAttackField(): Promise<AttackField> {
   cleanup.defer(async () => {
     const client = await hostd()
     for (const { name } of await client.list()) await client.stop(name, { force: true })
+    // It writes below the home until it is gone.
+    const process = await identifyProcess((await client.info()).pid)
     await client.shutdown()
+    if (process !== undefined) await untilGone(process)
   })
   const digests = await predictions(guestImage.directory, guestImage.manifest)
   const silence = async () =>
