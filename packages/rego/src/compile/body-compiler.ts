@@ -1,23 +1,15 @@
 /** Ordered expressions and terms to closures. One instance compiles one rule or query. */
-import type { Location } from '../error.ts'
-import { RegoError } from '../error.ts'
-import { Context, type Frame, type Mock } from '../evaluate/context.ts'
+import { RegoError, type Location } from '../error.ts'
+import type { Context, Frame } from '../evaluate/context.ts'
 import type { Documents } from '../evaluate/documents.ts'
 import { printText } from '../evaluate/print.ts'
-import {
-  equal,
-  isArray,
-  keyOf,
-  ObjectBuilder,
-  RegoObject,
-  RegoSet,
-  stringify,
-  type Key,
-  type Value,
-} from '../value.ts'
+import { equal, RegoSet, stringify, type Value } from '../value.ts'
 import { compileCall } from './calls.ts'
 import { chain, type Eval, type Match, type Piece, type Step } from './closures.ts'
-import { isCallee, type Callee, type Expr, type Local, type Term, type With } from './ir.ts'
+import { arrayOf, arrayPattern, objectOf, objectPattern } from './collections.ts'
+import { GATHERERS, type Gatherer } from './gatherers.ts'
+import { isCallee, type Expr, type Local, type Term, type With } from './ir.ts'
+import { changeContext, type Setter } from './modifiers.ts'
 import { canEvaluate, matches, orderBody, Overlay, type Bound } from './order.ts'
 import {
   compileGroundRef,
@@ -503,137 +495,4 @@ export class BodyCompiler {
       return gathered.value()
     }
   }
-}
-
-interface Gatherer {
-  add(value: Value, key: Value | undefined, loc: Location): void
-  value(): Value
-}
-
-const GATHERERS: Readonly<Record<'array' | 'set' | 'object', () => Gatherer>> = {
-  array: () => {
-    const items: Value[] = []
-    return { add: (value) => void items.push(value), value: () => items }
-  },
-  set: () => {
-    const members = new Map<Key, Value>()
-    return {
-      add: (value) => void members.set(keyOf(value), value),
-      value: () => new RegoSet(members),
-    }
-  },
-  object: () => {
-    const builder = new ObjectBuilder()
-    const add = (value: Value, key: Value | undefined, loc: Location): void => {
-      const earlier = builder.get(key as Value)
-      if (earlier !== undefined && !equal(earlier, value))
-        throw new RegoError(
-          'rego.conflict',
-          'object comprehension: object keys must be unique',
-          loc,
-        )
-      builder.set(key as Value, value)
-    }
-    return { add, value: () => builder.build() }
-  },
-}
-
-function arrayPattern(items: readonly Match[]): Match {
-  return (frame, value) => {
-    if (!isArray(value) || value.length !== items.length) return false
-    for (let at = 0; at < items.length; at++)
-      if (!(items[at] as Match)(frame, value[at] as Value)) return false
-    return true
-  }
-}
-
-function objectPattern(entries: readonly (readonly [Eval, Match])[]): Match {
-  return (frame, value) => {
-    if (!(value instanceof RegoObject) || value.size !== entries.length) return false
-    for (const [key, match] of entries) {
-      const name = key(frame)
-      const member = name === undefined ? undefined : value.get(name)
-      if (member === undefined || !match(frame, member)) return false
-    }
-    return true
-  }
-}
-
-function arrayOf(items: readonly Eval[]): Eval {
-  return (frame) => {
-    const values: Value[] = []
-    for (let at = 0; at < items.length; at++) {
-      const value = (items[at] as Eval)(frame)
-      if (value === undefined) return undefined
-      values.push(value)
-    }
-    frame.context.run.charge(16 + 8 * values.length)
-    return values
-  }
-}
-
-function objectOf(entries: readonly (readonly [Eval, Eval])[]): Eval {
-  return (frame) => {
-    const builder = new ObjectBuilder()
-    for (const [key, value] of entries) {
-      const name = key(frame)
-      const member = value(frame)
-      if (name === undefined || member === undefined) return undefined
-      builder.set(name, member)
-    }
-    frame.context.run.charge(32 + 32 * entries.length)
-    return builder.build()
-  }
-}
-
-interface Setter {
-  readonly target: With['target']
-  readonly value: Eval | { readonly kind: 'callee'; readonly callee: Callee }
-}
-
-/** The context that modifiers make; undefined when one of their values is. */
-function changeContext(
-  outer: Context,
-  setters: readonly Setter[],
-  frame: Frame,
-): Context | undefined {
-  let { input, data } = outer
-  const mocks = new Map<string, Mock>(outer.mocks)
-  const masks = [...(outer.masks ?? [])]
-  for (const { target, value } of setters) {
-    const mock: Mock | undefined = typeof value === 'function' ? valueMock(value(frame)) : value
-    if (mock === undefined) return undefined
-    if (target.kind === 'function') mocks.set(target.callee.name, mock)
-    else if (mock.kind === 'value') {
-      if (target.kind === 'input') input = put(input, target.path, mock.value)
-      else {
-        data = put(data, target.path, mock.value)
-        masks.push(target.path)
-      }
-    }
-  }
-  return new Context({
-    run: outer.run,
-    input,
-    data,
-    documents: outer.cache.length,
-    mocks: mocks.size === 0 ? undefined : mocks,
-    masks: masks.length === 0 ? undefined : masks,
-    parent: outer,
-    tracer: outer.tracer,
-  })
-}
-
-function valueMock(value: Value | undefined): Mock | undefined {
-  return value === undefined ? undefined : { kind: 'value', value }
-}
-
-/** `document` with `value` at `path`; what is no object on the way is replaced by one. */
-function put(document: Value | undefined, path: readonly string[], value: Value): Value {
-  const [name, ...rest] = path
-  if (name === undefined) return value
-  const object = document instanceof RegoObject ? document : RegoObject.empty
-  const builder = object.toBuilder()
-  builder.set(name, put(object.get(name), rest, value))
-  return builder.build()
 }
