@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { test, type TestContext } from 'node:test'
@@ -89,4 +89,12 @@ test('signal() and remove() go through crun', async (t) => {
       ['delete', '--force', 'c'],
     ],
   )
+})
+
+test("an exec id that names a file of the bundle does not replace it: crun takes the container's limits from there", async (t) => {
+  const { runtime, directory } = await withCrun(t, 'echo 1 >"$pid"')
+  await runtime.start('c', SPEC, ALL)
+  const bundle = join(directory, 'bundles', 'c')
+  for (const execId of ['config', 'init']) await runtime.exec('c', execId, SPEC.process, ALL)
+  assert.deepEqual(JSON.parse(await readFile(join(bundle, 'config.json'), 'utf8')), SPEC)
 })

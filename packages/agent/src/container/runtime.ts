@@ -50,6 +50,8 @@ export interface CrunOptions {
 export function crunRuntime({ run, directory }: CrunOptions): Runtime {
   const common = ['--root', join(directory, 'state'), '--cgroup-manager=cgroupfs']
   const place = (id: string) => join(directory, 'bundles', id)
+  // The host chooses exec ids: none may name what else lies in the bundle, `config.json` first of all, which crun reads at each exec.
+  const execName = (execId: string) => `exec-${execId}`
 
   const launch = async (
     id: string,
@@ -87,15 +89,16 @@ export function crunRuntime({ run, directory }: CrunOptions): Runtime {
       return launch(id, 'init', ['run', `--bundle=${place(id)}`, id], outputs)
     },
     async exec(id, execId, process, outputs) {
-      const file = join(place(id), `${execId}.json`)
+      const name = execName(execId)
+      const file = join(place(id), `${name}.json`)
       await writeFile(file, JSON.stringify(process), { mode: 0o600 })
-      return launch(id, execId, ['exec', `--process=${file}`, id], outputs)
+      return launch(id, name, ['exec', `--process=${file}`, id], outputs)
     },
     async signal(id, signal) {
       await run(['crun', ...common, 'kill', id, String(signal)])
     },
     async signalExec(id, execId, signal) {
-      const pid = Number(await readFile(join(place(id), `${execId}.pid`), 'latin1'))
+      const pid = Number(await readFile(join(place(id), `${execName(execId)}.pid`), 'latin1'))
       try {
         if (Number.isInteger(pid) && pid > 1) process.kill(pid, signal)
       } catch (error) {
