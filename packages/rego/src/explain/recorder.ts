@@ -59,6 +59,10 @@ export class Recorder implements Tracer {
     return cut(stringify(this.#redaction.redact(value)))
   }
 
+  get #isKept(): boolean {
+    return this.#silent === 0 && this.#records < MAX_RECORDS
+  }
+
   #count(): boolean {
     return this.#silent === 0 && ++this.#records <= MAX_RECORDS
   }
@@ -66,7 +70,8 @@ export class Recorder implements Tracer {
   enter(set: RuleSet, args: readonly Value[] | undefined): void {
     this.#open.push({
       name: `data.${set.path.join('.')}`,
-      args: args?.map((arg) => this.text(arg)),
+      // Large arguments take long to print: not for what is not kept.
+      args: args?.map((arg) => (this.#isKept ? this.text(arg) : '…')),
       attempts: [],
     })
     this.#sets.push(set)
@@ -76,7 +81,7 @@ export class Recorder implements Tracer {
     const rule = this.#open.pop()
     const set = this.#sets.pop()
     if (rule === undefined || set === undefined) return
-    const text = value === undefined ? undefined : this.text(value)
+    const text = value === undefined ? undefined : this.#isKept ? this.text(value) : '…'
     if (rule.args === undefined) this.#known.set(set, text)
     this.#record({
       name: rule.name,
