@@ -1,9 +1,11 @@
 /** Prints docs/reference/checks.md from the tables of codes; a test compares the two. `node packages/verifier/scripts/checks-page.ts > docs/reference/checks.md` */
+import { CCA_CHECKS } from '../src/cca/check-codes.ts'
 import { DCAP_CHECKS } from '../src/dcap/check-codes.ts'
 import { NITRO_CHECKS } from '../src/nitro/check-codes.ts'
 import { SGX_CHECKS } from '../src/sgx/check-codes.ts'
 import { SNP_CHECKS } from '../src/snp/check-codes.ts'
 import { TDX_CHECKS } from '../src/tdx/check-codes.ts'
+import { TPM_CHECKS } from '../src/tpm/check-codes.ts'
 import { FIXES } from './check-fixes.ts'
 
 const HEAD = `# Checks of Evidence
@@ -31,7 +33,9 @@ export function checksPage(): string {
     section('Intel TDX and SGX: quotes and collateral', Object.entries(DCAP_CHECKS)),
     section('Intel TDX', own(TDX_CHECKS)),
     section('Intel SGX', own(SGX_CHECKS)),
+    section('TPM 2.0 and event logs', Object.entries(TPM_CHECKS)),
     section('AWS Nitro Enclaves', Object.entries(NITRO_CHECKS)),
+    section('Arm CCA', Object.entries(CCA_CHECKS)),
   ].join('\n')
 }
 

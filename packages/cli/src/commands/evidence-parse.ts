@@ -22,6 +22,15 @@ const PARSERS: Readonly<Record<string, (bytes: Uint8Array) => Promise<Parsed>>> 
   },
   tdx: async (bytes) => await parseQuoteAs('tdx', bytes),
   sgx: async (bytes) => await parseQuoteAs('sgx', bytes),
+  tpm: async (bytes) => {
+    const { recogniseTpmEvidence } = await import('@cloister/verifier/tpm/recognise')
+    const { unverifiedTpmClaims } = await import('@cloister/verifier/tpm/claims')
+    return { tee: 'tpm', unverifiedClaims: unverifiedTpmClaims(recogniseTpmEvidence(bytes)) }
+  },
+  eventlog: async (bytes) => {
+    const { eventLogClaims } = await import('@cloister/verifier/eventlog/claims')
+    return { tee: 'eventlog', unverifiedClaims: await eventLogClaims(bytes) }
+  },
   nitro: async (bytes) => {
     const { recogniseNitroDocument } = await import('@cloister/verifier/nitro/recognise')
     const { parseNitroDocument } = await import('@cloister/verifier/nitro/document')
@@ -30,6 +39,12 @@ const PARSERS: Readonly<Record<string, (bytes: Uint8Array) => Promise<Parsed>>> 
       tee: 'nitro',
       unverifiedClaims: nitroClaims(parseNitroDocument(recogniseNitroDocument(bytes))),
     }
+  },
+  cca: async (bytes) => {
+    const { recogniseCcaToken } = await import('@cloister/verifier/cca/recognise')
+    const { parseCcaToken } = await import('@cloister/verifier/cca/token')
+    const { ccaClaims } = await import('@cloister/verifier/cca/claims')
+    return { tee: 'cca', unverifiedClaims: ccaClaims(parseCcaToken(recogniseCcaToken(bytes))) }
   },
 }
 

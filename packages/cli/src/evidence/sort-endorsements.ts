@@ -2,7 +2,9 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CloisterError } from '@cloister/protocol/error'
+import { DerReader } from '@cloister/verifier/formats/der-reader'
 import { parsePem } from '@cloister/verifier/formats/pem'
+import { readKeyKind } from '@cloister/verifier/formats/x509-algorithm'
 import { parseCertificate } from '@cloister/verifier/formats/x509-certificate'
 import { parseRevocationList } from '@cloister/verifier/formats/x509-crl'
 import { parseCollateralJson } from '@cloister/verifier/dcap/collateral-json'
@@ -12,6 +14,8 @@ export interface SortedEndorsements {
   readonly revocationLists: Uint8Array[]
   readonly tcbInfos: Uint8Array[]
   readonly qeIdentities: Uint8Array[]
+  /** SubjectPublicKeyInfo in DER: platform keys of TEEs that know no certificates. */
+  readonly publicKeys: Uint8Array[]
   /** Files in which nothing was recognised. */
   readonly unknown: string[]
 }
@@ -25,6 +29,7 @@ export async function sortEndorsements(paths: readonly string[]): Promise<Sorted
     revocationLists: [],
     tcbInfos: [],
     qeIdentities: [],
+    publicKeys: [],
     unknown: [],
   }
   const files = (await Promise.all(paths.map(filesBelow))).flat()
@@ -64,6 +69,8 @@ function sortPem(text: string, sorted: SortedEndorsements): boolean {
 function sortDer(der: Uint8Array, sorted: SortedEndorsements): boolean {
   if (attempt(() => parseCertificate(der)) !== undefined) sorted.certificates.push(der)
   else if (attempt(() => parseRevocationList(der)) !== undefined) sorted.revocationLists.push(der)
+  else if (attempt(() => readKeyKind(new DerReader('public key', der))) !== undefined)
+    sorted.publicKeys.push(der)
   else return false
   return true
 }

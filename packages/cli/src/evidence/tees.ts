@@ -39,6 +39,8 @@ const QUOTE_POLICY = (policy: EvidenceRequest['policy'], accept: readonly string
   ...(accept.length > 0 && { acceptTcbStatuses: accept }),
 })
 
+const PCRS = Array.from({ length: 24 }, (_, index) => `pcr${index}`)
+
 export const EVIDENCE_TEES: Readonly<Record<string, EvidenceTee>> = {
   snp: {
     demanded: ['reportData', 'measurement', 'hostData'],
@@ -93,6 +95,43 @@ export const EVIDENCE_TEES: Readonly<Record<string, EvidenceTee>> = {
       return await appraiseNitro(orAsItIs(recogniseNitroDocument, evidence), {
         expect: expect as never,
         policy,
+        now,
+      })
+    },
+  },
+  cca: {
+    demanded: [
+      'challenge',
+      'initialMeasurement',
+      'personalizationValue',
+      'rem0',
+      'rem1',
+      'rem2',
+      'rem3',
+    ],
+    optional: ['implementationId', 'instanceId', 'platformConfig'],
+    async appraise({ evidence, endorsements, expect, policy, now }) {
+      const { appraiseCca } = await import('@cloister/verifier/cca/appraise')
+      const { recogniseCcaToken } = await import('@cloister/verifier/cca/recognise')
+      const platformKeys = endorsements.publicKeys.map((publicKey) => ({ publicKey }))
+      return await appraiseCca(orAsItIs(recogniseCcaToken, evidence), {
+        expect: expect as never,
+        endorsements: { platformKeys },
+        policy,
+        now,
+      })
+    },
+  },
+  tpm: {
+    demanded: ['reportData', 'ak', ...PCRS],
+    optional: [],
+    async appraise({ evidence, endorsements, expect, policy, now }) {
+      const { appraiseTpm } = await import('@cloister/verifier/tpm/appraise')
+      const { certificates } = endorsements
+      return await appraiseTpm(evidence, {
+        expect: expect as never,
+        endorsements: { certificates },
+        policy: policy as never,
         now,
       })
     },

@@ -1,0 +1,29 @@
+/** A token in whatever form somebody saved it: raw, hex, base64, or CoCo's JSON `{"token": [byte, …]}`. */
+import { FormatError } from '../bytes/format-error.ts'
+import { fromUtf8 } from '../bytes/text.ts'
+import { recogniseBinary } from '../formats/binary-text.ts'
+import { fieldOf, listOf, numberOf, objectOf } from '../formats/json-fields.ts'
+
+const FORMAT = 'CCA evidence'
+const MAX_BYTES = 262_144
+const OPEN_BRACE = 0x7b
+
+/** @throws FormatError when none of the forms fits */
+export function recogniseCcaToken(bytes: Uint8Array): Uint8Array {
+  // Tag 399 begins with 0xd9, which no text does.
+  return bytes[0] === OPEN_BRACE ? fromJson(bytes) : recogniseBinary(FORMAT, bytes, [0xd9])
+}
+
+function fromJson(bytes: Uint8Array): Uint8Array {
+  if (bytes.length > MAX_BYTES * 8) throw new FormatError(FORMAT, 'length', 0, 'too long')
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(fromUtf8(FORMAT, 'text', bytes))
+  } catch (error) {
+    if (error instanceof FormatError) throw error
+    throw new FormatError(FORMAT, 'text', 0, 'not JSON')
+  }
+  const outer = objectOf(FORMAT, 'evidence', parsed)
+  const token = listOf(FORMAT, 'token', fieldOf(FORMAT, outer, 'token'), MAX_BYTES)
+  return Uint8Array.from(token, (value) => numberOf(FORMAT, 'token', value, 0xff))
+}
