@@ -131,7 +131,7 @@ export const EVIDENCE_TEES: Readonly<Record<string, EvidenceTee>> = {
       return await appraiseTpm(evidence, {
         expect: expect as never,
         endorsements: { certificates },
-        policy: policy as never,
+        policy,
         now,
       })
     },

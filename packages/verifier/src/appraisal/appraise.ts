@@ -1,15 +1,20 @@
 /** The one call for all TEEs. A TEE is one line in {@link TeeTypes} and one in {@link TEES}. */
+import type { CcaAppraisal, CcaAppraiseOptions } from '../cca/appraise.ts'
 import type { NitroAppraisal, NitroAppraiseOptions } from '../nitro/appraise.ts'
 import type { SgxAppraisal, SgxAppraiseOptions } from '../sgx/appraise.ts'
 import type { SnpAppraiseOptions, SnpAppraisal } from '../snp/appraise.ts'
 import type { SnpEvidence } from '../snp/evidence.ts'
 import type { TdxAppraisal, TdxAppraiseOptions } from '../tdx/appraise.ts'
+import type { TpmAppraisal, TpmAppraiseOptions } from '../tpm/appraise.ts'
+import type { TpmEvidence } from '../tpm/evidence.ts'
 
 export interface TeeTypes {
   snp: { evidence: Uint8Array | SnpEvidence; options: SnpAppraiseOptions; result: SnpAppraisal }
   tdx: { evidence: Uint8Array; options: TdxAppraiseOptions; result: TdxAppraisal }
+  tpm: { evidence: Uint8Array | TpmEvidence; options: TpmAppraiseOptions; result: TpmAppraisal }
   sgx: { evidence: Uint8Array; options: SgxAppraiseOptions; result: SgxAppraisal }
   nitro: { evidence: Uint8Array; options: NitroAppraiseOptions; result: NitroAppraisal }
+  cca: { evidence: Uint8Array; options: CcaAppraiseOptions; result: CcaAppraisal }
 }
 
 export type Tee = keyof TeeTypes
@@ -27,10 +32,14 @@ const TEES: Appraisers = {
     (await import('../snp/appraise.ts')).appraiseSnp(evidence, options),
   tdx: async (evidence, options) =>
     (await import('../tdx/appraise.ts')).appraiseTdx(evidence, options),
+  tpm: async (evidence, options) =>
+    (await import('../tpm/appraise.ts')).appraiseTpm(evidence, options),
   sgx: async (evidence, options) =>
     (await import('../sgx/appraise.ts')).appraiseSgx(evidence, options),
   nitro: async (evidence, options) =>
     (await import('../nitro/appraise.ts')).appraiseNitro(evidence, options),
+  cca: async (evidence, options) =>
+    (await import('../cca/appraise.ts')).appraiseCca(evidence, options),
 }
 
 export const TEE_NAMES = Object.keys(TEES) as readonly Tee[]

@@ -3,12 +3,13 @@ import type { Check, CheckList } from './check.ts'
 /**
  * Who vouches. `hardware` is a vendor's root compiled in by fingerprint; `configured` a vendor's key or root that the caller named, for
  * vendors that have none to compile in; `simulated` a root that the caller listed in `simulatedRoots`. Evidence under a simulated root
- * protects nothing and is never `affirming`.
+ * protects nothing and is never `affirming`. `none` is nobody, where the caller asked to look past that: never `affirming` either.
  */
 export type Anchor =
   | { readonly kind: 'hardware'; readonly line: string }
   | { readonly kind: 'configured'; readonly fingerprint: string }
   | { readonly kind: 'simulated'; readonly fingerprint: string }
+  | { readonly kind: 'none' }
 
 export type Reasons<Code extends string> = readonly [Code, ...Code[]]
 
@@ -84,7 +85,7 @@ export function concludeAppraisal<Claims, Code extends string>(
   }
   const accepted = { tee, anchor, claims, tcbStatus, advisories, checks }
   if (warned !== undefined) return { status: 'warning', reasons: warned, ...accepted }
-  if (anchor.kind === 'simulated' || checks.length === 0)
+  if (anchor.kind === 'simulated' || anchor.kind === 'none' || checks.length === 0)
     throw new TypeError('an appraisal without a warning needs a hardware anchor and checks')
   return { status: 'affirming', ...accepted }
 }

@@ -1,0 +1,25 @@
+import { equalBytes } from '../bytes/equal.ts'
+import { hashDigest } from '../tpm/algorithms.ts'
+import type { HashName } from '../tpm/algorithms.ts'
+import { digestOf } from './tcg-log.ts'
+import type { TcgEvent, TcgLog } from './tcg-log.ts'
+
+export interface VerifiedEvent extends TcgEvent {
+  /** The digest of the chosen bank; empty when there is none. */
+  readonly digest: Uint8Array
+  /** Whether that digest is of the whole data: only then does replay say anything about the data. */
+  readonly verified: boolean
+}
+
+export async function verifyEvents(
+  { events }: Pick<TcgLog, 'events'>,
+  bank: HashName,
+): Promise<VerifiedEvent[]> {
+  const verified: VerifiedEvent[] = []
+  for (const event of events) {
+    const digest = digestOf(event, bank) ?? new Uint8Array()
+    const ofData = await hashDigest(bank, event.data)
+    verified.push({ ...event, digest, verified: equalBytes(digest, ofData) })
+  }
+  return verified
+}
