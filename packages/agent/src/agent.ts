@@ -32,10 +32,9 @@ import type { PulledImage, PullImage } from './image/pull.ts'
 import type { BoundInitdata } from './initdata-binding.ts'
 import { makeGuestKey } from './keys.ts'
 import { HostStreams } from './net/host-streams.ts'
-import { workloadPolicy } from './policy/workload-policy.ts'
 import { REST_PORT, restServer, type RawAttestation } from './rest/server.ts'
 import { agentMethods } from './service/agent-service.ts'
-import { dispatch } from './service/dispatch.ts'
+import { dispatch, type Log } from './service/dispatch.ts'
 import { guestMethods } from './service/guest-service.ts'
 import type { GuestStatus } from './status.ts'
 
@@ -59,7 +58,7 @@ export interface Machine {
   /** Absent: {@link LAST_QUESTIONS_MS}. */
   readonly lastQuestionsMs?: number
   readonly onStage: (stage: StageName) => void
-  readonly log: (message: string) => void
+  readonly log: Log
 }
 
 /** After a failure the host may still ask for the request id before the VM ends. */
@@ -184,7 +183,7 @@ class GuestAgent {
   #serveHost(container: Container): void {
     const { agentPort, attester, log } = this.#machine
     const handler = dispatch({
-      policy: workloadPolicy(this.#bound.workload),
+      policy: this.#bound.policy,
       methods: {
         ...agentMethods({ container, onDestroy: () => this.#destroyed.resolve() }),
         ...guestMethods({

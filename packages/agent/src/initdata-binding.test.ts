@@ -58,9 +58,18 @@ test('nothing is read as a workload before the digest was compared', async () =>
 })
 
 test('a policy that cannot be enforced is refused, not ignored', async () => {
-  const document = encodeInitdata(initdataOf(WORKLOAD, 'package agent_policy\n'))
-  await assert.rejects(
-    bind(document, initdataDigest(document)),
-    isCode('initdata.policy-unsupported'),
-  )
+  const broken = [
+    '',
+    'package policy\nallow := true',
+    'package agent_policy\nallow := {',
+    'package agent_policy\nallow := no.such_function(1)',
+    'package agent_policy\nAllowRequestsFailingPolicy := true\nAllowRequestsFailingPolicy := false',
+  ]
+  for (const policy of broken) {
+    const document = encodeInitdata(initdataOf(WORKLOAD, policy))
+    await assert.rejects(
+      bind(document, initdataDigest(document)),
+      isCode('initdata.policy-malformed'),
+    )
+  }
 })

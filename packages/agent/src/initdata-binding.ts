@@ -1,7 +1,6 @@
 /** Initdata is used only after its digest was found equal to what the hardware says the guest was launched with. */
 import { CloisterError } from '@cloister/protocol/error'
 import {
-  INITDATA_MEMBERS,
   initdataDigest,
   initdataField,
   parseInitdata,
@@ -12,12 +11,16 @@ import {
 import { REPORT_DATA_BYTES } from '@cloister/protocol/report-data'
 import type { Workload } from '@cloister/protocol/workload'
 import type { Attester } from './attesters/attester.ts'
+import type { AgentPolicy } from './policy/agent-policy.ts'
+import { policyOf } from './policy/initdata-policy.ts'
 
 export interface BoundInitdata {
   /** The exact bytes that are measured. */
   readonly document: Uint8Array
   readonly initdata: Initdata
   readonly workload: Workload
+  /** Decides what the host may ask. */
+  readonly policy: AgentPolicy
 }
 
 /**
@@ -43,8 +46,6 @@ export async function bindInitdata(disk: Uint8Array, attester: Attester): Promis
       expected: 'algorithm sha256',
       received: initdata.algorithm,
     })
-  // Whoever wrote a policy counts on it: to run without it would be to allow what it denies.
-  if (initdata.data[INITDATA_MEMBERS.policy] !== undefined)
-    throw new CloisterError('initdata.policy-unsupported')
-  return { document, initdata, workload: parseWorkload(initdata) }
+  const workload = parseWorkload(initdata)
+  return { document, initdata, workload, policy: await policyOf(initdata, workload) }
 }

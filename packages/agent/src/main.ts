@@ -20,6 +20,7 @@ import { pullWorkloadImage } from './image/pull.ts'
 import { bindInitdata } from './initdata-binding.ts'
 import { makeScratch } from './scratch/scratch.ts'
 import { watchScratch } from './scratch/watch.ts'
+import type { Log } from './service/dispatch.ts'
 
 const SCRATCH = '/var/lib/cloister'
 const RUN = '/run/cloister'
@@ -27,7 +28,9 @@ const RUN = '/run/cloister'
 async function boot(stage: StagePort, ports: Awaited<ReturnType<typeof findPorts>>): Promise<void> {
   const mode = attesterMode(await readFile('/proc/cmdline', 'latin1'))
   // Only a debug image has a console; elsewhere the words would go nowhere, and must.
-  const log = mode === 'debug' ? (message: string) => console.error(message) : () => undefined
+  const log: Log = (message) => {
+    if (mode === 'debug') console.error(typeof message === 'string' ? message : message())
+  }
   const disks = await findDisks()
   const scratchDisk = disks.devices.get(GUEST_DISKS.scratch)
   // At once, for it takes longest: it holds nothing before the initdata was checked.

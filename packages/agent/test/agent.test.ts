@@ -207,6 +207,37 @@ test('what hostPolicy opens is open', async () => {
   )
 })
 
+test('a policy in Rego narrows what the workload opens, and says why in the guest only', async () => {
+  const policy = `package agent_policy
+    default ReadStreamRequest := false
+    CreateSandboxRequest := true
+    CreateContainerRequest := {"allowed": true, "ops": [
+      {"op": "add", "path": "/pstate/container", "value": input.container_id}
+    ]} { input.OCI.Hooks == null }
+    StartContainerRequest { data.pstate.container == input.container_id }
+    ExecProcessRequest { print("exec of", input.process.Args); input.process.Args == ["/ok"] }
+    SetPolicyRequest := true`
+  const hostPolicy = { readStdout: true, exec: true }
+  await using guest = await startGuest(world, { workload: { hostPolicy }, policy })
+  await startDemo(guest)
+  const { client } = guest
+  guest.runtime.stdout.write('hello')
+  assert.equal((await client.call(readStdout, { ...ID, len: 10 })).data.length, 0)
+  await client.call(execProcess, { ...ID, execId: 'e1', process: { Args: ['/ok'] } })
+  await assert.rejects(
+    client.call(execProcess, { ...ID, execId: 'e2', process: { Args: ['/bin/sh'] } }),
+    isRefused('agent.request-denied'),
+  )
+  // Undefined denies, whatever the workload opens.
+  await assert.rejects(
+    client.call(signalProcess, { ...ID, signal: 15 }),
+    isRefused('agent.request-denied'),
+  )
+  const console = guest.console.join('\n')
+  assert.match(console, /exec of \["\/bin\/sh"\]/)
+  assert.match(console, /input\.process\.Args == \["\/ok"\]/)
+})
+
 test('an unknown field or method is refused', async () => {
   await using guest = await startGuest(world)
   await guest.client.call(createSandbox, sandboxRequest(guest.workload))

@@ -115,6 +115,8 @@ async function makeImage(directory: string, layout: string, key: Uint8Array): Pr
 export interface GuestOptions {
   /** Laid over the test's workload. */
   readonly workload?: Partial<WorkloadInput>
+  /** Agent policy in Rego. Absent: none. */
+  readonly policy?: string
   /** Whether the broker is told of the workload. Absent: yes. */
   readonly isRegistered?: boolean
   /** Absent: the digest of the initdata. */
@@ -135,6 +137,8 @@ export interface Guest extends AsyncDisposable {
   /** The host's side of the streams. */
   readonly mux: MuxConnection
   readonly stages: readonly string[]
+  /** What the guest wrote to its console. */
+  readonly console: readonly string[]
   readonly runtime: FakeRuntime
   readonly restPort: number
   /** Settles when the agent ended well; rejects with what ended it. */
@@ -150,7 +154,7 @@ let nextRestPort = 18_000 + (process.pid % 1000) * 16
 export async function startGuest(world: World, options: GuestOptions = {}): Promise<Guest> {
   const input = workloadFor(world, options.workload)
   const workload = WorkloadSchema.parse(input)
-  const document = encodeInitdata(initdataOf(input))
+  const document = encodeInitdata(initdataOf(input, options.policy))
   if (options.isRegistered !== false)
     await world.broker.owner('PUT', `/workloads/${workload.name}`, {
       initdata: Buffer.from(document).toString('base64'),
@@ -161,6 +165,7 @@ export async function startGuest(world: World, options: GuestOptions = {}): Prom
   const [agentPort, guestAgentPort] = duplexPair()
   const [netPort, guestNetPort] = duplexPair()
   const stages: string[] = []
+  const console: string[] = []
   const runtime = new FakeRuntime()
   const restPort = options.restPort ?? nextRestPort++
   const scratchDirectory = join(directory, 'scratch')
@@ -180,7 +185,7 @@ export async function startGuest(world: World, options: GuestOptions = {}): Prom
       restPort,
       lastQuestionsMs: 200,
       onStage: (stage) => stages.push(stage),
-      log: () => undefined,
+      log: (message) => console.push(typeof message === 'string' ? message : message()),
     },
     bound,
   )
@@ -194,6 +199,7 @@ export async function startGuest(world: World, options: GuestOptions = {}): Prom
     client,
     mux,
     stages,
+    console,
     runtime,
     restPort,
     ended,

@@ -31,8 +31,9 @@ export function workloadPolicy(workload: Workload): AgentPolicy {
   const rules = rulesFor(workload)
   return {
     decide(state, { method, message }: PolicyRequest) {
-      const rule = Object.hasOwn(rules, method) ? rules[method] : undefined
-      return rule === undefined ? deny(`${method} is not allowed`) : rule(state, message)
+      const { name } = method
+      const rule = Object.hasOwn(rules, name) ? rules[name] : undefined
+      return rule === undefined ? deny(`${name} is not allowed`) : rule(state, message)
     },
   }
 }

@@ -11,6 +11,8 @@ import {
   type PolicyState,
 } from '../policy/agent-policy.ts'
 
+type Denial = PolicyDecision & { readonly allow: false }
+
 /** The work behind a method, by its name. */
 export type Methods = Readonly<
   Record<string, (message: Message, signal: AbortSignal) => Promise<Message>>
@@ -20,8 +22,11 @@ export interface DispatchOptions {
   readonly policy: AgentPolicy
   readonly methods: Methods
   /** For the guest's own console. */
-  readonly log: (message: string) => void
+  readonly log: Log
 }
+
+/** A message that is made only where somebody reads it. */
+export type Log = (message: string | (() => string)) => void
 
 /** Requests of all sessions share one policy state: it lives as long as the VM. */
 export function dispatch(options: DispatchOptions): TtrpcHandler {
@@ -37,7 +42,7 @@ export function dispatch(options: DispatchOptions): TtrpcHandler {
     if (work === undefined) throw new CloisterError('agent.request-unknown')
     const decision = decide(policy, state, method, request)
     if (!decision.allow) {
-      log(`${method.name} refused: ${decision.reasons.join('; ')}`)
+      log(() => refusalText(method, decision))
       return refused(method, decision)
     }
     // Before the work: two requests at once must not both find an id unused.
@@ -54,14 +59,24 @@ function decide(
   message: Message,
 ): PolicyDecision {
   try {
-    return policy.decide(state, { method: method.name, message })
+    return policy.decide(state, { method, message })
   } catch (error) {
     return { allow: false, reasons: [`the policy failed: ${String(error)}`] }
   }
 }
 
+function refusalText(method: DescMethod, { reasons, explain }: Denial): string {
+  const line = `${method.name} refused: ${reasons.join('; ')}`
+  if (explain === undefined) return line
+  try {
+    return `${line}\n${explain()}`
+  } catch (error) {
+    return `${line}; no explanation: ${String(error)}`
+  }
+}
+
 /** Output that may not be read is empty: a host that waits for its end is not kept waiting. */
-function refused(method: DescMethod, decision: PolicyDecision & { allow: false }): Message {
+function refused(method: DescMethod, decision: Denial): Message {
   if (method.output === ReadStreamResponseSchema) return create(ReadStreamResponseSchema)
   throw new CloisterError(decision.code ?? 'agent.request-denied')
 }

@@ -131,11 +131,11 @@ export const AGENT_ERRORS = {
     status: 400,
     exit: 6,
   },
-  'initdata.policy-unsupported': {
-    title: 'The guest cannot enforce the agent policy in its initdata',
-    why: 'it holds a policy in Rego, which this agent does not evaluate',
-    fix: ['leave policy.rego out of the initdata and use hostPolicy of the workload'],
-    status: 501,
+  'initdata.policy-malformed': {
+    title: 'The agent policy in the initdata cannot be enforced',
+    why: 'policy.rego does not compile, or is not of the package agent_policy',
+    fix: ['cloister policy check --v0 FILE', 'docs/reference/rego.md says what is supported'],
+    status: 400,
     exit: 6,
   },
   'agent.broker-unreachable': {
