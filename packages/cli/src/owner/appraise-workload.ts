@@ -2,7 +2,9 @@
 import { randomBytes } from 'node:crypto'
 import type { HostdClient } from '@cloister/hostd/client'
 import { listGuestImages } from '@cloister/image/images'
+import type { GuestImageList } from '@cloister/protocol/broker-admin-api'
 import type { Directories } from '@cloister/protocol/directories'
+import type { GuestImageManifest } from '@cloister/protocol/guest-image-manifest'
 import type { EvidenceAnswer } from '@cloister/protocol/hostd-api'
 import type { BrokerClient } from './broker-client.ts'
 import { readSimulatedRoots } from './simulated-roots.ts'
@@ -28,20 +30,36 @@ export async function appraiseWorkload(
   return { nonce: Buffer.from(nonce).toString('hex'), answer, verdict }
 }
 
-/** What this owner holds evidence of the workloads against; asks the broker once. */
+/** What this owner holds evidence of the workloads against; asks the broker once. What was withdrawn there counts no more here. */
 export async function ownerReferences(
   directories: Directories,
   broker: BrokerClient,
 ): Promise<(name: string) => OwnerReferences> {
-  const [images, revisions] = await Promise.all([
+  const [images, registered, revisions] = await Promise.all([
     listGuestImages(directories.images),
+    broker.guestImages(),
     broker.workloads(),
   ])
   const simulatedRoots = readSimulatedRoots(directories)
-  const manifests = images.map(({ manifest }) => manifest)
+  const manifests = inForce(
+    images.map(({ manifest }) => manifest),
+    registered,
+  )
   return (name) => ({
     manifests,
     simulatedRoots,
     revisions: revisions.filter((revision) => revision.name === name),
   })
+}
+
+/** The manifests without those whose version the owner has withdrawn; withdrawing is for every mode at once. */
+export function inForce(
+  manifests: readonly GuestImageManifest[],
+  registered: GuestImageList['guestImages'],
+): GuestImageManifest[] {
+  const withdrawn = registered.filter(({ state }) => state === 'withdrawn')
+  return manifests.filter(
+    ({ name, imageVersion }) =>
+      !withdrawn.some((image) => image.name === name && image.imageVersion === imageVersion),
+  )
 }

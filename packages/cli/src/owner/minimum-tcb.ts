@@ -5,7 +5,7 @@
  */
 import type { ReleasePolicyInput } from '@cloister/protocol/broker-admin-api'
 
-export const DEFAULT_MINIMUM_TCB: ReleasePolicyInput['minimumTcb'] = {
+export const DEFAULT_MINIMUM_TCB = {
   Milan: { bootloader: 0, tee: 0, snp: 0x18, microcode: 0xdb },
   Genoa: { bootloader: 0, tee: 0, snp: 0x17, microcode: 0x54 },
-}
+} as const satisfies ReleasePolicyInput['minimumTcb']

@@ -7,10 +7,13 @@ import type { WorkloadRevision } from '@cloister/protocol/broker-admin-api'
 import type { GuestImageManifest } from '@cloister/protocol/guest-image-manifest'
 import type { EvidenceAnswer } from '@cloister/protocol/hostd-api'
 import { verifyReportData } from '@cloister/protocol/report-data'
-import type { Anchor, Appraisal } from '@cloister/verifier/result/appraisal'
-import { appraiseSnp } from '@cloister/verifier/snp/appraise'
+import { FormatError } from '@cloister/verifier/bytes/format-error'
+import type { Anchor } from '@cloister/verifier/result/appraisal'
+import { appraiseSnp, type SnpAppraisal } from '@cloister/verifier/snp/appraise'
+import type { SnpEvidence } from '@cloister/verifier/snp/evidence'
 import { parseSnpEvidenceJson } from '@cloister/verifier/snp/evidence-json'
 import type { SnpPolicy } from '@cloister/verifier/snp/policy'
+import { DEFAULT_MINIMUM_TCB } from './minimum-tcb.ts'
 
 /** In the words of every list, page and JSON object. Only `verified` may be shown green. */
 export const TRUST_STATES = [
@@ -46,12 +49,18 @@ export interface TrustVerdict {
 
 /** What the owner holds the evidence against. */
 export interface OwnerReferences {
+  /** Guest images that the owner holds and has not withdrawn. */
   readonly manifests: readonly GuestImageManifest[]
   /** Revisions of this workload's name at the broker. */
   readonly revisions: readonly WorkloadRevision[]
   readonly simulatedRoots: readonly string[]
-  readonly policy?: SnpPolicy
 }
+
+/** The verifier's call, so that tests can put a fake AMD in AMD's place. */
+export type AppraiseReport = typeof appraiseSnp
+
+/** What `verified` demands beyond the verifier's defaults: as the broker before it releases a secret under the policies that `run` writes. */
+const VERIFIED: SnpPolicy = { requireRevocationList: true, minimumTcb: DEFAULT_MINIMUM_TCB }
 
 /** @param nonce - the one that the evidence was asked with, 16 to 64 bytes */
 export async function computeTrust(
@@ -59,6 +68,7 @@ export async function computeTrust(
   nonce: Uint8Array,
   references: OwnerReferences,
   now: Date,
+  appraise: AppraiseReport = appraiseSnp,
 ): Promise<TrustVerdict> {
   const initdata = Buffer.from(answer.initdata, 'base64')
   const agentKey = Buffer.from(answer.agentKey, 'base64')
@@ -67,44 +77,73 @@ export async function computeTrust(
     reportData: verifyReportData(nonce, agentKey, channelKey),
     hostData: createHash('sha256').update(initdata).digest(),
   }
-  const appraisal = await appraiseEvidence(answer, expect, references, now)
   const initdataDigest = sha256(initdata)
   const registered = registrationCheck(initdataDigest, references.revisions)
+  const identity = { initdataDigest, channelKeyDigest: sha256(channelKey) }
+  const evidence = readEvidence(answer)
+  if (evidence === undefined)
+    return { trust: 'failed', checks: [MALFORMED, registered], ...identity }
+  const appraisal = await appraiseEvidence(evidence, { expect, now, references, appraise })
   const debug = isDebug(appraisal, references.manifests)
   return {
     trust: stateOf(appraisal, registered, debug),
     checks: [...appraisal.checks, registered],
     ...(appraisal.anchor !== undefined && { anchor: appraisal.anchor }),
     ...launchDigestOf(appraisal),
-    initdataDigest,
-    channelKeyDigest: sha256(channelKey),
+    ...identity,
   }
 }
 
-type SnpResult = Appraisal<{ readonly measurement: string }>
+const MALFORMED: TrustCheck = { code: 'evidence.malformed', outcome: 'fail' }
+
+function readEvidence({ evidenceJson }: EvidenceAnswer): SnpEvidence | undefined {
+  try {
+    return parseSnpEvidenceJson(evidenceJson)
+  } catch (error) {
+    if (error instanceof FormatError) return undefined
+    throw error
+  }
+}
+
+interface Question {
+  readonly expect: { readonly reportData: Uint8Array; readonly hostData: Uint8Array }
+  readonly now: Date
+  readonly references: OwnerReferences
+  readonly appraise: AppraiseReport
+}
 
 /** Under AMD's roots with the hardware digests; only evidence that has no such root is held against the pinned simulated ones. */
 async function appraiseEvidence(
-  answer: EvidenceAnswer,
-  expect: { reportData: Uint8Array; hostData: Uint8Array },
-  { manifests, simulatedRoots, policy }: OwnerReferences,
-  now: Date,
-): Promise<SnpResult> {
-  const evidence = parseSnpEvidenceJson(answer.evidenceJson)
-  const options = { now, ...(policy !== undefined && { policy }) }
-  const hardware = await appraiseSnp(evidence, {
-    ...options,
-    expect: { ...expect, measurement: digestsOf(manifests, 'hardware') },
-  })
-  if (hardware.anchor !== undefined || simulatedRoots.length === 0) return hardware
-  return await appraiseSnp(evidence, {
-    ...options,
+  evidence: SnpEvidence,
+  { expect, now, references: { manifests, simulatedRoots }, appraise }: Question,
+): Promise<SnpAppraisal> {
+  const hardware = { now, expect: { ...expect, measurement: digestsOf(manifests, 'hardware') } }
+  const found = await appraise(evidence, hardware)
+  if (found.status === 'affirming')
+    return withWarnings(found, await appraise(evidence, { ...hardware, policy: VERIFIED }))
+  if (found.anchor !== undefined || simulatedRoots.length === 0) return found
+  return await appraise(evidence, {
+    now,
     expect: {
       ...expect,
       measurement: [...digestsOf(manifests, 'simulated'), ...digestsOf(manifests, 'debug')],
     },
     simulatedRoots,
   })
+}
+
+/** What is found only under the stricter policy makes no failure, for owners set other minimums in their release policies; it warns. */
+function withWarnings(
+  found: SnpAppraisal & { readonly status: 'affirming' },
+  strict: SnpAppraisal,
+): SnpAppraisal {
+  if (strict.status === 'affirming') return strict
+  const checks = strict.checks.map((check) =>
+    check.outcome === 'fail' || check.outcome === 'undecided'
+      ? { ...check, outcome: 'warning' as const }
+      : check,
+  )
+  return { ...found, status: 'warning', reasons: strict.reasons, checks }
 }
 
 function digestsOf(
@@ -116,12 +155,12 @@ function digestsOf(
   )
 }
 
-function isDebug(appraisal: SnpResult, manifests: readonly GuestImageManifest[]): boolean {
+function isDebug(appraisal: SnpAppraisal, manifests: readonly GuestImageManifest[]): boolean {
   const { launchDigest } = launchDigestOf(appraisal)
   return launchDigest !== undefined && digestsOf(manifests, 'debug').includes(launchDigest)
 }
 
-function launchDigestOf(appraisal: SnpResult): { launchDigest?: string } {
+function launchDigestOf(appraisal: SnpAppraisal): { launchDigest?: string } {
   const claims = 'claims' in appraisal ? appraisal.claims : appraisal.unverifiedClaims
   return claims === undefined ? {} : { launchDigest: claims.measurement }
 }
@@ -139,7 +178,7 @@ function registrationCheck(digest: string, revisions: readonly WorkloadRevision[
   }
 }
 
-function stateOf(appraisal: SnpResult, registered: TrustCheck, debug: boolean): TrustState {
+function stateOf(appraisal: SnpAppraisal, registered: TrustCheck, debug: boolean): TrustState {
   if (appraisal.status === 'contraindicated' || registered.outcome === 'fail') return 'failed'
   if (appraisal.status === 'none') return isOutOfDate(appraisal.reasons) ? 'stale' : 'unattested'
   if (debug) return 'debug'
@@ -151,7 +190,7 @@ function stateOf(appraisal: SnpResult, registered: TrustCheck, debug: boolean): 
 
 /** Endorsements that were good once and have run out. */
 function isOutOfDate(reasons: readonly string[]): boolean {
-  return reasons.every((code) => code.endsWith('.expired'))
+  return reasons.length > 0 && reasons.every((code) => code.endsWith('.expired'))
 }
 
 function sha256(bytes: Uint8Array): string {

@@ -1,0 +1,143 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { GuestImageManifest } from '@cloister/protocol/guest-image-manifest'
+import type { EvidenceAnswer } from '@cloister/protocol/hostd-api'
+import { initdataDigest } from '@cloister/protocol/initdata'
+import { verifyReportData } from '@cloister/protocol/report-data'
+import { appraiseSnp } from '@cloister/verifier/snp/appraise'
+import { encodeSnpEvidenceJson } from '@cloister/verifier/snp/evidence-json'
+import { newSnpReport, type ReportTemplate } from '@cloister/verifier/snp/report-template'
+import { FakeAmd } from '@cloister/verifier/testing/fake-amd'
+import { inForce } from './appraise-workload.ts'
+import { computeTrust, type AppraiseReport, type OwnerReferences } from './trust-state.ts'
+
+const NOW = new Date('2026-06-01')
+const NONCE = new Uint8Array(32).fill(7)
+const KEY = new Uint8Array(91).fill(1)
+const INITDATA = new TextEncoder().encode('version = "0.1.0"')
+const DIGESTS = { hardware: 'aa'.repeat(48), simulated: 'bb'.repeat(48), debug: 'cc'.repeat(48) }
+const GOOD_TCB = { fmc: null, bootloader: 10, tee: 1, snp: 25, microcode: 0x60 } as const
+const OLD_TCB = { ...GOOD_TCB, snp: 3 }
+
+const MANIFEST = {
+  name: 'base',
+  imageVersion: 3,
+  expected: {
+    snp: {
+      hardware: { 'EPYC-v4': { 1: DIGESTS.hardware } },
+      simulated: { 'EPYC-v4': { 1: DIGESTS.simulated } },
+      debug: { 'EPYC-v4': { 1: DIGESTS.debug } },
+    },
+  },
+} as unknown as GuestImageManifest
+
+const CURRENT = {
+  name: 'demo',
+  revision: 1,
+  initdataDigest: Buffer.from(initdataDigest(INITDATA)).toString('hex'),
+  state: 'current',
+  registeredAt: 0,
+} as const
+
+interface Case {
+  readonly amd: FakeAmd
+  readonly report?: Partial<ReportTemplate>
+  readonly revocationList?: boolean
+  readonly answer?: Partial<EvidenceAnswer>
+  readonly references?: Partial<OwnerReferences>
+  /** Absent: AMD is the fake one. */
+  readonly appraise?: AppraiseReport
+}
+
+/** The verdict on a guest for which everything is right but what the case changes. */
+async function verdictOn({ amd, report = {}, revocationList = true, ...change }: Case) {
+  const finished = newSnpReport({
+    processor: { family: 0x19, model: 0x11, stepping: 1 },
+    tcb: GOOD_TCB,
+    firmware: { major: 1, minor: 55, build: 39 },
+    chipId: new Uint8Array(64).fill(0xc1),
+    measurement: Buffer.from(DIGESTS.hardware, 'hex'),
+    reportData: verifyReportData(NONCE, KEY, KEY),
+    hostData: initdataDigest(INITDATA),
+    ...report,
+  })
+  const lists = [amd.revocationList(new Date('2026-05-31'), new Date('2026-06-02'))]
+  const evidence = { ...amd.evidence(finished), revocationLists: revocationList ? lists : [] }
+  const key = Buffer.from(KEY).toString('base64')
+  const answer = {
+    tee: 'snp',
+    evidenceJson: JSON.stringify(encodeSnpEvidenceJson(evidence)),
+    agentKey: key,
+    channelKey: key,
+    initdata: Buffer.from(INITDATA).toString('base64'),
+    ...change.answer,
+  }
+  const references = {
+    manifests: [MANIFEST],
+    revisions: [CURRENT],
+    simulatedRoots: [],
+    ...change.references,
+  }
+  return computeTrust(answer, NONCE, references, NOW, change.appraise ?? amd.appraise.bind(amd))
+}
+
+const hardware = new FakeAmd()
+const simulated = new FakeAmd({ names: 'simulated' })
+const trustOf = async (given: Case) => (await verdictOn(given)).trust
+const measured = (digest: string) => ({ measurement: Buffer.from(digest, 'hex') })
+
+test('a guest for which everything is right is verified', async () => {
+  assert.equal(await trustOf({ amd: hardware }), 'verified')
+})
+
+test('without a revocation list, or with a TCB of known holes, it is degraded, and the check says so', async () => {
+  const unchecked = await verdictOn({ amd: hardware, revocationList: false })
+  const old = await verdictOn({ amd: hardware, report: { tcb: OLD_TCB } })
+  const warnings = ({ checks }: typeof old) =>
+    checks.filter(({ outcome }) => outcome === 'warning').map(({ code }) => code)
+  assert.deepEqual([unchecked.trust, old.trust], ['degraded', 'degraded'])
+  assert.ok(warnings(unchecked).includes('snp.revocation.missing'))
+  assert.ok(warnings(old).includes('snp.tcb.below-minimum'))
+})
+
+const REFUSED: Readonly<Record<string, Omit<Case, 'amd'>>> = {
+  'initdata that is not in the report': { answer: { initdata: 'AAAA' } },
+  'initdata that no owner registered': { references: { revisions: [] } },
+  'a superseded revision': { references: { revisions: [{ ...CURRENT, state: 'superseded' }] } },
+  'another channel key': { answer: { channelKey: 'AAAA' } },
+  'no guest image of ours': { references: { manifests: [] } },
+  'a simulated command line under a hardware root': { report: measured(DIGESTS.simulated) },
+  'a debug command line under a hardware root': { report: measured(DIGESTS.debug) },
+  'what is no evidence': { answer: { evidenceJson: '{' } },
+}
+
+for (const [name, change] of Object.entries(REFUSED))
+  test(`${name} is refused`, async () => {
+    assert.equal(await trustOf({ amd: hardware, ...change }), 'failed')
+  })
+
+test('a simulated root gives simulated at most, and only when it is pinned', async () => {
+  const report = measured(DIGESTS.simulated)
+  const pinned = { simulatedRoots: [simulated.fingerprint] }
+  // Under the real AMD's roots.
+  const trust = (given: Omit<Case, 'amd'>) =>
+    trustOf({ amd: simulated, appraise: appraiseSnp, ...given })
+  assert.equal(await trust({ report, references: pinned }), 'simulated')
+  assert.equal(await trust({ report: measured(DIGESTS.debug), references: pinned }), 'debug')
+  assert.equal(await trust({ references: pinned }), 'failed')
+  assert.equal(await trust({ report }), 'failed')
+})
+
+test('a guest image that the owner withdrew counts no more, in any mode', () => {
+  const image = {
+    name: 'base',
+    anchors: 'amd',
+    mode: 'hardware',
+    digests: 1,
+    registeredAt: 0,
+  } as const
+  const state = (imageVersion: number, withdrawn: boolean) =>
+    ({ ...image, imageVersion, state: withdrawn ? 'withdrawn' : 'current' }) as const
+  assert.deepEqual(inForce([MANIFEST], [state(2, true), state(3, false)]), [MANIFEST])
+  assert.deepEqual(inForce([MANIFEST], [state(3, true)]), [])
+})
