@@ -1,5 +1,5 @@
-/** A small image whose content is a canary: Debian's static busybox, as the guest image has it, and a file that its container reads. */
-import { randomBytes } from 'node:crypto'
+/** Small images whose content is a canary. The one that runs is Debian's static busybox, as the guest image has it, and a file that its container reads. */
+import { randomBytes, type KeyObject } from 'node:crypto'
 import { copyFile, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,7 +10,6 @@ import { encryptImage } from '@cloister/oci/encrypt-image'
 import { openLayout } from '@cloister/oci/layout'
 import { LayoutWriter } from '@cloister/oci/layout-writer'
 import { signImage } from '@cloister/oci/sign-image'
-import type { KeyObject } from 'node:crypto'
 
 export const SECRET_FILE = '/run/secrets/canary'
 /** A file of the image that the container reads again and again, past the page cache. */
@@ -33,31 +32,26 @@ done
 
 const APPLETS = ['sh', 'cat', 'sync', 'sha256sum', 'date', 'dd', 'sleep']
 
-export interface ImagePlan {
-  readonly guestImage: GuestImage
-  /** Written into the image. */
-  readonly canary: string
+export interface SealPlan {
+  /** Folder whose content becomes the one layer. */
+  readonly rootfs: string
   /** Layout folder to write, and the tag in it. */
   readonly layout: string
   readonly tag: string
   /** Resource of the broker that will hold the key. */
   readonly imageKey: string
   readonly key: Uint8Array
-  /** Absent: it is not signed. */
-  readonly signature?: {
+  readonly signature: {
     readonly privateKey: KeyObject
     readonly reference: { readonly registry: string; readonly repository: string }
   }
 }
 
 /** Builds, encrypts and signs; the plain image is gone afterwards. @returns the manifest's digest */
-export async function makeCanaryImage(plan: ImagePlan): Promise<string> {
-  const { layout, tag, imageKey, key, signature } = plan
-  const folder = await mkdtemp(join(tmpdir(), 'cl-image-'))
+export async function sealImage(plan: SealPlan): Promise<string> {
+  const { rootfs, layout, tag, imageKey, key, signature } = plan
+  const plain = await mkdtemp(join(tmpdir(), 'cl-plain-'))
   try {
-    const rootfs = join(folder, 'rootfs')
-    await layOut(rootfs, folder, plan)
-    const plain = join(folder, 'plain')
     await buildImage({
       sink: await LayoutWriter.open(plain),
       tag,
@@ -72,29 +66,36 @@ export async function makeCanaryImage(plan: ImagePlan): Promise<string> {
       tag,
       recipients: [{ scheme: 'broker', resource: imageKey, key }],
     })
-    if (signature !== undefined)
-      await signImage({
-        source: await openLayout(layout),
-        sink,
-        manifestDigest: digest,
-        ...signature,
-      })
+    const source = await openLayout(layout)
+    await signImage({ source, sink, manifestDigest: digest, ...signature })
     return digest
+  } finally {
+    await rm(plain, { recursive: true, force: true })
+  }
+}
+
+/** An image that runs. @param canary - written into it. @returns the manifest's digest */
+export async function makeCanaryImage(
+  plan: Omit<SealPlan, 'rootfs'> & { readonly guestImage: GuestImage; readonly canary: string },
+): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'cl-image-'))
+  try {
+    const rootfs = join(folder, 'rootfs')
+    await layOut(rootfs, plan.canary, await busybox(plan.guestImage, folder))
+    return await sealImage({ ...plan, rootfs })
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
 }
 
-async function layOut(rootfs: string, folder: string, { guestImage, canary }: ImagePlan) {
+async function layOut(rootfs: string, canary: string, program: string): Promise<void> {
   for (const name of ['bin', 'proc', 'sys', 'dev', 'run', 'tmp', 'etc'])
     await mkdir(join(rootfs, name), { recursive: true })
-  await copyFile(await busybox(guestImage, folder), join(rootfs, 'bin/busybox'))
+  await copyFile(program, join(rootfs, 'bin/busybox'))
   for (const applet of APPLETS) await symlink('busybox', join(rootfs, 'bin', applet))
   await writeFile(join(rootfs, 'program'), PROGRAM, { mode: 0o755 })
-  await writeFile(
-    join(rootfs, DATA_FILE),
-    Buffer.concat([randomBytes(65_536), Buffer.from(canary)]),
-  )
+  const data = Buffer.concat([randomBytes(65_536), Buffer.from(canary)])
+  await writeFile(join(rootfs, DATA_FILE), data)
 }
 
 /** From the packages that the guest image was built of. */

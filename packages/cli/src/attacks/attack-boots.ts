@@ -47,6 +47,7 @@ export async function bootWorkload(field: Battlefield, boot: HostdBoot): Promise
     await awaitRunning(name, {
       hostd,
       broker: field.broker,
+      directories: field.directories,
       signal: AbortSignal.any([field.signal, AbortSignal.timeout(BOOT_TIMEOUT_MS)]),
     })
     return { code: undefined, by: 'broker' }

@@ -1,61 +1,70 @@
 /** Attacks on the running guest: the host speaks to its agent in place of hostd. */
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { GuestLink } from '@cloister/hostd/guest-link'
+import { identifyProcess, untilGone } from '@cloister/launcher/process-identity'
 import { SOCKETS } from '@cloister/launcher/vm-files'
-import { AgentService } from '@cloister/protocol/agent-service_pb'
 import { CloisterError } from '@cloister/protocol/error'
+import { parseInitdata, parseWorkload } from '@cloister/protocol/initdata'
 import type { Attack, Battlefield, Refusal } from './attack.ts'
+import { EXEC, OTHER_CONTAINER, type HostRequest } from './host-requests.ts'
 
-const CALL_TIMEOUT_MS = 20_000
-
-/** Takes hostd away (a port has one client), speaks to the agent, and lets hostd find its guests again. */
-async function asHost(
+/** Takes hostd away (a port has one client), and lets it find its guests again afterwards. @param act - gets the folder of the VM's sockets */
+export async function inPlaceOfHostd<Result>(
   field: Battlefield,
-  speak: (link: GuestLink, containerId: string) => Promise<unknown>,
-): Promise<Refusal> {
+  act: (sockets: string) => Promise<Result>,
+  { isKilled = false } = {},
+): Promise<Result> {
   const hostd = await field.hostd()
-  const { id } = await hostd.get(field.workload)
-  await hostd.shutdown()
-  const link = new GuestLink(join(field.directories.runtime, 'vm', id, SOCKETS.agent))
+  const [{ id }, { pid }] = [await hostd.get(field.workload), await hostd.info()]
+  const identity = await identifyProcess(pid)
+  if (isKilled) process.kill(pid, 'SIGKILL')
+  else await hostd.shutdown()
+  if (identity !== undefined) await untilGone(identity)
   try {
-    await sleep(200)
-    await speak(link, field.workload)
-    return { code: undefined, by: 'guest' }
-  } catch (error) {
-    return { code: CloisterError.from(error).code, by: 'guest' }
+    return await act(join(field.directories.runtime, 'vm', id))
   } finally {
-    link.close()
     await field.hostd()
   }
 }
 
-const exec: Attack = {
-  name: 'exec-in-guest',
-  story: 'ask the running guest for a shell',
-  expected: ['agent.request-denied'],
-  attempt: async (field) =>
-    await asHost(field, async (link, containerId) => {
-      const input = { containerId, execId: 'shell', process: { Args: ['/bin/sh'], Cwd: '/' } }
-      return await link.call(AgentService.method.execProcess, input, { timeoutMs: CALL_TIMEOUT_MS })
-    }),
-}
-
-const otherContainer: Attack = {
-  name: 'container-not-named',
-  story: 'start a container that the initdata does not name',
-  expected: ['agent.request-denied'],
-  attempt: async (field) =>
-    await asHost(field, async (link) => {
-      const input = {
-        containerId: 'spy',
-        execId: 'spy',
-        OCI: { Process: { Args: ['/bin/sh'], Cwd: '/' } },
-      }
-      return await link.call(AgentService.method.createContainer, input, {
-        timeoutMs: CALL_TIMEOUT_MS,
+/** Sends requests to the agent, one after the other. @returns the refusal of each */
+export async function sendRequests(
+  field: Battlefield,
+  sockets: string,
+  requests: readonly HostRequest[],
+): Promise<Refusal[]> {
+  const workload = parseWorkload(parseInitdata(field.initdata))
+  const link = new GuestLink(join(sockets, SOCKETS.agent))
+  const refusals: Refusal[] = []
+  try {
+    for (const request of requests)
+      refusals.push({
+        code: await request.send(link, workload).then(
+          () => undefined,
+          (error: unknown) => CloisterError.from(error).code,
+        ),
+        by: 'guest',
       })
-    }),
+    return refusals
+  } finally {
+    link.close()
+  }
 }
 
-export const RUNTIME_ATTACKS: readonly Attack[] = [exec, otherContainer]
+function attackBy(request: HostRequest): Attack {
+  const { name, story, expected } = request
+  return {
+    name,
+    story,
+    expected: [expected],
+    async attempt(field) {
+      const [refusal] = await inPlaceOfHostd(
+        field,
+        async (sockets) => await sendRequests(field, sockets, [request]),
+      )
+      return refusal ?? { code: undefined, by: 'guest' }
+    },
+  }
+}
+
+export const RUNTIME_ATTACKS: readonly Attack[] = [attackBy(EXEC), attackBy(OTHER_CONTAINER)]
