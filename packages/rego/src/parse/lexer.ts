@@ -27,7 +27,8 @@ const MAX_SOURCE = 16 * 1024 * 1024
 const SYMBOLS2 = new Set([':=', '==', '!=', '<=', '>='])
 const SYMBOLS1 = new Set('[]{}().,;:=<>+-*/%|&')
 const NAME_START = /[A-Za-z_]/
-const NAME_PART = /[A-Za-z0-9_]/
+/** From where the last look ended, so it is set before each use. */
+const NAME = /[A-Za-z0-9_]*/y
 
 /** Splits `source` into tokens; the last one has kind `end`. */
 export function tokenize(file: string, source: string): Tokens {
@@ -164,7 +165,9 @@ class Lexer {
 
   #name(): string {
     const start = this.#at
-    while (NAME_PART.test(this.#source[this.#at] ?? '')) this.#at++
+    NAME.lastIndex = start
+    NAME.test(this.#source)
+    this.#at = NAME.lastIndex
     return this.#source.slice(start, this.#at)
   }
 
