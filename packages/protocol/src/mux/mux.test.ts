@@ -139,6 +139,28 @@ test('a stream that is reset in the same piece that opened it is not given out',
   await assert.rejects(opening, isReset('failed'))
 })
 
+test('frames without data, which no window bounds, cost a peer its stream', async () => {
+  const { guest, send } = raw()
+  const opening = guest.open('x')
+  send(1, MUX_TYPE.opened)
+  const stream = await opening
+  const failure = once(stream, 'error')
+  send(1, MUX_TYPE.data)
+  assert.ok(isReset('protocol')((await failure)[0]))
+})
+
+test('data that comes byte by byte is held and given in order', async () => {
+  const { guest, send } = raw()
+  const opening = guest.open('x')
+  send(1, MUX_TYPE.opened)
+  const stream = await opening
+  const data = randomBytes(2000)
+  for (const byte of data) send(1, MUX_TYPE.data, Uint8Array.of(byte))
+  send(1, MUX_TYPE.end)
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  assert.ok(data.equals(await buffer(stream)))
+})
+
 test('a peer that ignores the window loses its stream only', async () => {
   const { guest, far, send } = raw()
   far.resume()

@@ -23,6 +23,8 @@ export interface MuxLink {
 
 /** Consumed bytes after which the peer is granted as many again. */
 const GRANT_BYTES = MUX_INITIAL_WINDOW / 4
+/** Pieces that wait to be read: a peer that sends byte by byte must not cost an object for each byte. */
+const MAX_PIECES = 256
 /** The most that a peer may let us send; more is a protocol error. */
 const MAX_WINDOW = 0x7fffffff
 
@@ -83,12 +85,16 @@ export class MuxStream extends Duplex {
     return this
   }
 
-  /** For the connection: data came. False when the peer ignored its window, or sends after its end. */
+  /** For the connection: data came. False when there is none in it, or the peer ignored its window or sends after its end. */
   receive(data: Uint8Array): boolean {
+    // No window bounds frames without data.
+    if (data.length === 0) return false
     if (this.#peerEnded || this.#receivedBytes + this.#ungranted + data.length > MUX_INITIAL_WINDOW)
       return false
     this.#idle?.refresh()
     this.#received.push(data)
+    if (this.#received.length > MAX_PIECES)
+      this.#received.splice(0, Infinity, Buffer.concat(this.#received))
     this.#receivedBytes += data.length
     if (this.#wantsData) this.#deliverSoon()
     return true
