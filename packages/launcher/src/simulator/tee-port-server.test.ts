@@ -83,3 +83,28 @@ test('TeePortServer says that a report failed, and not why', async () => {
   }
   assert.deepEqual(await talk(fail, [request()], 1), [{ id: ID, error: 'failed' }])
 })
+
+test('TeePortServer asks for nothing more of a guest that does not read its answers', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'tee-'))
+  const path = join(directory, 's')
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(path, resolve))
+  const connected = once(server, 'connection') as Promise<[Socket]>
+  let asked = 0
+  const certificates = 'A'.repeat(4 << 20)
+  const port = new TeePortServer(path, () => {
+    asked++
+    return { report: '', certificates }
+  })
+  const [guest] = await connected
+  t.after(async () => {
+    await port[Symbol.asyncDispose]()
+    guest.destroy()
+    server.close()
+    await rm(directory, { recursive: true })
+  })
+  guest.pause()
+  guest.write(request().repeat(10))
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  assert.equal(asked, 1)
+})

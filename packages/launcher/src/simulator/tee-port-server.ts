@@ -39,9 +39,20 @@ export class TeePortServer implements AsyncDisposable {
       const answer = this.#handle(line)
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
       if (this.#socket.destroyed) return
-      this.#socket.write(`${JSON.stringify(answer)}\n`)
+      // A guest that asks and does not read its answers waits: else they would pile up here.
+      if (!this.#socket.write(`${JSON.stringify(answer)}\n`)) await this.#drained()
     }
     this.#socket.resume()
+  }
+
+  #drained(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#socket.once('drain', resolve)
+    this.#socket.once('close', resolve)
+    return promise.finally(() => {
+      this.#socket.off('drain', resolve)
+      this.#socket.off('close', resolve)
+    })
   }
 
   #handle(line: string): TeeAnswer {
