@@ -36,7 +36,9 @@ export function httpTransport(options: HttpTransportOptions = {}): HttpTransport
   const { connect } = options
   if (connect !== undefined) {
     useDuplex(httpAgent, 'http', (url) => connect(url))
-    useDuplex(httpsAgent, 'https', async (url) => overTls(await connect(url), url, options.ca))
+    useDuplex(httpsAgent, 'https', async (url) =>
+      overTls(await connect(url), url, { ca: options.ca, silenceMs: idleTimeoutMs }),
+    )
   }
   const transport = (request: HttpRequest) =>
     send(request, request.url.protocol === 'https:' ? httpsAgent : httpAgent, idleTimeoutMs)
@@ -122,7 +124,12 @@ function useDuplex(
   }
 }
 
-function overTls(socket: Duplex, url: URL, ca: readonly string[] | undefined): Promise<Duplex> {
+/** Until it is connected no request has the connection, and so nothing else bounds the peer's silence. */
+function overTls(
+  socket: Duplex,
+  url: URL,
+  { ca, silenceMs }: { readonly ca: readonly string[] | undefined; readonly silenceMs: number },
+): Promise<Duplex> {
   const host = url.hostname.replace(/^\[|\]$/g, '')
   const isName = !/^[\d.]+$|:/.test(host)
   return new Promise((resolve, reject) => {
@@ -133,7 +140,10 @@ function overTls(socket: Duplex, url: URL, ca: readonly string[] | undefined): P
       ...(ca !== undefined && { ca: [...ca] }),
       ALPNProtocols: ['http/1.1'],
     })
+    tls.setTimeout(silenceMs, () => tls.destroy(new Error(`no TLS handshake in ${silenceMs} ms`)))
     tls.once('secureConnect', () => {
+      tls.setTimeout(0)
+      tls.removeAllListeners('timeout')
       tls.off('error', reject)
       resolve(tls)
     })

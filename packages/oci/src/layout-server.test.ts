@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
-import { connect, type Socket } from 'node:net'
+import { connect, createServer as createTcpServer, type Socket } from 'node:net'
 import { test, type TestContext } from 'node:test'
 import { SAMPLE_NAME, signingKey } from '../test/sample-image.ts'
 import { tarStream } from '../test/tar-file.ts'
@@ -119,6 +119,27 @@ test('a registry that is not there is unreachable; one that is silent too', asyn
     },
   })
   await assert.rejects(ask('registry.example', refusing), unreachable)
+})
+
+test('a registry that takes the connection and says nothing in TLS is unreachable, over any duplex', async (t) => {
+  const held: Socket[] = []
+  const silent = createTcpServer((socket) => held.push(socket))
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
+  t.after(() => {
+    for (const socket of held) socket.destroy()
+    silent.close()
+  })
+  const { port } = silent.address() as { port: number }
+  using transport = httpTransport({
+    idleTimeoutMs: 50,
+    connect: () => connect(port, '127.0.0.1'),
+  })
+  const client = new RegistryClient({
+    reference: { registry: 'registry.example', repository: 'app' },
+    transport,
+    retryDelayMs: 1,
+  })
+  await assert.rejects(client.document('v1'), { code: 'registry.unreachable' })
 })
 
 async function served(t: TestContext): Promise<{ base: URL; directory: string; digest: string }> {
