@@ -121,6 +121,15 @@ export function hostPlatform(): Platform {
   return { os: 'linux', architecture: names[process.arch] ?? process.arch }
 }
 
+/** For an image that no index told the platform of. Throws `image.platform-missing`. */
+export function checkPlatform(config: ImageConfig, wanted: Platform): void {
+  if (!matchesPlatform(config, wanted))
+    throw new CloisterError('image.platform-missing', {
+      expected: formatPlatform(wanted),
+      received: formatPlatform(config),
+    })
+}
+
 /** The first entry for the platform; one without a platform is never chosen. Throws `image.platform-missing`. */
 export function selectPlatform(index: Index, platform: Platform): IndexEntry {
   const entry = index.manifests.find(

@@ -10,9 +10,8 @@ import { unwrapLayerKey } from './key-unwrap.ts'
 import { fetchInOrder } from './layer-queue.ts'
 import { readLayer, type LayerPlan } from './layer.ts'
 import {
-  formatPlatform,
+  checkPlatform,
   hostPlatform,
-  matchesPlatform,
   parseImageConfig,
   parseManifest,
   type Descriptor,
@@ -119,14 +118,6 @@ export async function pullImage(options: PullOptions): Promise<PulledImage> {
     encryptedLayers,
     ...usage,
   }
-}
-
-function checkPlatform(config: ImageConfig, wanted: Platform): void {
-  if (!matchesPlatform(config, wanted))
-    throw new CloisterError('image.platform-missing', {
-      expected: formatPlatform(wanted),
-      received: formatPlatform(config),
-    })
 }
 
 /** What each layer is and must become, its key included: all refusals that need no layer come before the first is fetched. */

@@ -84,11 +84,12 @@ export async function ensureBroker(
   })
 }
 
-/** Ends a broker that was started in the background. @returns whether one ran */
-export function stopBroker(directories: Directories): boolean {
+/** Ends the broker of this home and waits until it is gone. @returns whether one ran */
+export async function stopBroker(directories: Directories, signal: AbortSignal): Promise<boolean> {
   const pid = Number(readIfPresent(join(directories.broker, 'pid')) ?? '')
   if (!Number.isInteger(pid) || pid < 2 || !isBroker(pid)) return false
   process.kill(pid, 'SIGTERM')
+  while (isBroker(pid)) await sleep(20, undefined, { signal })
   return true
 }
 

@@ -13,7 +13,7 @@ export interface InstallOptions {
 /**
  * Brings the programs that are missing; does nothing when none is.
  *
- * @throws CloisterError `cli.not-root`, `cli.declined`, `cli.install-failed`
+ * @throws CloisterError `cli.not-root`, `cli.packages-missing`, `cli.install-failed`
  */
 export async function installPackages(
   missing: readonly Requirement[],
@@ -27,7 +27,10 @@ export async function installPackages(
   if (process.getuid?.() !== 0)
     throw new CloisterError('cli.not-root', { fix: [`sudo ${command}`] })
   if (!(await confirm(`Install ${packages.join(', ')} with apt?`)))
-    throw new CloisterError('cli.declined', { fix: [command] })
+    throw new CloisterError('cli.packages-missing', {
+      received: missing.map(({ program }) => program).join(', '),
+      fix: [command],
+    })
   const install = ['install', '--yes', '--no-install-recommends', ...packages]
   // The package lists of a fresh machine are missing or old: a second try after an update mends that.
   const first = await aptGet(install, signal)

@@ -1,6 +1,8 @@
 /** `run`, step by step, for the command itself and for the demo. */
 import type { HostdClient } from '@cloister/hostd/client'
 import type { GuestImage } from '@cloister/image/images'
+import { smallBlob } from '@cloister/oci/image-source'
+import { checkPlatform, hostPlatform, parseImageConfig } from '@cloister/oci/manifest'
 import { resolveImage, type ResolvedImage } from '@cloister/oci/resolve-image'
 import { CloisterError } from '@cloister/protocol/error'
 import type { Directories } from '@cloister/protocol/directories'
@@ -41,6 +43,8 @@ export async function prepareRun(plan: RunPlan, context: RunContext): Promise<Pr
   const registryCa = await readRegistryCa(plan.registryCa)
   const opened = await openImage(plan.image, { directories, registryCa })
   const resolved = await resolveImage(opened.source, opened.from, undefined, signal)
+  const config = parseImageConfig(await smallBlob(opened.source, resolved.manifest.config, signal))
+  checkPlatform(config, hostPlatform())
   const name = plan.name ?? defaultName(opened.reference.repository)
   // Before anything is registered: a new revision would supersede that of the workload which runs.
   if ((await hostd.list({ signal })).some((view) => view.name === name))

@@ -53,6 +53,13 @@ export const CLI_ERRORS = {
     status: 409,
     exit: 1,
   },
+  'cli.packages-missing': {
+    title: 'Programs are missing on this machine',
+    why: 'the packages that bring them may not be installed without a yes',
+    fix: ['run the command again with --yes'],
+    status: 400,
+    exit: 5,
+  },
   'cli.install-failed': {
     title: 'Cannot install the missing packages',
     why: 'apt-get failed; its last lines are shown',
