@@ -58,8 +58,10 @@ test('nginx', async (t) => {
     published.image,
     ...SMALL_GUEST,
     ...published.runOptions,
-    ...['--publish', `${port}:8443`],
-    ...['--secret', 'site-key:/run/secrets/site.key'],
+    '--publish',
+    `${port}:8443`,
+    '--secret',
+    'site-key:/run/secrets/site.key',
   )
   assert.deepEqual([started.name, started.trust], ['nginx', 'simulated'])
 

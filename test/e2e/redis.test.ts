@@ -52,8 +52,12 @@ test('redis', async (t) => {
     published.image,
     ...SMALL_GUEST,
     ...published.runOptions,
-    ...['--name', 'cache', '--publish', `${port}:6379`],
-    ...['--secret', 'redis-conf:/run/secrets/redis.conf'],
+    '--name',
+    'cache',
+    '--publish',
+    `${port}:6379`,
+    '--secret',
+    'redis-conf:/run/secrets/redis.conf',
   )
   assert.equal(started.trust, 'simulated')
   assert.equal(started.image.digest, published.digest)
