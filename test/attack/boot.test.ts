@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { copyFile, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, afterEach, before, describe, test } from 'node:test'
+import { runAttack } from '@cloister/cli/attacks/attack'
 import {
   bootAlone,
   bootWorkload,
@@ -10,6 +11,7 @@ import {
   withChangedImage,
   type ImageChange,
 } from '@cloister/cli/attacks/attack-boots'
+import { BOOT_ATTACKS } from '@cloister/cli/attacks/boot-attacks'
 import type { Vm } from '@cloister/launcher/vm-spec'
 import type { StageName } from '@cloister/protocol/guest-names'
 import { encodeInitdataDisk, initdataDigest } from '@cloister/protocol/initdata'
@@ -46,7 +48,6 @@ describe('another guest than the owner knows', { skip: await findQemu(), timeout
   }
 
   const changes = {
-    'a command line that asks for a shell': { commandLine: 'init=/bin/sh' },
     'another kernel': { append: { file: 'kernel', bytes: Buffer.alloc(16) } },
     // An archive of its own after ours, as the kernel takes them: its files would replace ours.
     'another initrd': { append: { file: 'initrd', bytes: Buffer.alloc(512) } },
@@ -57,6 +58,12 @@ describe('another guest than the owner knows', { skip: await findQemu(), timeout
         code: 'release.measurement-unknown',
         by: 'broker',
       })
+    })
+
+  for (const attack of BOOT_ATTACKS.filter(({ name }) => name === 'command-line-changed'))
+    test(`of which quickstart shows: ${attack.story}`, async () => {
+      const { refused, code } = await runAttack(attack, field)
+      assert.ok(refused, `it ended with ${code}`)
     })
 
   test('another root file system is not mounted', async () => {

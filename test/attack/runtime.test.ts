@@ -5,8 +5,15 @@ import { open, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, afterEach, before, describe, test } from 'node:test'
 import { appraiseWorkload, ownerReferences } from '@cloister/cli/owner/appraise-workload'
+import { runAttack } from '@cloister/cli/attacks/attack'
+import { EVIDENCE_ATTACKS } from '@cloister/cli/attacks/evidence-attacks'
+import { IMAGE_ATTACKS } from '@cloister/cli/attacks/image-attacks'
 import { HOST_REQUESTS } from '@cloister/cli/attacks/host-requests'
-import { inPlaceOfHostd, sendRequests } from '@cloister/cli/attacks/runtime-attacks'
+import {
+  inPlaceOfHostd,
+  RUNTIME_ATTACKS,
+  sendRequests,
+} from '@cloister/cli/attacks/runtime-attacks'
 import { BOOT_TIMEOUT_MS } from '@cloister/cli/attacks/attack-boots'
 import { awaitRunning } from '@cloister/cli/workload/await-running'
 import { QmpClient } from '@cloister/launcher/qmp'
@@ -91,11 +98,20 @@ describe('a running guest', { skip: await findQemu(), timeout: 900_000 }, () => 
     await assertUnharmed()
     const hostd = await field.hostd()
     assert.equal(await hostd.console(field.workload), '')
+    // What was searched after this test is the real traffic.
+    for (const name of ['agent', 'net', 'stage'] as const)
+      assert.ok((await field.qemu.recorded(name)) > 0, `nothing was recorded of ${name}`)
   })
 
   test('whose clock was moved ten years ahead runs by the time of the broker', async () => {
     await assertCorrectedClock(10)
   })
+
+  for (const attack of [...EVIDENCE_ATTACKS, ...IMAGE_ATTACKS, ...RUNTIME_ATTACKS])
+    test(`of which quickstart shows: ${attack.story}`, async () => {
+      const { refused, code } = await runAttack(attack, field)
+      assert.ok(refused, `it ended with ${code}`)
+    })
 
   test('refuses each request that its initdata does not name, by its own code', async () => {
     const refusals = await inPlaceOfHostd(

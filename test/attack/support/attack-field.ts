@@ -24,7 +24,8 @@ import { assertSilent, newCanary } from './canary.ts'
 import { makeCanaryImage, SECRET_FILE } from './canary-image.ts'
 import { installRecordingQemu, type RecordingQemu } from './recording-qemu.ts'
 
-export const REFERENCE = { registry: 'localhost', repository: 'canary' } as const
+/** Quickstart's attacks on images ask for the demo's. */
+const REFERENCE = { registry: 'localhost', repository: 'demo' } as const
 const IMAGE_KEY = 'image-key/canary/key'
 const SECRET = 'default/secret/canary'
 const WORKLOAD = 'canary'

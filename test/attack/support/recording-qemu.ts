@@ -2,7 +2,7 @@
  * The host's own QEMU: the real one behind a script that records what the guest says on its ports and sends over its network, and that
  * adds a serial line. Whoever owns a host can run such a thing. The tests can have it lie as well.
  */
-import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { findProgram } from '@cloister/launcher/find-program'
@@ -10,8 +10,10 @@ import { findProgram } from '@cloister/launcher/find-program'
 const NAME = 'qemu-system-x86_64'
 
 export interface RecordingQemu extends AsyncDisposable {
-  /** Folder of `agent`, `net` and `stage` (bytes of these ports), `packets` (pcap) and `serial`. */
+  /** Folder of the records of all guests: `<port>.<pid>`, `packets.<pid>` (pcap) and `serial.<pid>`. */
   readonly records: string
+  /** Bytes that guests have sent on a port so far. */
+  recorded(port: 'agent' | 'net' | 'stage'): Promise<number>
   /** Arguments for guests that start from now on, beyond the launcher's. */
   lie(...args: string[]): Promise<void>
 }
@@ -38,6 +40,11 @@ export async function installRecordingQemu(): Promise<RecordingQemu> {
   process.env['PATH'] = `${folder}${delimiter}${path}`
   return {
     records,
+    async recorded(port) {
+      const files = (await readdir(records)).filter((name) => name.startsWith(`${port}.`))
+      const stats = await Promise.all(files.map(async (name) => await stat(join(records, name))))
+      return stats.reduce((sum, { size }) => sum + size, 0)
+    },
     lie: async (...args) => {
       await writeFile(lies, args.join('\n'))
     },
