@@ -16,6 +16,7 @@ export const ADMIN_TOKEN_SECONDS = 300
 const Hex = (bytes: number) => z.string().regex(new RegExp(`^[0-9a-f]{${bytes * 2}}$`))
 const Name = z.string().regex(/^[a-z0-9][a-z0-9.-]{0,62}$/)
 const Svn = z.int().min(0).max(255)
+const MAX_REGO = 1 << 18
 /** Milliseconds since 1970. */
 const Time = z.int()
 
@@ -70,6 +71,11 @@ export const ReleasePolicySchema = z.strictObject({
   platforms: z.union([z.enum(['any', 'enrolled']), z.array(Hex(64)).min(1)]).default('any'),
   /** Also when the appraisal has warnings, as for a Milan chip that is not enrolled (its root seed can be extracted). */
   allowDegraded: z.boolean().default(false),
+  /**
+   * Rego v1, package `policy`: `data.policy.allow` must be true beside all of the above. `input` is the claims of the token, `data` has `plugin`,
+   * `resource-path` and `query` as in Trustee.
+   */
+  rego: z.string().min(1).max(MAX_REGO).optional(),
 })
 export type ReleasePolicy = z.infer<typeof ReleasePolicySchema>
 export type ReleasePolicyInput = z.input<typeof ReleasePolicySchema>

@@ -12,6 +12,7 @@ import {
   WithdrawWorkloadSchema,
   type BrokerStatus,
   type GuestImageList,
+  type ReleasePolicy,
   type SecretList,
 } from '@cloister/protocol/broker-admin-api'
 import { CloisterError } from '@cloister/protocol/error'
@@ -65,6 +66,7 @@ export function adminRoutes(
   routes.put('/secrets/:path{.+}', async (c) => {
     const path = resourcePath(c)
     const { value, allowSimulated, release } = await read(c, parts, PutSecretSchema)
+    await assertEnforceable(release)
     const bytes = Buffer.from(value, 'base64')
     if (bytes.length > LIMITS.resourceBytes)
       throw new CloisterError('broker.body-too-large', {
@@ -81,6 +83,7 @@ export function adminRoutes(
   routes.put('/release-policies/:path{.+}', async (c) => {
     const path = resourcePath(c)
     const policy = await read(c, parts, ReleasePolicySchema)
+    await assertEnforceable(policy)
     setReleasePolicy(parts, c.get('requestId'), { path, policy })
     return c.body(null, 204)
   })
@@ -221,6 +224,13 @@ async function read<Schema extends z.ZodType>(
     where: issue?.path.map(String).join('.') ?? '',
     ...(issue !== undefined && { why: issue.message.slice(0, 200) }),
   })
+}
+
+/** @throws CloisterError `broker.rego` */
+async function assertEnforceable(policy: ReleasePolicy | undefined): Promise<void> {
+  if (policy?.rego === undefined) return
+  const { assertReleaseRego } = await import('../release/rego-policy.ts')
+  assertReleaseRego(policy.rego)
 }
 
 function resourcePath(c: AdminContext): string {

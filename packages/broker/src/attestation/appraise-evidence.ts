@@ -40,7 +40,7 @@ export interface AppraisalContext {
 export type EvidenceAppraisal =
   | {
       readonly accepted: true
-      readonly result: Omit<AttestationResult, 'expiresAt'>
+      readonly result: Omit<AttestationResult, 'expiresAt' | 'token'>
       /** Whether the verifier warned of anything but the simulation itself. */
       readonly degraded: boolean
       /** For the token; null when the Attester sent no initdata. */

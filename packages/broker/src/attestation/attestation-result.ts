@@ -75,10 +75,20 @@ export interface AttestationResult {
   readonly runtimeData: z.infer<typeof RuntimeDataClaimsSchema>
   /** Milliseconds since 1970. */
   readonly expiresAt: number
+  /** The token that says all this. */
+  readonly token: string
 }
 
-/** Reads the claims of a token that {@link TokenSigner} verified; undefined when they are not ours to read. */
-export function readAttestationResult(tokenClaims: unknown): AttestationResult | undefined {
+/**
+ * Reads a token that {@link TokenSigner} signed or verified.
+ *
+ * @param tokenClaims - what the token says
+ * @returns undefined when it is not ours to read
+ */
+export function readAttestationResult(
+  token: string,
+  tokenClaims: unknown,
+): AttestationResult | undefined {
   const parsed = TokenClaimsSchema.safeParse(tokenClaims)
   if (!parsed.success) return undefined
   const { exp, submods } = parsed.data
@@ -94,5 +104,6 @@ export function readAttestationResult(tokenClaims: unknown): AttestationResult |
     reportData: evidence.report_data,
     runtimeData: evidence.runtime_data_claims,
     expiresAt: exp * 1000,
+    token,
   }
 }

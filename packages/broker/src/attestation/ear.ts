@@ -46,7 +46,7 @@ export interface EarClaims {
 
 /** The claims of a token for one attested CPU. */
 export function earClaims(
-  result: Omit<AttestationResult, 'expiresAt'>,
+  result: Omit<AttestationResult, 'expiresAt' | 'token'>,
   findings: EarFindings,
 ): EarClaims {
   const { initdataClaims, version, now } = findings

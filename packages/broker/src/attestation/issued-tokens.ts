@@ -22,9 +22,9 @@ export class IssuedTokens {
    * @throws TypeError when they do not hold what a release needs, which would be a defect
    */
   issue(claims: object): { readonly token: string; readonly result: AttestationResult } {
-    const result = readAttestationResult(claims)
-    if (result === undefined) throw new TypeError('the claims do not hold what a release needs')
     const token = this.#signer.sign(claims)
+    const result = readAttestationResult(token, claims)
+    if (result === undefined) throw new TypeError('the claims do not hold what a release needs')
     this.#keep(token, result)
     return { token, result }
   }
@@ -36,7 +36,7 @@ export class IssuedTokens {
   }
 
   #verify(token: string): AttestationResult | undefined {
-    const result = readAttestationResult(this.#signer.verify(token))
+    const result = readAttestationResult(token, this.#signer.verify(token))
     if (result !== undefined) this.#keep(token, result)
     return result
   }

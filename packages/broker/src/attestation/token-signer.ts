@@ -48,6 +48,12 @@ export class TokenSigner {
   }
 }
 
+/** The claims of a token that was verified before. */
+export function tokenClaims(token: string): unknown {
+  const [, payload = ''] = token.split('.', 2)
+  return JSON.parse(Buffer.from(payload, 'base64url').toString())
+}
+
 function encode(value: object): string {
   return Buffer.from(JSON.stringify(value)).toString('base64url')
 }

@@ -10,17 +10,25 @@ import type { RegistryState } from '../release/release-rules.ts'
  * @returns the value; the caller wipes it
  * @throws CloisterError `release.refused`, whatever the reason
  */
-export function release(
+export async function release(
   parts: BrokerParts,
   path: string,
   attestation: AttestationResult,
   requestId: string,
-): Buffer {
+): Promise<Buffer> {
   const { secrets, audit, metrics } = parts
+  const rego =
+    secrets.find(path)?.policy?.rego === undefined
+      ? undefined
+      : await import('../release/rego-policy.ts')
+  // INVARIANT: from here to the release nothing is awaited, so that the policy which decides is the one of this moment.
   const time = parts.now()
   const secret = secrets.find(path)
   const registry = registryState(parts, attestation)
-  const { allow, checks } = decideRelease(secret, attestation, registry, time)
+  const { allow, checks } = decideRelease(secret, attestation, registry, {
+    now: time,
+    ...(rego !== undefined && { askRego: rego.askReleaseRego }),
+  })
   metrics.count('kbs_policy_evaluations_total')
   metrics.count(allow ? 'kbs_policy_approvals_total' : 'kbs_policy_violations_total')
   const failed = checks.find(({ outcome }) => outcome === 'fail')

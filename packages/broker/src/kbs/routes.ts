@@ -85,7 +85,7 @@ export function kbsRoutes(parts: BrokerParts, authorizeAdmin: AuthorizeAdmin): H
     step('resource', async (c) => {
       const attestation = attested(c, parts)
       const path = c.req.param('path') ?? ''
-      const value = release(parts, path, attestation, c.get('requestId'))
+      const value = await release(parts, path, attestation, c.get('requestId'))
       try {
         return json(encryptJwe(value, attestation.runtimeData['tee-pubkey']))
       } finally {

@@ -8,6 +8,7 @@ import type { AttestationResult, SnpClaims } from '../attestation/attestation-re
 import type { Secret } from '../storage/secrets.ts'
 import { fakePolicy } from '../testing/test-broker.ts'
 import { decideRelease } from './decide-release.ts'
+import { askReleaseRego } from './rego-policy.ts'
 import type { RegistryState } from './release-rules.ts'
 
 const NOW = 1_800_000_000_000
@@ -49,6 +50,7 @@ const ATTESTATION: AttestationResult = {
   reportData: Buffer.from(primaryReportData({ nonce: 'n', teePublicKey }, '')).toString('hex'),
   runtimeData: { nonce: 'n', 'tee-pubkey': teePublicKey, 'additional-evidence': '' },
   expiresAt: NOW + 1,
+  token: `.${Buffer.from(JSON.stringify({ submods: { cpu0: { snp: { vmpl: 0 } } } })).toString('base64url')}.`,
 }
 
 const IMAGE = {
@@ -87,9 +89,11 @@ interface Change {
   readonly attestation?: Partial<AttestationResult>
   readonly claims?: Partial<SnpClaims>
   readonly registry?: Partial<RegistryState>
+  /** Null: no engine. */
+  readonly rego?: typeof askReleaseRego | null
 }
 
-function decide({ secret, policy, attestation, claims, registry }: Change) {
+function decide({ secret, policy, attestation, claims, registry, rego }: Change) {
   return decideRelease(
     {
       ...SECRET,
@@ -98,7 +102,7 @@ function decide({ secret, policy, attestation, claims, registry }: Change) {
     },
     { ...ATTESTATION, ...attestation, claims: { ...CLAIMS, ...claims } },
     { ...REGISTRY, ...registry },
-    NOW,
+    { now: NOW, ...(rego !== null && { askRego: rego ?? askReleaseRego }) },
   )
 }
 
@@ -169,6 +173,16 @@ const BREAKING: Partial<Record<ReleaseCheckCode, readonly Change[]>> = {
       },
     },
   ],
+  'release.rego': [
+    { policy: { rego: 'package policy' } },
+    { policy: { rego: 'package policy\nallow := "true"' } },
+    { policy: { rego: 'package policy\nallow if input.submods.cpu0.sample' } },
+    { policy: { rego: 'package policy\nallow if data["resource-path"][2] == "other"' } },
+    { policy: { rego: 'package policy\nallow := [true, false][_]' } },
+    { policy: { rego: 'package other\nallow := true' } },
+    { policy: { rego: 'no Rego' } },
+    { policy: { rego: 'package policy\nallow := true' }, rego: null },
+  ],
   'release.token-expired': [
     { attestation: { expiresAt: NOW } },
     { attestation: { expiresAt: NOW - 1 } },
@@ -191,7 +205,7 @@ for (const [code, changes] of Object.entries(BREAKING))
   })
 
 test('decideRelease() denies what is not there at all, first of all the secret', () => {
-  const none = decideRelease(undefined, ATTESTATION, REGISTRY, NOW)
+  const none = decideRelease(undefined, ATTESTATION, REGISTRY, { now: NOW })
   assert.deepEqual(none, {
     allow: false,
     checks: [{ code: 'release.secret-unknown', outcome: 'fail' }],
@@ -205,6 +219,31 @@ test('decideRelease() denies what is not there at all, first of all the secret',
   const unlisted = { registry: { guestImages: [{ ...IMAGE, name: 'other' }] } }
   assert.equal(first(unlisted), 'release.image-not-listed')
   assert.equal(first({ policy: { minimumTcb: { Turin: TCB } } }), 'release.processor')
+})
+
+const AFFIRMED = `package policy
+default allow := false
+allow if {
+  data.plugin == "resource"
+  data["resource-path"] == ["default", "demo", "secret"]
+  input.submods.cpu0.snp.vmpl == 0
+}`
+
+test('decideRelease() asks Rego beside everything else, never instead', () => {
+  const policy = { rego: AFFIRMED }
+  assert.equal(decide({ policy }).allow, true)
+  assert.deepEqual(failedCodes({ policy, claims: { vmpl: 1 } }), ['release.vmpl'])
+})
+
+test('decideRelease() says which rule came closest', () => {
+  const rego = AFFIRMED.replace('vmpl == 0', 'vmpl == 3')
+  const { checks } = decide({ policy: { rego } })
+  const { received = '' } = checks.find(({ code }) => code === 'release.rego')!
+  assert.match(
+    received,
+    /^data\.policy\.allow \(line 3\): line 6: input\.submods\.cpu0\.snp\.vmpl == 3/,
+  )
+  assert.match(received, /input\.submods\.cpu0\.snp\.vmpl = 0/)
 })
 
 test('decideRelease() takes no image of another anchor set or attester mode', () => {

@@ -5,7 +5,12 @@
 import type { AttestationResult } from '../attestation/attestation-result.ts'
 import type { Secret } from '../storage/secrets.ts'
 import type { ReleaseCheckCode } from '@cloister/protocol/errors/broker'
-import { RELEASE_RULES, type RegistryState, type ReleaseCheck } from './release-rules.ts'
+import {
+  RELEASE_RULES,
+  type RegistryState,
+  type ReleaseCheck,
+  type ReleaseContext,
+} from './release-rules.ts'
 
 export interface ReleaseDecision {
   readonly allow: boolean
@@ -15,20 +20,19 @@ export interface ReleaseDecision {
 
 /**
  * @param secret - absent: there is none under the path
- * @param now - milliseconds since 1970
  * @returns `allow` only when there is a secret with a policy and every check passed
  */
 export function decideRelease(
   secret: Secret | undefined,
   attestation: AttestationResult,
   registry: RegistryState,
-  now: number,
+  context: ReleaseContext,
 ): ReleaseDecision {
   if (secret === undefined) return denied('release.secret-unknown')
   const { policy } = secret
   if (policy === undefined) return denied('release.policy-absent')
-  const request = { secret, policy, attestation, registry, now }
-  const checks = RELEASE_RULES.map((rule) => rule(request))
+  const request = { secret, policy, attestation, registry, ...context }
+  const checks = RELEASE_RULES.flatMap((rule) => rule(request) ?? [])
   return { allow: checks.every(({ outcome }) => outcome === 'pass'), checks }
 }
 

@@ -3,9 +3,11 @@ import type { MinimumTcb, ReleasePolicy } from '@cloister/protocol/broker-admin-
 import type { ReleaseCheckCode } from '@cloister/protocol/errors/broker'
 import { primaryReportData } from '@cloister/protocol/report-data'
 import type { AttestationResult } from '../attestation/attestation-result.ts'
+import { tokenClaims } from '../attestation/token-signer.ts'
 import { MODE_OF_ANCHORS, type ReferenceValue } from '../storage/reference-values.ts'
 import type { Secret } from '../storage/secrets.ts'
 import type { WorkloadRevision } from '../storage/workload-registry.ts'
+import type { RegoAnswer, RegoQuestion } from './rego-policy.ts'
 
 /** What the owner registered about this Attester, as it stands now. */
 export interface RegistryState {
@@ -25,15 +27,22 @@ export interface ReleaseCheck {
   readonly received?: string
 }
 
-/** One rule. A policy engine's answer joins the decision as one more of these. */
-export type ReleaseRule = (request: ReleaseRequest) => ReleaseCheck
+/** One rule; undefined when the policy does not ask for what it checks. */
+export type ReleaseRule = (request: ReleaseRequest) => ReleaseCheck | undefined
 
-export interface ReleaseRequest {
+/** What a decision needs beside who asks and what is registered. */
+export interface ReleaseContext {
+  /** Milliseconds since 1970. */
+  readonly now: number
+  /** Absent: policies with Rego release nothing. */
+  readonly askRego?: (source: string, question: RegoQuestion) => RegoAnswer
+}
+
+export interface ReleaseRequest extends ReleaseContext {
   readonly secret: Secret
   readonly policy: ReleasePolicy
   readonly attestation: AttestationResult
   readonly registry: RegistryState
-  readonly now: number
 }
 
 export const RELEASE_RULES: readonly ReleaseRule[] = [
@@ -60,6 +69,7 @@ export const RELEASE_RULES: readonly ReleaseRule[] = [
   minimumTcb('release.tcb.committed', ({ committed_tcb }) => committed_tcb),
   minimumTcb('release.tcb.launch', ({ launch_tcb }) => launch_tcb),
   platformListed,
+  regoAllows,
 ]
 
 function tokenInTime({ attestation, now }: ReleaseRequest): ReleaseCheck {
@@ -242,6 +252,24 @@ function platformListed({ policy, attestation, registry }: ReleaseRequest): Rele
 
 function isNamed({ platforms }: ReleasePolicy, chipId: string): boolean {
   return Array.isArray(platforms) && platforms.includes(chipId)
+}
+
+/** One more demand beside the others: Rego cannot allow what they refuse. */
+function regoAllows({
+  policy,
+  secret,
+  attestation,
+  now,
+  askRego,
+}: ReleaseRequest): ReleaseCheck | undefined {
+  if (policy.rego === undefined) return undefined
+  const claims = tokenClaims(attestation.token)
+  const answer = askRego?.(policy.rego, { claims, path: secret.path, now })
+  const allow = answer?.allow === true
+  return check('release.rego', allow, {
+    expected: 'data.policy.allow is true',
+    received: allow ? 'true' : (answer?.why ?? 'not asked'),
+  })
 }
 
 function equals(code: ReleaseCheckCode, expected: string, received: string): ReleaseCheck {

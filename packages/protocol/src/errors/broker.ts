@@ -122,6 +122,11 @@ const RELEASE_CHECKS = {
     'the token belongs to another key pair or to another broker',
     'attest anew',
   ),
+  'release.rego': releaseCheck(
+    'The Rego of the release policy refused the secret',
+    'data.policy.allow is not true for this token; the check names the rule that came closest',
+    'cloister policy show SECRET -o json',
+  ),
   'release.token-expired': releaseCheck(
     'The attestation result has expired',
     'a token is good for minutes only',
@@ -261,6 +266,13 @@ export const BROKER_ERRORS = {
     fix: ['list what is there first'],
     status: 404,
     exit: 1,
+  },
+  'broker.rego': {
+    title: 'Cannot use the Rego of the release policy',
+    why: 'it does not compile as Rego v1, or is not of the package policy',
+    fix: ['cloister policy check FILE'],
+    status: 400,
+    exit: 6,
   },
   'broker.workload.name': {
     title: 'Cannot register the workload: its name differs',
