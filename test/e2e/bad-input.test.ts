@@ -213,9 +213,10 @@ describe('bad input', () => {
   })
 
   test("another program at the broker's address", async () => {
-    const status = await deployment.succeed('broker', 'status')
+    // Where the broker was that the test before has ended.
+    const { url } = await deployment.succeed('broker', 'start', '--detach')
     await deployment.succeed('broker', 'stop')
-    const { port } = new URL(status.url)
+    const { port } = new URL(url)
     const server = createServer((socket) => socket.end('no\n'))
     await listening(server, Number(port))
     try {

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import {
   chmodSync,
   mkdtempSync,
@@ -87,6 +88,24 @@ export class Deployment implements AsyncDisposable {
       })
     })
     return { exit, stdout, stderr }
+  }
+
+  /** Starts a command that stays, and waits until it has said something. Disposing of it ends it as Ctrl-C does. */
+  async start(...words: readonly string[]): Promise<AsyncDisposable> {
+    const child = spawn(process.execPath, [MAIN, ...words], {
+      env: this.#environment,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
+    const ended = once(child, 'exit')
+    await Promise.race([once(child.stderr, 'data'), ended])
+    assert.equal(child.exitCode, null, `cloister ${words.join(' ')} ended`)
+    child.stderr.resume()
+    return {
+      async [Symbol.asyncDispose]() {
+        child.kill('SIGINT')
+        await ended
+      },
+    }
   }
 
   /** Runs a command that must succeed; its JSON. */

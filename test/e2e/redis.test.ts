@@ -83,6 +83,12 @@ test('redis', async (t) => {
     assert.match(output, /NOAUTH/)
   })
 
+  await t.test('is reached over the channel that the host cannot read', async () => {
+    const local = await freePort()
+    await using _ = await deployment.start('connect', 'cache', '6379', '--listen', String(local))
+    assert.equal(await client('-p', String(local), 'GET', 'greeting'), stored)
+  })
+
   await t.test('is listed and verified', async () => {
     const [row] = await deployment.succeed('ps')
     assert.deepEqual([row.name, row.state, row.trust], ['cache', 'running', 'simulated'])

@@ -29,7 +29,10 @@ export const command: Command = {
       throw new CloisterError(exit === 2 ? 'trust.refused' : 'trust.undecided', {
         fix: [`cloister verify ${name}`],
       })
+    const open = new Set<Socket>()
     const server = createServer((local) => {
+      open.add(local)
+      local.once('close', () => open.delete(local))
       void join(
         local,
         async () =>
@@ -55,6 +58,7 @@ export const command: Command = {
     })
     await promise
     server.close()
+    for (const local of open) local.destroy()
   },
 }
 
