@@ -55,7 +55,12 @@ async function appraise(
     return {
       accepted: false,
       checks: [
-        { code: 'attestation.nonce', outcome: 'fail', expected: session.nonce, received: nonce },
+        {
+          code: 'attestation.nonce',
+          outcome: 'fail',
+          expected: session.nonce,
+          received: nonce.slice(0, session.nonce.length),
+        },
       ],
     }
   return parts.appraiseEvidence(session.tee, attestation, {

@@ -60,6 +60,19 @@ test('/auth refuses the stale request of a version 0.2.0 client', withVectors, a
   assert.equal(answer.status, 401)
 })
 
+test('what a stranger sends as nonce goes into the audit cut to the length of ours', async () => {
+  await using world = await hardwareWorld()
+  const { client } = world.t
+  const challenge = await client.auth()
+  const nonce = 'x'.repeat(8192)
+  const answer = await client.send(
+    challenge,
+    client.attestation({ ...challenge, nonce }, world.guest()),
+  )
+  const { checks } = await world.t.audit(refusal(answer).requestId)
+  assert.equal(checks[0]?.received, nonce.slice(0, challenge.nonce.length))
+})
+
 test('/attest needs a session of its own, and answers an attested one with the same token', async () => {
   await using world = await hardwareWorld()
   const { client } = world.t
