@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Directories } from '@cloister/protocol/directories'
 import { CloisterError } from '@cloister/protocol/error'
+import { freePort } from '../free-port.ts'
 import { adminPublicKey, openAdminKey } from './admin-key.ts'
 import { BrokerClient, openBroker } from './broker-client.ts'
 import { pinBroker, readPinnedBroker } from './pinned-broker.ts'
@@ -66,7 +67,7 @@ export async function ensureBroker(
     const client = new BrokerClient(pinned, openAdminKey(directories), signal)
     if (await answers(client)) return client
   }
-  const listen = wanted ?? (pinned === undefined ? DEFAULT_LISTEN : addressOf(pinned.url))
+  const listen = wanted ?? (pinned === undefined ? await freeListen() : addressOf(pinned.url))
   const child = spawnBroker(directories, listen)
   let deadline = Date.now() + START_TIMEOUT_MS
   child.once('exit', () => {
@@ -115,6 +116,11 @@ async function answers(client: BrokerClient): Promise<boolean> {
     if (error instanceof CloisterError && error.code === 'owner.broker-unreachable') return false
     throw error
   }
+}
+
+/** The default port, or any other when somebody else has it: nobody knows this broker yet. */
+async function freeListen(): Promise<ListenAddress> {
+  return { host: DEFAULT_LISTEN.host, port: await freePort(DEFAULT_LISTEN.port) }
 }
 
 function addressOf(url: string): ListenAddress {

@@ -28,7 +28,7 @@ import {
 } from '../workload/start-workload.ts'
 import { callDemo } from './call-demo.ts'
 import { DEMO, ensureDemoImage, type DemoImage } from './demo-image.ts'
-import { freePort } from './free-port.ts'
+import { freePort } from '../free-port.ts'
 import { StageClock, type StageTime } from './stage-clock.ts'
 
 export interface QuickstartResult {
