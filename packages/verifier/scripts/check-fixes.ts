@@ -113,7 +113,8 @@ export const FIXES: Readonly<Record<string, string>> = {
   'cca.implementation-id': 'Run on the expected kind of platform',
   'cca.instance-id': 'Run on the expected platform',
   'cca.platform-config': 'Run on a platform with the expected configuration',
-  'tpm.evidence': 'Have the guest make the Evidence again; compare the format with the documentation',
+  'tpm.evidence':
+    'Have the guest make the Evidence again; compare the format with the documentation',
   'tpm.quote': 'Treat the quote as forged or damaged; get a new one',
   'tpm.quote.digest-mismatch':
     'Read the PCRs again together with the quote: one was extended in between, or somebody changed them',
@@ -139,8 +140,24 @@ export const FIXES: Readonly<Record<string, string>> = {
   'event-log.unexplained':
     'Find out who extended that register; PCR 10 is the kernel measuring files (IMA)',
   'event-log.separator': 'Look for an error of the firmware in the log',
-  'event-log.boot-order': 'Look at who started the application; usual for kernels without a boot menu',
+  'event-log.boot-order':
+    'Look at who started the application; usual for kernels without a boot menu',
   'event-log.secure-boot-malformed':
     'Set up Secure Boot, or accept such a machine with `allowUninitialisedSecureBoot`',
   'event-log.secure-boot-off': 'Turn Secure Boot on',
+  'nvidia.evidence': 'Give the evidence of at least one device, and of at most 64',
+  'nvidia.report': 'Treat the report as forged or damaged; get a new one from the device',
+  'nvidia.endorsement': 'Get the certificate chain from the device again',
+  'nvidia.endorsement.missing': 'Add the chain of the device to the endorsements',
+  'nvidia.endorsement.incomplete': 'Add the missing certificates, from device to root',
+  'nvidia.endorsement.not-yet-valid': 'Check the time that was given as `now`',
+  'nvidia.revocation': "Ask NVIDIA's OCSP responder for each certificate of the chain",
+  'nvidia.signature': 'Treat the report as forged or damaged; get a new one from the device',
+  'nvidia.fwid.missing': 'Get the whole chain from the device, its own certificate included',
+  'nvidia.fwid.mismatch':
+    'Treat the report as forged; get report and chain from one boot of the device',
+  'nvidia.nonce': 'Ask for a report over the current nonce; an old one was replayed otherwise',
+  'nvidia.measurement': 'Compare driver and VBIOS of the device with the Reference Values',
+  'nvidia.driver': 'Install an allowed driver, or add the version to `allowedDrivers`',
+  'nvidia.vbios': 'Flash an allowed VBIOS, or add the version to `allowedVbios`',
 }

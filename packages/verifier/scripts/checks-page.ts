@@ -2,6 +2,7 @@
 import { CCA_CHECKS } from '../src/cca/check-codes.ts'
 import { DCAP_CHECKS } from '../src/dcap/check-codes.ts'
 import { NITRO_CHECKS } from '../src/nitro/check-codes.ts'
+import { NVIDIA_CHECKS } from '../src/nvidia/check-codes.ts'
 import { SGX_CHECKS } from '../src/sgx/check-codes.ts'
 import { SNP_CHECKS } from '../src/snp/check-codes.ts'
 import { TDX_CHECKS } from '../src/tdx/check-codes.ts'
@@ -36,6 +37,7 @@ export function checksPage(): string {
     section('TPM 2.0 and event logs', Object.entries(TPM_CHECKS)),
     section('AWS Nitro Enclaves', Object.entries(NITRO_CHECKS)),
     section('Arm CCA', Object.entries(CCA_CHECKS)),
+    section('NVIDIA GPUs and switches', Object.entries(NVIDIA_CHECKS)),
   ].join('\n')
 }
 

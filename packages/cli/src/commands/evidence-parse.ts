@@ -46,6 +46,15 @@ const PARSERS: Readonly<Record<string, (bytes: Uint8Array) => Promise<Parsed>>> 
     const { ccaClaims } = await import('@cloister/verifier/cca/claims')
     return { tee: 'cca', unverifiedClaims: ccaClaims(parseCcaToken(recogniseCcaToken(bytes))) }
   },
+  nvidia: async (bytes) => {
+    const { recogniseNvidiaEvidence } = await import('@cloister/verifier/nvidia/recognise')
+    const { parseNvidiaReport } = await import('@cloister/verifier/nvidia/report')
+    const { nvidiaDeviceClaims } = await import('@cloister/verifier/nvidia/claims')
+    const devices = recogniseNvidiaEvidence(bytes).devices.map((device) =>
+      nvidiaDeviceClaims(device, parseNvidiaReport(device.report)),
+    )
+    return { tee: 'nvidia', unverifiedClaims: { tee: 'nvidia', devices } }
+  },
 }
 
 async function parseQuoteAs(tee: 'tdx' | 'sgx', bytes: Uint8Array): Promise<Parsed> {

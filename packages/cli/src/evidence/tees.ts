@@ -136,4 +136,18 @@ export const EVIDENCE_TEES: Readonly<Record<string, EvidenceTee>> = {
       })
     },
   },
+  nvidia: {
+    demanded: ['nonce'],
+    optional: Array.from({ length: 255 }, (_, index) => `measurement${index + 1}`),
+    async appraise({ evidence, endorsements, expect, policy, now }) {
+      const { appraiseNvidia } = await import('@cloister/verifier/nvidia/appraise')
+      const { recogniseNvidiaEvidence } = await import('@cloister/verifier/nvidia/recognise')
+      return await appraiseNvidia(orAsItIs(recogniseNvidiaEvidence, evidence), {
+        expect: expect as never,
+        endorsements,
+        policy,
+        now,
+      })
+    },
+  },
 }

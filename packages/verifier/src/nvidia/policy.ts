@@ -1,0 +1,31 @@
+import type { ExpectedBytes } from '../result/expectation.ts'
+
+export type MeasurementName = `measurement${number}`
+
+/** Names of the measurements of which a Reference Value can be given, by the report's own index from 1. */
+export const MEASUREMENT_NAMES = Array.from(
+  { length: 255 },
+  (_, index) => `measurement${index + 1}` as const,
+)
+
+/** Reference Values that every device must meet. */
+export interface NvidiaExpect {
+  /** 32 bytes. Leaving it out is an error; `'any'` skips it and shows in the result. */
+  readonly nonce: ExpectedBytes
+  /** 48 bytes each: `measurement1` and so on. Absent means not checked, and the result says so. */
+  readonly [measurement: MeasurementName]: ExpectedBytes
+}
+
+/** Appraisal Policy. */
+export interface NvidiaPolicy {
+  /** Such as `550.90.07`. Absent means not checked, and the result says so. */
+  readonly allowedDrivers?: readonly string[]
+  /** Such as `96.00.9f.00.01`, lower case. Absent means not checked, and the result says so. */
+  readonly allowedVbios?: readonly string[]
+}
+
+/** Every name in it, to refuse others. */
+export const NVIDIA_POLICY_KEYS: Readonly<Record<keyof NvidiaPolicy, true>> = {
+  allowedDrivers: true,
+  allowedVbios: true,
+}
