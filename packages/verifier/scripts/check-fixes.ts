@@ -160,4 +160,12 @@ export const FIXES: Readonly<Record<string, string>> = {
   'nvidia.measurement': 'Compare driver and VBIOS of the device with the Reference Values',
   'nvidia.driver': 'Install an allowed driver, or add the version to `allowedDrivers`',
   'nvidia.vbios': 'Flash an allowed VBIOS, or add the version to `allowedVbios`',
+  'azure.evidence':
+    'Have the guest make the Evidence again; compare the format with the documentation',
+  'azure.hcl': 'Read the HCL report from the vTPM again; do not trust the host if it stays',
+  'azure.hcl.type-mismatch': 'Name the right TEE',
+  'azure.runtime-data':
+    'Read the HCL report from the vTPM again; do not trust the host if it stays',
+  'azure.user-data': 'Have the guest set the expected user data and read the HCL report afterwards',
+  'azure.init-data': 'Launch with the registered init data',
 }

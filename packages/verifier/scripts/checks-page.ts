@@ -1,5 +1,6 @@
 /** Prints docs/reference/checks.md from the tables of codes; a test compares the two. `node packages/verifier/scripts/checks-page.ts > docs/reference/checks.md` */
 import { CCA_CHECKS } from '../src/cca/check-codes.ts'
+import { AZURE_CHECKS } from '../src/azure/check-codes.ts'
 import { DCAP_CHECKS } from '../src/dcap/check-codes.ts'
 import { NITRO_CHECKS } from '../src/nitro/check-codes.ts'
 import { NVIDIA_CHECKS } from '../src/nvidia/check-codes.ts'
@@ -35,6 +36,7 @@ export function checksPage(): string {
     section('Intel TDX', own(TDX_CHECKS)),
     section('Intel SGX', own(SGX_CHECKS)),
     section('TPM 2.0 and event logs', Object.entries(TPM_CHECKS)),
+    section('Azure confidential VMs', Object.entries(AZURE_CHECKS)),
     section('AWS Nitro Enclaves', Object.entries(NITRO_CHECKS)),
     section('Arm CCA', Object.entries(CCA_CHECKS)),
     section('NVIDIA GPUs and switches', Object.entries(NVIDIA_CHECKS)),

@@ -27,6 +27,14 @@ const PARSERS: Readonly<Record<string, (bytes: Uint8Array) => Promise<Parsed>>> 
     const { unverifiedTpmClaims } = await import('@cloister/verifier/tpm/claims')
     return { tee: 'tpm', unverifiedClaims: unverifiedTpmClaims(recogniseTpmEvidence(bytes)) }
   },
+  'az-snp': async (bytes) => {
+    const { unverifiedAzSnpClaims } = await import('@cloister/verifier/azure/claims')
+    return { tee: 'az-snp', unverifiedClaims: unverifiedAzSnpClaims(bytes) }
+  },
+  'az-tdx': async (bytes) => {
+    const { unverifiedAzTdxClaims } = await import('@cloister/verifier/azure/claims')
+    return { tee: 'az-tdx', unverifiedClaims: unverifiedAzTdxClaims(bytes) }
+  },
   eventlog: async (bytes) => {
     const { eventLogClaims } = await import('@cloister/verifier/eventlog/claims')
     return { tee: 'eventlog', unverifiedClaims: await eventLogClaims(bytes) }

@@ -150,4 +150,30 @@ export const EVIDENCE_TEES: Readonly<Record<string, EvidenceTee>> = {
       })
     },
   },
+  'az-snp': {
+    demanded: ['reportData', 'measurement', 'hostData', ...PCRS],
+    optional: ['userData', 'initData', 'idKeyDigest', 'familyId', 'imageId', 'reportId'],
+    async appraise({ evidence, endorsements, expect, policy, now }) {
+      const { appraiseAzSnp } = await import('@cloister/verifier/azure/appraise-snp')
+      return await appraiseAzSnp(evidence, {
+        expect: expect as never,
+        endorsements,
+        policy: policy as never,
+        now,
+      })
+    },
+  },
+  'az-tdx': {
+    demanded: ['reportData', 'mrTd', 'mrConfigId', 'rtmr0', 'rtmr1', 'rtmr2', 'rtmr3', ...PCRS],
+    optional: ['userData', 'initData', 'mrOwner', 'mrOwnerConfig'],
+    async appraise({ evidence, endorsements, expect, policy, accept, now }) {
+      const { appraiseAzTdx } = await import('@cloister/verifier/azure/appraise-tdx')
+      return await appraiseAzTdx(evidence, {
+        expect: expect as never,
+        endorsements,
+        policy: QUOTE_POLICY(policy, accept) as never,
+        now,
+      })
+    },
+  },
 }

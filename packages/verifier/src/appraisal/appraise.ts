@@ -1,6 +1,11 @@
 /** The one call for all TEEs. A TEE is one line in {@link TeeTypes} and one in {@link TEES}. */
+import type { AzSnpAppraisal, AzSnpAppraiseOptions } from '../azure/appraise-snp.ts'
+import type { AzTdxAppraisal, AzTdxAppraiseOptions } from '../azure/appraise-tdx.ts'
+import type { AzSnpEvidence, AzTdxEvidence } from '../azure/evidence.ts'
 import type { CcaAppraisal, CcaAppraiseOptions } from '../cca/appraise.ts'
 import type { NitroAppraisal, NitroAppraiseOptions } from '../nitro/appraise.ts'
+import type { NvidiaAppraisal, NvidiaAppraiseOptions } from '../nvidia/appraise.ts'
+import type { NvidiaEvidence } from '../nvidia/evidence.ts'
 import type { SgxAppraisal, SgxAppraiseOptions } from '../sgx/appraise.ts'
 import type { SnpAppraiseOptions, SnpAppraisal } from '../snp/appraise.ts'
 import type { SnpEvidence } from '../snp/evidence.ts'
@@ -11,10 +16,25 @@ import type { TpmEvidence } from '../tpm/evidence.ts'
 export interface TeeTypes {
   snp: { evidence: Uint8Array | SnpEvidence; options: SnpAppraiseOptions; result: SnpAppraisal }
   tdx: { evidence: Uint8Array; options: TdxAppraiseOptions; result: TdxAppraisal }
+  'az-snp': {
+    evidence: Uint8Array | AzSnpEvidence
+    options: AzSnpAppraiseOptions
+    result: AzSnpAppraisal
+  }
+  'az-tdx': {
+    evidence: Uint8Array | AzTdxEvidence
+    options: AzTdxAppraiseOptions
+    result: AzTdxAppraisal
+  }
   tpm: { evidence: Uint8Array | TpmEvidence; options: TpmAppraiseOptions; result: TpmAppraisal }
   sgx: { evidence: Uint8Array; options: SgxAppraiseOptions; result: SgxAppraisal }
   nitro: { evidence: Uint8Array; options: NitroAppraiseOptions; result: NitroAppraisal }
   cca: { evidence: Uint8Array; options: CcaAppraiseOptions; result: CcaAppraisal }
+  nvidia: {
+    evidence: Uint8Array | NvidiaEvidence
+    options: NvidiaAppraiseOptions
+    result: NvidiaAppraisal
+  }
 }
 
 export type Tee = keyof TeeTypes
@@ -32,6 +52,10 @@ const TEES: Appraisers = {
     (await import('../snp/appraise.ts')).appraiseSnp(evidence, options),
   tdx: async (evidence, options) =>
     (await import('../tdx/appraise.ts')).appraiseTdx(evidence, options),
+  'az-snp': async (evidence, options) =>
+    (await import('../azure/appraise-snp.ts')).appraiseAzSnp(evidence, options),
+  'az-tdx': async (evidence, options) =>
+    (await import('../azure/appraise-tdx.ts')).appraiseAzTdx(evidence, options),
   tpm: async (evidence, options) =>
     (await import('../tpm/appraise.ts')).appraiseTpm(evidence, options),
   sgx: async (evidence, options) =>
@@ -40,6 +64,8 @@ const TEES: Appraisers = {
     (await import('../nitro/appraise.ts')).appraiseNitro(evidence, options),
   cca: async (evidence, options) =>
     (await import('../cca/appraise.ts')).appraiseCca(evidence, options),
+  nvidia: async (evidence, options) =>
+    (await import('../nvidia/appraise.ts')).appraiseNvidia(evidence, options),
 }
 
 export const TEE_NAMES = Object.keys(TEES) as readonly Tee[]
