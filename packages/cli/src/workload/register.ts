@@ -3,22 +3,27 @@ import { createHash } from 'node:crypto'
 import type { ReleasePolicyInput, SecretList } from '@cloister/protocol/broker-admin-api'
 import { CloisterError } from '@cloister/protocol/error'
 import type { GuestImageManifest } from '@cloister/protocol/guest-image-manifest'
-import type { AttesterMode } from '@cloister/protocol/guest-names'
 import { encodeInitdata, initdataOf } from '@cloister/protocol/initdata'
 import type { WorkloadInput } from '@cloister/protocol/workload'
 import { DEFAULT_MINIMUM_TCB } from '../owner/minimum-tcb.ts'
 import type { BrokerClient } from '../owner/broker-client.ts'
 import type { RunTee } from './choose-tee.ts'
 
-/** Reference Values of the guest image under the anchors of this TEE. Registering the same again changes nothing. */
+/**
+ * Reference Values of the guest image under the anchors of this TEE. Registering the same again changes nothing. A debug guest has none: nothing
+ * is ever released to it.
+ */
 export async function registerGuestImage(
   broker: BrokerClient,
   manifest: GuestImageManifest,
   { tee, debug }: { tee: RunTee; debug: boolean },
 ): Promise<void> {
-  const mode: AttesterMode = debug ? 'debug' : tee === 'simulated' ? 'simulated' : 'hardware'
-  const anchors = tee === 'simulated' ? 'simulated' : 'amd'
-  await broker.putGuestImage(manifest.name, { manifest, mode, anchors })
+  if (debug) return
+  const values =
+    tee === 'simulated'
+      ? ({ mode: 'simulated', anchors: 'simulated' } as const)
+      : ({ mode: 'hardware', anchors: 'amd' } as const)
+  await broker.putGuestImage(manifest.name, { manifest, ...values })
 }
 
 export interface RegisteredWorkload {
