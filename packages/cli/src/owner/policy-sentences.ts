@@ -13,6 +13,7 @@ export function releaseSentences({ release, allowSimulated }: Secret): string[] 
     release.allowDegraded
       ? 'also when the appraisal has warnings'
       : 'only when the appraisal has no warnings',
+    ...(release.rego === undefined ? [] : ['only where its Rego policy allows it too']),
   ]
 }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { GuestImageManifest } from '@cloister/protocol/guest-image-manifest'
 import type { EvidenceAnswer } from '@cloister/protocol/hostd-api'
-import { initdataDigest } from '@cloister/protocol/initdata'
+import { encodeInitdata, initdataDigest } from '@cloister/protocol/initdata'
 import { verifyReportData } from '@cloister/protocol/report-data'
 import { appraiseSnp } from '@cloister/verifier/snp/appraise'
 import { encodeSnpEvidenceJson } from '@cloister/verifier/snp/evidence-json'
@@ -14,7 +14,7 @@ import { computeTrust, type AppraiseReport, type OwnerReferences } from './trust
 const NOW = new Date('2026-06-01')
 const NONCE = new Uint8Array(32).fill(7)
 const KEY = new Uint8Array(91).fill(1)
-const INITDATA = new TextEncoder().encode('version = "0.1.0"')
+const INITDATA = encodeInitdata({ algorithm: 'sha256', data: {} })
 const DIGESTS = { hardware: 'aa'.repeat(48), simulated: 'bb'.repeat(48), debug: 'cc'.repeat(48) }
 const GOOD_TCB = { fmc: null, bootloader: 10, tee: 1, snp: 25, microcode: 0x60 } as const
 const OLD_TCB = { ...GOOD_TCB, snp: 3 }
@@ -140,4 +140,42 @@ test('a guest image that the owner withdrew counts no more, in any mode', () => 
     ({ ...image, imageVersion, state: withdrawn ? 'withdrawn' : 'current' }) as const
   assert.deepEqual(inForce([MANIFEST], [state(2, true), state(3, false)]), [MANIFEST])
   assert.deepEqual(inForce([MANIFEST], [state(3, true)]), [])
+})
+
+/** A case whose initdata, measured and registered, brings a policy in Rego. */
+function withPolicy(policy: string): Omit<Case, 'amd'> {
+  const initdata = encodeInitdata({ algorithm: 'sha256', data: { 'policy.rego': policy } })
+  const digest = initdataDigest(initdata)
+  return {
+    answer: { initdata: Buffer.from(initdata).toString('base64') },
+    report: { hostData: digest },
+    references: {
+      revisions: [{ ...CURRENT, initdataDigest: Buffer.from(digest).toString('hex') }],
+    },
+  }
+}
+
+test('a policy with an opening makes its workload debug, and the check names it', async () => {
+  const openings = {
+    'allow-on-failure': 'default AllowRequestsFailingPolicy := true',
+    'policy-replaceable': 'SetPolicyRequest { input.x }',
+    'allow-by-default': 'default ExecProcessRequest := true',
+  }
+  for (const [code, rule] of Object.entries(openings)) {
+    const change = withPolicy(`package agent_policy\n${rule}`)
+    const { trust, checks } = await verdictOn({ amd: hardware, ...change })
+    assert.equal(trust, 'debug')
+    assert.match(checks.at(-1)?.received ?? '', new RegExp(code))
+    const references = { ...change.references, simulatedRoots: [simulated.fingerprint] }
+    const report = { ...change.report, ...measured(DIGESTS.simulated) }
+    const inSimulation = { ...change, references, report, appraise: appraiseSnp }
+    assert.equal(await trustOf({ amd: simulated, ...inSimulation }), 'debug')
+  }
+})
+
+test('a policy without an opening leaves trust as it is; one that nobody can read fails', async () => {
+  const good = withPolicy('package agent_policy\nExecProcessRequest { input.x }')
+  assert.equal(await trustOf({ amd: hardware, ...good }), 'verified')
+  for (const policy of ['', 'package other', 'package agent_policy\nx := {'])
+    assert.equal(await trustOf({ amd: hardware, ...withPolicy(policy) }), 'failed')
 })

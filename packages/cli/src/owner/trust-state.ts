@@ -14,6 +14,7 @@ import type { SnpEvidence } from '@cloister/verifier/snp/evidence'
 import { parseSnpEvidenceJson } from '@cloister/verifier/snp/evidence-json'
 import type { SnpPolicy } from '@cloister/verifier/snp/policy'
 import { DEFAULT_MINIMUM_TCB } from './minimum-tcb.ts'
+import { openingsCheck } from './policy-openings.ts'
 
 /** In the words of every list, page and JSON object. Only `verified` may be shown green. */
 export const TRUST_STATES = [
@@ -79,15 +80,16 @@ export async function computeTrust(
   }
   const initdataDigest = sha256(initdata)
   const registered = registrationCheck(initdataDigest, references.revisions)
+  const openings = await openingsCheck(initdata)
+  const own = openings === undefined ? [registered] : [registered, openings]
   const identity = { initdataDigest, channelKeyDigest: sha256(channelKey) }
   const evidence = readEvidence(answer)
-  if (evidence === undefined)
-    return { trust: 'failed', checks: [MALFORMED, registered], ...identity }
+  if (evidence === undefined) return { trust: 'failed', checks: [MALFORMED, ...own], ...identity }
   const appraisal = await appraiseEvidence(evidence, { expect, now, references, appraise })
-  const debug = isDebug(appraisal, references.manifests)
+  const debug = isDebug(appraisal, references.manifests) || openings?.outcome === 'warning'
   return {
-    trust: stateOf(appraisal, registered, debug),
-    checks: [...appraisal.checks, registered],
+    trust: stateOf(appraisal, own, debug),
+    checks: [...appraisal.checks, ...own],
     ...(appraisal.anchor !== undefined && { anchor: appraisal.anchor }),
     ...launchDigestOf(appraisal),
     ...identity,
@@ -178,8 +180,9 @@ function registrationCheck(digest: string, revisions: readonly WorkloadRevision[
   }
 }
 
-function stateOf(appraisal: SnpAppraisal, registered: TrustCheck, debug: boolean): TrustState {
-  if (appraisal.status === 'contraindicated' || registered.outcome === 'fail') return 'failed'
+function stateOf(appraisal: SnpAppraisal, own: readonly TrustCheck[], debug: boolean): TrustState {
+  const isRefused = own.some(({ outcome }) => outcome === 'fail')
+  if (appraisal.status === 'contraindicated' || isRefused) return 'failed'
   if (appraisal.status === 'none') return isOutOfDate(appraisal.reasons) ? 'stale' : 'unattested'
   if (debug) return 'debug'
   if (appraisal.anchor.kind === 'simulated') return 'simulated'

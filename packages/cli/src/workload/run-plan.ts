@@ -96,7 +96,7 @@ export const RUN_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   policy: {
     type: 'string',
     value: 'FILE',
-    help: 'agent policy in Rego, in place of the built-in one',
+    help: 'agent policy in Rego, which narrows the built-in one',
   },
   logs: { type: 'boolean', help: 'let the host read standard output and error' },
   debug: { type: 'boolean', help: 'boot with a console; trust is then debug' },

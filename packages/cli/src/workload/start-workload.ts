@@ -65,10 +65,9 @@ export interface StartedRun {
 export async function startRun(prepared: PreparedRun, context: RunContext): Promise<StartedRun> {
   const { plan, name, opened, resolved, grants } = prepared
   const { broker, hostd, guestImage, tee, directories, signal } = context
+  const policy = plan.policy === undefined ? undefined : await readAgentPolicy(plan.policy)
   if (tee === 'simulated') await broker.pinSimulatedRoot(await pinLocalSimulatedRoot(directories))
   await registerGuestImage(broker, guestImage.manifest, { tee, debug: plan.debug })
-  const policy =
-    plan.policy === undefined ? undefined : (await readInput(plan.policy, 1 << 20)).toString('utf8')
   const compose = (revision: number) =>
     composeWorkload({ plan, name, revision, opened, resolved, broker: broker.pinned })
   const { initdata, revision } = await registerWorkload(broker, compose, policy)
@@ -90,4 +89,12 @@ export async function startRun(prepared: PreparedRun, context: RunContext): Prom
     { signal },
   )
   return { detail, initdata, revision }
+}
+
+/** @throws CloisterError `initdata.policy-malformed`, here rather than in the guest */
+async function readAgentPolicy(file: string): Promise<string> {
+  const source = (await readInput(file, 1 << 20)).toString('utf8')
+  const { regoPolicy } = await import('@cloister/agent/policy/rego-policy')
+  regoPolicy(source)
+  return source
 }
