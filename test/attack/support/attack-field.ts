@@ -1,9 +1,9 @@
 /** A battlefield of one test file: a home of its own, a broker, an encrypted and signed image, a secret and a registered workload. */
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises'
+import { copyFile, link, mkdir, mkdtemp, readdir, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { startBroker } from '@cloister/broker'
 import type { Battlefield } from '@cloister/cli/attacks/attack'
 import { ownerSigningKey } from '@cloister/cli/commands/image-sign'
@@ -14,10 +14,15 @@ import { pinLocalSimulatedRoot } from '@cloister/cli/owner/simulated-roots'
 import { ensureGuestImage } from '@cloister/cli/setup/ensure-guest-image'
 import { registerGuestImage, releasePolicyFor } from '@cloister/cli/workload/register'
 import { ensureHostd } from '@cloister/hostd/ensure'
-import { DEFAULT_IMAGE, loadGuestImage, MANIFEST_FILE } from '@cloister/image/images'
+import {
+  DEFAULT_IMAGE,
+  loadGuestImage,
+  MANIFEST_FILE,
+  type GuestImage,
+} from '@cloister/image/images'
 import { predictions } from '@cloister/image/predictions'
 import { identifyProcess, untilGone } from '@cloister/launcher/process-identity'
-import { directories, type Directories } from '@cloister/protocol/directories'
+import { directories } from '@cloister/protocol/directories'
 import { encodeInitdata, initdataOf } from '@cloister/protocol/initdata'
 import type { WorkloadInput } from '@cloister/protocol/workload'
 import { assertSilent, newCanary } from './canary.ts'
@@ -42,10 +47,15 @@ export interface AttackField extends Battlefield, AsyncDisposable {
 
 export async function openAttackField(): Promise<AttackField> {
   await using cleanup = new AsyncDisposableStack()
-  const home = await mkdtemp(join(tmpdir(), 'cl-attack-'))
-  cleanup.defer(async () => await rm(home, { recursive: true, force: true }))
+  const folder = await mkdtemp(join(tmpdir(), 'cl-attack-'))
+  cleanup.defer(async () => await rm(folder, { recursive: true, force: true }))
+  const home = join(folder, 'home')
   const places = directories({ CLOISTER_HOME: home, CLOISTER_RUNTIME_DIR: join(home, 'r') })
-  const guestImage = await linkGuestImage(places)
+  await mkdir(places.images, { recursive: true })
+  await mkdir(places.runtime, { recursive: true })
+  await keepImage(await usualImage(), join(folder, 'image'))
+  await symlink(join(folder, 'image'), join(places.images, DEFAULT_IMAGE))
+  const guestImage = await loadGuestImage(join(places.images, DEFAULT_IMAGE))
   const qemu = cleanup.use(await installRecordingQemu())
   const stop = new AbortController()
   cleanup.defer(() => {
@@ -143,17 +153,27 @@ export async function openAttackField(): Promise<AttackField> {
   }
 }
 
-/** The default home's guest image under the new home; built when there is none. */
-async function linkGuestImage(places: Directories) {
+/** The default home's guest image; built when there is none. */
+async function usualImage(): Promise<GuestImage> {
   const usual = directories()
-  if (!existsSync(join(usual.images, DEFAULT_IMAGE, MANIFEST_FILE)))
+  const directory = join(usual.images, DEFAULT_IMAGE)
+  if (!existsSync(join(directory, MANIFEST_FILE)))
     await ensureGuestImage({
       directories: usual,
       talk: () => undefined,
       signal: AbortSignal.timeout(600_000),
     })
-  await mkdir(places.images, { recursive: true })
-  await mkdir(places.runtime, { recursive: true })
-  await symlink(join(usual.images, DEFAULT_IMAGE), join(places.images, DEFAULT_IMAGE))
-  return await loadGuestImage(join(places.images, DEFAULT_IMAGE))
+  return await loadGuestImage(directory)
+}
+
+/** Names its files in a folder of ours, where they stay when somebody builds it anew meanwhile. */
+async function keepImage({ directory }: GuestImage, folder: string): Promise<void> {
+  for (const entry of await readdir(directory, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue
+    const from = join(entry.parentPath, entry.name)
+    const to = join(folder, relative(directory, from))
+    await mkdir(dirname(to), { recursive: true })
+    // Another file system takes no link.
+    await link(from, to).catch(async () => await copyFile(from, to))
+  }
 }
