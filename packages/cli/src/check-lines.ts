@@ -1,9 +1,10 @@
+import { escapeText } from './escape-text.ts'
 import type { TrustCheck } from './owner/trust-state.ts'
 import type { Painter } from './paint.ts'
 
 /**
  * A line per check; what did not pass also says what was expected and what came. What nobody looked at stands in one line at the end. A code
- * names the failure that its check guards against.
+ * names the failure that its check guards against. Values come from evidence, so from whoever made it.
  */
 export function checkLines(checks: readonly TrustCheck[], painter: Painter): string[] {
   const looked = checks.filter(({ outcome }) => outcome !== 'not-checked')
@@ -23,7 +24,7 @@ function lines(check: TrustCheck, painter: Painter): string[] {
     line,
     ...(['expected', 'received', 'where'] as const).flatMap((member) => {
       const value = check[member]
-      return value === undefined ? [] : [`          ${member.padEnd(9)} ${value}`]
+      return value === undefined ? [] : [`          ${member.padEnd(9)} ${escapeText(value)}`]
     }),
   ]
 }

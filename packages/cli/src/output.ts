@@ -1,5 +1,6 @@
 /** Data goes to standard output in the chosen format, talk to standard error. */
 import type { CommandLine, OutputFormat } from './command.ts'
+import { escapeText } from './escape-text.ts'
 import { paint, type Painter } from './paint.ts'
 
 export interface Column<Row> {
@@ -50,7 +51,8 @@ function write(text: string): void {
 }
 
 async function serialise(value: object, format: 'json' | 'yaml'): Promise<string> {
-  if (format === 'json') return `${JSON.stringify(value, null, 2)}\n`
+  // As JSON writes them, so the value stays the same.
+  if (format === 'json') return `${escapeText(JSON.stringify(value, null, 2))}\n`
   const { stringify } = await import('yaml')
   return stringify(JSON.parse(JSON.stringify(value)))
 }

@@ -1,5 +1,6 @@
 /** Prints the one error: as the error object with `-o json`, else as lines on standard error. */
 import type { CloisterError } from '@cloister/protocol/error'
+import { escapeText } from './escape-text.ts'
 import { paint } from './paint.ts'
 
 export function renderError(error: CloisterError, argv: readonly string[]): void {
@@ -18,20 +19,20 @@ export function renderError(error: CloisterError, argv: readonly string[]): void
     process.stderr.write(`${stackOf(error)}\n`)
 }
 
-/** The lines that a person reads. */
+/** The lines that a person reads. What a host, guest or registry said in them cannot write over others. */
 export function errorText(error: CloisterError, color: boolean): string {
   const painter = paint(color)
   const object = error.toJSON()
-  const lines = [
+  const lines: string[] = [
     `${painter.red('error')} ${painter.bold(object.code)}  ${object.title}`,
-    `  why       ${object.why}`,
+    `  why       ${escapeText(object.why)}`,
   ]
   for (const member of ['where', 'expected', 'received', 'requestId'] as const) {
     const value = object[member]
-    if (value !== undefined) lines.push(`  ${member.toLowerCase().padEnd(9)} ${value}`)
+    if (value !== undefined) lines.push(`  ${member.toLowerCase().padEnd(9)} ${escapeText(value)}`)
   }
   for (const [index, fix] of object.fix.entries())
-    lines.push(`  ${(index === 0 ? 'fix' : '').padEnd(9)} ${fix}`)
+    lines.push(`  ${(index === 0 ? 'fix' : '').padEnd(9)} ${escapeText(fix)}`)
   lines.push(`  more      cloister explain ${object.code}`)
   return `${lines.join('\n')}\n`
 }

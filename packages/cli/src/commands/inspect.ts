@@ -1,5 +1,6 @@
 import { parseInitdata, parseWorkload } from '@cloister/protocol/initdata'
 import type { Command } from '../command.ts'
+import { escapeText } from '../escape-text.ts'
 import { openHostd } from '../hostd.ts'
 
 export const command: Command = {
@@ -13,6 +14,9 @@ export const command: Command = {
     const { initdata, ...view } = await hostd.get(name, { signal: invocation.signal })
     const workload = parseWorkload(parseInitdata(Buffer.from(initdata, 'base64')))
     const whole = { ...view, workload }
-    await invocation.output.object(whole, { name, text: () => JSON.stringify(whole, null, 2) })
+    await invocation.output.object(whole, {
+      name,
+      text: () => escapeText(JSON.stringify(whole, null, 2)),
+    })
   },
 }

@@ -1,6 +1,7 @@
 import { isEnded, type WorkloadView } from '@cloister/protocol/hostd-api'
 import { age } from '../age.ts'
 import type { Command, Invocation } from '../command.ts'
+import { escapeText } from '../escape-text.ts'
 import { openHostd } from '../hostd.ts'
 import { appraiseWorkload, ownerReferences } from '../owner/appraise-workload.ts'
 import { openBroker } from '../owner/broker-client.ts'
@@ -28,7 +29,7 @@ export const command: Command = {
       name: (row) => row.name,
       columns: [
         { title: 'NAME', cell: (row) => row.name },
-        { title: 'IMAGE', cell: (row) => row.image.reference.slice(0, 48) },
+        { title: 'IMAGE', cell: (row) => escapeText(row.image.reference.slice(0, 48)) },
         { title: 'STATE', cell: stateCell },
         { title: 'TRUST', cell: (row) => paintTrust(row.trust, output.painter) },
         { title: 'TEE', cell: (row) => row.tee },
@@ -45,8 +46,9 @@ export const command: Command = {
 
 function stateCell(view: WorkloadView): string {
   if (view.state === 'exited') return `exited ${view.exitCode ?? ''}`.trim()
-  if (view.state === 'failed') return `failed ${view.error?.code ?? ''}`.trim()
-  return view.state === 'starting' ? `starting: ${view.stages.at(-1)?.name ?? 'boot'}` : view.state
+  if (view.state === 'failed') return `failed ${escapeText(view.error?.code ?? '')}`.trim()
+  if (view.state !== 'starting') return view.state
+  return `starting: ${escapeText(view.stages.at(-1)?.name ?? 'boot')}`
 }
 
 async function trustOfEach(
