@@ -216,7 +216,8 @@ test('a policy in Rego narrows what the workload opens, and says why in the gues
     ]} { input.OCI.Hooks == null }
     StartContainerRequest { data.pstate.container == input.container_id }
     ExecProcessRequest { print("exec of", input.process.Args); input.process.Args == ["/ok"] }
-    SetPolicyRequest := true`
+    SetPolicyRequest := true
+    # ${'long as those that generators write '.repeat(2_000)}`
   const hostPolicy = { readStdout: true, exec: true }
   await using guest = await startGuest(world, { workload: { hostPolicy }, policy })
   await startDemo(guest)

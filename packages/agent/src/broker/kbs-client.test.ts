@@ -23,8 +23,8 @@ function answer(status: number, body: unknown, headers: HttpAnswer['headers'] = 
   return { status, headers, body: Buffer.from(JSON.stringify(body)) }
 }
 
-function jwt(expiresInSeconds: number): string {
-  const claims = { exp: NOW / 1000 + expiresInSeconds }
+function jwt(expiresInSeconds: number, padding = ''): string {
+  const claims = { exp: NOW / 1000 + expiresInSeconds, padding }
   return `e30.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.c2ln`
 }
 
@@ -84,6 +84,13 @@ test('one handshake serves all resources, asked at once or later', async () => {
   )
   assert.equal(requests[1]!.headers['cookie'], 'kbs-session-id=1')
   assert.match(requests[2]!.headers['authorization'] ?? '', /^Bearer e30\./)
+})
+
+test('a token that is too long for a header stays at home: the session speaks for it', async () => {
+  const { client, requests } = clientOf({ token: jwt(300, 'x'.repeat(40_000)) })
+  await client.getResource('a/b/c', never)
+  const { cookie, authorization } = requests[2]!.headers
+  assert.deepEqual([cookie, authorization], ['kbs-session-id=1', undefined])
 })
 
 test('a token that has ended is made anew', async () => {

@@ -1,6 +1,6 @@
 /**
  * Client of a key broker (KBS protocol 0.4.0): the RCAR handshake (request, challenge, attestation, response), then resources by
- * bearer token. One handshake serves until its token ends; whoever needs the token meanwhile shares it.
+ * bearer token or session. One handshake serves until its token ends; whoever needs the token meanwhile shares it.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CloisterError } from '@cloister/protocol/error'
@@ -42,6 +42,8 @@ export interface BrokerToken {
   readonly token: string
   /** Milliseconds since 1970. */
   readonly expiresAt: number
+  /** The session that the token was made in, `name=value`. */
+  readonly cookie: string
 }
 
 const REQUEST_TIMEOUT_MS = 60_000
@@ -50,6 +52,8 @@ const TRIES = 10
 const RETRY_MS = 1000
 /** A token that ends within this time is as good as ended. */
 const MARGIN_MS = 10_000
+/** Brokers bound the head of a request, to 64 KiB or more. The token carries the initdata, a policy in Rego with it. */
+const LONGEST_BEARER = 32 << 10
 const SUPPORTED_HASHES = ['sha384', 'sha512'] as const
 
 export class KbsClient {
@@ -120,8 +124,8 @@ export class KbsClient {
   }
 
   async #askResource(path: string, current: BrokerToken, signal: AbortSignal): Promise<HttpAnswer> {
-    const ask = ({ token }: BrokerToken) =>
-      this.#ask('GET', `/resource/${path}`, signal, { authorization: `Bearer ${token}` })
+    const ask = (token: BrokerToken) =>
+      this.#ask('GET', `/resource/${path}`, signal, proofOfAttestation(token))
     let answer = await ask(current)
     // A broker that has changed its signer does not know its own token any more.
     if (answer.status === 401 && isTokenError(answer)) answer = await ask(await this.renew(signal))
@@ -148,7 +152,7 @@ export class KbsClient {
     const parsed = KbsTokenSchema.safeParse(parseJson(answer.body))
     if (!parsed.success) throw malformed('the answer of /attest holds no token')
     const { token } = parsed.data
-    this.#token = { token, expiresAt: expiryOf(token) }
+    this.#token = { token, expiresAt: expiryOf(token), cookie }
     this.#attestations++
     return this.#token
   }
@@ -209,6 +213,11 @@ export class KbsClient {
       ...(this.#requestId !== '' && { requestId: this.#requestId }),
     })
   }
+}
+
+/** The token itself, or, where it is too long for a header, the session that it belongs to. */
+function proofOfAttestation({ token, cookie }: BrokerToken): Readonly<Record<string, string>> {
+  return token.length <= LONGEST_BEARER ? { authorization: `Bearer ${token}` } : { cookie }
 }
 
 /** Tries again what may pass: a broker that starts, or a host that comes back. */
