@@ -83,10 +83,16 @@ export function ownerSigningKey({ directories }: Pick<Invocation, 'directories'>
   }
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   mkdirSync(directories.owner, { recursive: true, mode: 0o700 })
+  // The private key first: of two commands that start at once, the one that makes it writes the public half, and both use it.
+  try {
+    writeFileSync(privateKeyFile, privateKey.export({ type: 'pkcs8', format: 'pem' }), {
+      mode: 0o600,
+      flag: 'wx',
+    })
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause
+    return { key: createPrivateKey(readFileSync(privateKeyFile)), publicKeyFile }
+  }
   writeFileSync(publicKeyFile, createPublicKey(privateKey).export({ type: 'spki', format: 'pem' }))
-  writeFileSync(privateKeyFile, privateKey.export({ type: 'pkcs8', format: 'pem' }), {
-    mode: 0o600,
-    flag: 'wx',
-  })
   return { key: privateKey, publicKeyFile }
 }
