@@ -158,7 +158,7 @@ export const EVIDENCE_TEES: Readonly<Record<string, EvidenceTee>> = {
       return await appraiseAzSnp(evidence, {
         expect: expect as never,
         endorsements,
-        policy: policy as never,
+        policy,
         now,
       })
     },
