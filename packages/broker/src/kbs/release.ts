@@ -17,13 +17,12 @@ export async function release(
   requestId: string,
 ): Promise<Buffer> {
   const { secrets, audit, metrics } = parts
+  let secret = secrets.find(path)
   const rego =
-    secrets.find(path)?.policy?.rego === undefined
-      ? undefined
-      : await import('../release/rego-policy.ts')
+    secret?.policy?.rego === undefined ? undefined : await import('../release/rego-policy.ts')
   // INVARIANT: from here to the release nothing is awaited, so that the policy which decides is the one of this moment.
+  if (rego !== undefined) secret = secrets.find(path)
   const time = parts.now()
-  const secret = secrets.find(path)
   const registry = registryState(parts, attestation)
   const { allow, checks } = decideRelease(secret, attestation, registry, {
     now: time,
