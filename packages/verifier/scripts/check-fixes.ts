@@ -168,4 +168,21 @@ export const FIXES: Readonly<Record<string, string>> = {
     'Read the HCL report from the vTPM again; do not trust the host if it stays',
   'azure.user-data': 'Have the guest set the expected user data and read the HCL report afterwards',
   'azure.init-data': 'Launch with the registered init data',
+  'se.evidence': 'Get the evidence from the guest again',
+  'se.measurement':
+    'Treat the evidence as forged; check that measurement key, nonce and request belong together',
+  'se.host-key': 'Add the host key document for which the request was made',
+  'se.endorsement': 'Fetch the host key document and the certificates of its chain from IBM again',
+  'se.endorsement.incomplete': 'Add signing certificate, intermediate and root',
+  'se.endorsement.untrusted-root':
+    'Name the fingerprint of the root in `trustedRoots` if you trust it',
+  'se.endorsement.not-yet-valid': 'Check the time that was given as `now`',
+  'se.revocation': 'Fetch the revocation lists of root and intermediate again',
+  'se.revocation.missing': 'Add the revocation lists of root and intermediate',
+  'se.revocation.revoked': 'Do not trust this host key',
+  'se.image-header-tags': 'Start the expected image; its tags stand in its Secure Execution header',
+  'se.user-data': 'Ask for a measurement over the current nonce and key',
+  'se.cuid': 'Ask the expected run of the guest',
+  'se.image-phkh': 'Start the image on the expected host',
+  'se.attestation-phkh': 'Make the request for the expected host key',
 }

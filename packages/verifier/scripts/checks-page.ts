@@ -4,6 +4,7 @@ import { AZURE_CHECKS } from '../src/azure/check-codes.ts'
 import { DCAP_CHECKS } from '../src/dcap/check-codes.ts'
 import { NITRO_CHECKS } from '../src/nitro/check-codes.ts'
 import { NVIDIA_CHECKS } from '../src/nvidia/check-codes.ts'
+import { SE_CHECKS } from '../src/se/check-codes.ts'
 import { SGX_CHECKS } from '../src/sgx/check-codes.ts'
 import { SNP_CHECKS } from '../src/snp/check-codes.ts'
 import { TDX_CHECKS } from '../src/tdx/check-codes.ts'
@@ -40,6 +41,7 @@ export function checksPage(): string {
     section('AWS Nitro Enclaves', Object.entries(NITRO_CHECKS)),
     section('Arm CCA', Object.entries(CCA_CHECKS)),
     section('NVIDIA GPUs and switches', Object.entries(NVIDIA_CHECKS)),
+    section('IBM Secure Execution', Object.entries(SE_CHECKS)),
   ].join('\n')
 }
 

@@ -63,6 +63,11 @@ const PARSERS: Readonly<Record<string, (bytes: Uint8Array) => Promise<Parsed>>> 
     )
     return { tee: 'nvidia', unverifiedClaims: { tee: 'nvidia', devices } }
   },
+  se: async (bytes) => {
+    const { parseSeEvidence } = await import('@cloister/verifier/se/evidence')
+    const { seClaims } = await import('@cloister/verifier/se/claims')
+    return { tee: 'se', unverifiedClaims: seClaims(parseSeEvidence(bytes)) }
+  },
 }
 
 async function parseQuoteAs(tee: 'tdx' | 'sgx', bytes: Uint8Array): Promise<Parsed> {

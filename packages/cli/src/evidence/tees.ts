@@ -176,4 +176,30 @@ export const EVIDENCE_TEES: Readonly<Record<string, EvidenceTee>> = {
       })
     },
   },
+  se: {
+    demanded: ['imageHeaderTags', 'userData'],
+    optional: ['cuid', 'imagePhkh', 'attestationPhkh'],
+    async appraise({ evidence, endorsements, expect, policy, now }) {
+      const { appraiseSe } = await import('@cloister/verifier/se/appraise')
+      // What the verifier alone knows comes with the policy: nothing of it is in evidence or endorsements.
+      const { measurementKey, requestNonce, ...others } = policy
+      return await appraiseSe(evidence, {
+        expect: expect as never,
+        endorsements,
+        policy: others,
+        now,
+        measurementKey: policyBytes('measurementKey', measurementKey),
+        ...(requestNonce !== undefined && {
+          requestNonce: policyBytes('requestNonce', requestNonce),
+        }),
+      })
+    },
+  },
+}
+
+/** @throws TypeError when the policy has no such member in hex */
+function policyBytes(name: string, value: unknown): Uint8Array {
+  if (typeof value === 'string' && /^(?:[0-9a-fA-F]{2})+$/.test(value))
+    return new Uint8Array(Buffer.from(value, 'hex'))
+  throw new TypeError(`policy.${name} is missing or no hex`)
 }

@@ -6,6 +6,8 @@ import type { CcaAppraisal, CcaAppraiseOptions } from '../cca/appraise.ts'
 import type { NitroAppraisal, NitroAppraiseOptions } from '../nitro/appraise.ts'
 import type { NvidiaAppraisal, NvidiaAppraiseOptions } from '../nvidia/appraise.ts'
 import type { NvidiaEvidence } from '../nvidia/evidence.ts'
+import type { SeAppraisal, SeAppraiseOptions } from '../se/appraise.ts'
+import type { SeEvidence } from '../se/evidence.ts'
 import type { SgxAppraisal, SgxAppraiseOptions } from '../sgx/appraise.ts'
 import type { SnpAppraiseOptions, SnpAppraisal } from '../snp/appraise.ts'
 import type { SnpEvidence } from '../snp/evidence.ts'
@@ -35,6 +37,7 @@ export interface TeeTypes {
     options: NvidiaAppraiseOptions
     result: NvidiaAppraisal
   }
+  se: { evidence: Uint8Array | SeEvidence; options: SeAppraiseOptions; result: SeAppraisal }
 }
 
 export type Tee = keyof TeeTypes
@@ -66,6 +69,8 @@ const TEES: Appraisers = {
     (await import('../cca/appraise.ts')).appraiseCca(evidence, options),
   nvidia: async (evidence, options) =>
     (await import('../nvidia/appraise.ts')).appraiseNvidia(evidence, options),
+  se: async (evidence, options) =>
+    (await import('../se/appraise.ts')).appraiseSe(evidence, options),
 }
 
 export const TEE_NAMES = Object.keys(TEES) as readonly Tee[]

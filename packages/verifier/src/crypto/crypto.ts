@@ -28,6 +28,8 @@ export interface RuntimeCrypto {
   digest(algorithm: DigestAlgorithm, data: Uint8Array): Uint8Array | Promise<Uint8Array>
   /** HMAC with SHA-256. */
   hmacSha256(key: Uint8Array, data: Uint8Array): Uint8Array | Promise<Uint8Array>
+  /** HMAC with SHA-512. */
+  hmacSha512(key: Uint8Array, data: Uint8Array): Uint8Array | Promise<Uint8Array>
   /**
    * @param spki - SubjectPublicKeyInfo in DER
    * @returns undefined when the runtime refuses the key (not on the curve, wrong kind)

@@ -27,6 +27,10 @@ export const runtimeCrypto: RuntimeCrypto = {
     return createHmac('sha256', key).update(data).digest()
   },
 
+  hmacSha512(key: Uint8Array, data: Uint8Array): Uint8Array {
+    return createHmac('sha512', key).update(data).digest()
+  },
+
   importPublicKey(spki: Uint8Array, scheme: SignatureScheme): PublicKey | undefined {
     let key: KeyObject
     try {

@@ -15,11 +15,11 @@ export const runtimeCrypto: RuntimeCrypto = {
   },
 
   async hmacSha256(key: Uint8Array, data: Uint8Array): Promise<Uint8Array> {
-    const algorithm = { name: 'HMAC', hash: 'SHA-256' }
-    const native = await crypto.subtle.importKey('raw', key as BufferSource, algorithm, false, [
-      'sign',
-    ])
-    return new Uint8Array(await crypto.subtle.sign('HMAC', native, data as BufferSource))
+    return hmac('SHA-256', key, data)
+  },
+
+  async hmacSha512(key: Uint8Array, data: Uint8Array): Promise<Uint8Array> {
+    return hmac('SHA-512', key, data)
   },
 
   async importPublicKey(spki: Uint8Array, scheme: SignatureScheme): Promise<PublicKey | undefined> {
@@ -47,6 +47,18 @@ export const runtimeCrypto: RuntimeCrypto = {
       data as BufferSource,
     )
   },
+}
+
+async function hmac(
+  hash: 'SHA-256' | 'SHA-512',
+  key: Uint8Array,
+  data: Uint8Array,
+): Promise<Uint8Array> {
+  const algorithm = { name: 'HMAC', hash }
+  const native = await crypto.subtle.importKey('raw', key as BufferSource, algorithm, false, [
+    'sign',
+  ])
+  return new Uint8Array(await crypto.subtle.sign('HMAC', native, data as BufferSource))
 }
 
 function importAlgorithm(scheme: SignatureScheme): EcKeyImportParams | RsaHashedImportParams {

@@ -1,0 +1,72 @@
+/**
+ * What a Secure Execution guest gets from the ultravisor (s390-tools, "Attestation"), as CoCo wraps it in JSON with base64 members. The
+ * two `encr_` members of that JSON are for the verifier's own challenge step and are not read here.
+ */
+import { fromBase64 } from '../bytes/base64.ts'
+import { FormatError } from '../bytes/format-error.ts'
+import { fromUtf8 } from '../bytes/text.ts'
+import { fieldOf, objectOf } from '../formats/json-fields.ts'
+
+const FORMAT = 'SE evidence'
+const MAX_BYTES = 1_048_576
+
+export const SIZE = {
+  measurement: 64,
+  cuid: 16,
+  /** PLD, ALD and TLD of 64 bytes each, then the tag of 16. */
+  imageHeaderTags: 208,
+  maxUserData: 256,
+  maxAdditionalData: 32_768,
+} as const
+
+export interface SeEvidence {
+  /** HMAC-SHA-512. */
+  readonly measurement: Uint8Array
+  readonly additionalData: Uint8Array
+  readonly userData: Uint8Array
+  /** Configuration unique id: this run of the guest. */
+  readonly cuid: Uint8Array
+  /** Of the image that the guest says it is; only the measurement shows that it is so. */
+  readonly imageHeaderTags: Uint8Array
+}
+
+/** @throws FormatError */
+export function parseSeEvidence(bytes: Uint8Array): SeEvidence {
+  if (bytes.length > MAX_BYTES) throw new FormatError(FORMAT, 'length', 0, 'too long')
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(fromUtf8(FORMAT, 'text', bytes))
+  } catch (error) {
+    if (error instanceof FormatError) throw error
+    throw new FormatError(FORMAT, 'text', 0, 'not JSON')
+  }
+  const json = objectOf(FORMAT, 'evidence', parsed)
+  const read = (field: string) => {
+    const value = fieldOf(FORMAT, json, field)
+    if (typeof value !== 'string') throw new FormatError(FORMAT, field, 0, 'not text')
+    return fromBase64(value)
+  }
+  return checkSizes({
+    measurement: read('measurement'),
+    additionalData: read('additional_data'),
+    userData: read('user_data'),
+    cuid: read('cuid'),
+    imageHeaderTags: read('image_hdr_tags'),
+  })
+}
+
+/** The same evidence, its sizes checked. @throws FormatError */
+export function checkSizes(evidence: SeEvidence): SeEvidence {
+  for (const [field, size] of [
+    ['measurement', SIZE.measurement],
+    ['cuid', SIZE.cuid],
+    ['imageHeaderTags', SIZE.imageHeaderTags],
+  ] as const)
+    if (evidence[field].length !== size)
+      throw new FormatError(FORMAT, field, 0, `${evidence[field].length} bytes, wanted ${size}`)
+  if (evidence.userData.length > SIZE.maxUserData)
+    throw new FormatError(FORMAT, 'userData', 0, 'too long')
+  if (evidence.additionalData.length > SIZE.maxAdditionalData)
+    throw new FormatError(FORMAT, 'additionalData', 0, 'too long')
+  return evidence
+}
