@@ -8,12 +8,13 @@ import { toHex } from '../src/bytes/hex.ts'
 import { Mutator } from './mutator.ts'
 import { targets } from './targets.ts'
 import type { Target } from './targets.ts'
+import { tpmTargets } from './tpm-targets.ts'
 
 const seconds = Number(process.env['FUZZ_SECONDS'] ?? 60)
 const seed = Number(process.env['FUZZ_SEED'] ?? 1)
 const MAX_MS = 1000
 
-const all = await targets()
+const all = [...(await targets()), ...(await tpmTargets())]
 console.log(`seed ${seed}, ${seconds} s, targets: ${all.map(({ name }) => name).join(', ')}`)
 const mutator = new Mutator(seed)
 const counts = new Map<string, number>()
