@@ -13,7 +13,7 @@ import { awaitRunning } from '../workload/await-running.ts'
 import type { Battlefield, Refusal } from './attack.ts'
 
 /** A guest that has neither started nor ended by then hangs. */
-export const BOOT_TIMEOUT_MS = 120_000
+export const BOOT_TIMEOUT_MS = 180_000
 
 export interface HostdBoot {
   /** As in the initdata. */
