@@ -37,6 +37,8 @@ const ImageSchema = z.strictObject({
   /** Digest of the platform's manifest, not of an index. */
   digest: DigestSchema,
   registry: RegistrySchema,
+  /** Broker resources that may hold keys of its layers. Absent: any that the broker releases. */
+  keys: z.array(ResourcePathSchema).max(128).optional(),
   /** containers-policy.json(5) as an object. Absent: any image of that digest. */
   signaturePolicy: z.record(z.string(), z.unknown()).optional(),
 })

@@ -63,7 +63,10 @@ export const pullWorkloadImage: PullImage = async (options) => {
       policy: parseSignaturePolicy(image.signaturePolicy),
     }),
     readKey: (path) => resource(resourcePath(path)),
-    unwrapKey: brokerUnwrapper({ getResource: resource }),
+    unwrapKey: brokerUnwrapper({
+      getResource: resource,
+      ...(image.keys !== undefined && { allowed: image.keys }),
+    }),
     directory,
     signal,
   })

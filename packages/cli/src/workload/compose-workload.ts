@@ -35,6 +35,7 @@ export function composeWorkload({
     image: {
       reference: formatReference({ ...reference, digest: resolved.digest }),
       digest: resolved.digest,
+      keys: [...imageKeyResources(resolved)],
       registry: {
         target: 'registry',
         ...(plainHttp && { plainHttp }),
@@ -86,16 +87,18 @@ export function imageKeyResources({ manifest }: ResolvedImage): readonly string[
   return [...new Set(resources)]
 }
 
+/** Resources that the owner named on the command line. */
+export function chosenResources(plan: RunPlan): readonly string[] {
+  return [
+    ...plan.secrets.map(({ resource }) => resource),
+    ...plan.resources,
+    ...(plan.registryCredentials === undefined ? [] : [plan.registryCredentials]),
+  ]
+}
+
 /** Every resource that the workload will ask the broker for. */
 export function neededResources(plan: RunPlan, resolved: ResolvedImage): readonly string[] {
-  return [
-    ...new Set([
-      ...imageKeyResources(resolved),
-      ...plan.secrets.map(({ resource }) => resource),
-      ...plan.resources,
-      ...(plan.registryCredentials === undefined ? [] : [plan.registryCredentials]),
-    ]),
-  ]
+  return [...new Set([...imageKeyResources(resolved), ...chosenResources(plan)])]
 }
 
 /** A name for a run that was given none: the last part of the image's repository. */

@@ -1,25 +1,48 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
-import type { PutGuestImage } from '@cloister/protocol/broker-admin-api'
-import type { GuestImageManifest } from '@cloister/protocol/guest-image-manifest'
-import type { BrokerClient } from '../owner/broker-client.ts'
-import { registerGuestImage } from './register.ts'
+import { describe, test } from 'node:test'
+import type { SecretList } from '@cloister/protocol/broker-admin-api'
+import { CloisterError } from '@cloister/protocol/error'
+import { planSecrets } from './register.ts'
 
-const MANIFEST = { name: 'base' } as GuestImageManifest
-
-async function registered(options: Parameters<typeof registerGuestImage>[2]) {
-  const images: PutGuestImage[] = []
-  const putGuestImage: BrokerClient['putGuestImage'] = async (_name, image) =>
-    void images.push(image)
-  await registerGuestImage({ putGuestImage } as BrokerClient, MANIFEST, options)
-  return images.map(({ mode, anchors }) => `${mode} under ${anchors}`)
+const secret = (path: string, workload?: string): SecretList['secrets'][number] => ({
+  path,
+  version: 1,
+  createdAt: 0,
+  allowSimulated: true,
+  release:
+    workload === undefined
+      ? null
+      : ({
+          workloads: [{ name: workload }],
+        } as unknown as SecretList['secrets'][number]['release']),
+})
+const refuses = (code: string, run: () => unknown) => {
+  assert.throws(run, (error) => error instanceof CloisterError && error.code === code)
 }
 
-test('a guest image is registered for the one mode that counts under the anchors; a debug guest never', async () => {
-  assert.deepEqual(await registered({ tee: 'snp', debug: false }), ['hardware under amd'])
-  assert.deepEqual(await registered({ tee: 'simulated', debug: false }), [
-    'simulated under simulated',
-  ])
-  assert.deepEqual(await registered({ tee: 'simulated', debug: true }), [])
-  assert.deepEqual(await registered({ tee: 'snp', debug: true }), [])
+describe('planSecrets()', () => {
+  test('grants what the owner named and image keys by their place', () => {
+    const secrets = [
+      secret('default/secret/db'),
+      secret('image-key/app/key'),
+      secret('default/secret/old', 'api'),
+    ]
+    const needed = secrets.map(({ path }) => path)
+    const { grants } = planSecrets(needed, secrets, 'api', ['default/secret/db'])
+    assert.deepEqual(grants, ['default/secret/db', 'image-key/app/key'])
+  })
+
+  test('never widens a secret that only the image names', () => {
+    const secrets = [secret('default/secret/payroll')]
+    refuses('owner.secret-not-granted', () =>
+      planSecrets(['default/secret/payroll'], secrets, 'api', []),
+    )
+  })
+
+  test('refuses unknown secrets and those of other workloads', () => {
+    refuses('owner.secret-unknown', () => planSecrets(['a/b/c'], [], 'api', ['a/b/c']))
+    refuses('owner.secret-not-granted', () =>
+      planSecrets(['a/b/c'], [secret('a/b/c', 'other')], 'api', ['a/b/c']),
+    )
+  })
 })

@@ -77,12 +77,15 @@ export interface SecretPlan {
 /**
  * Which of the needed secrets the run must give a policy.
  *
+ * @param chosen - those of them that the owner named on the command line
+ *
  * @throws CloisterError `owner.secret-unknown`, `owner.secret-not-granted` when a policy names other workloads only
  */
 export function planSecrets(
   needed: readonly string[],
   secrets: SecretList['secrets'],
   name: string,
+  chosen: readonly string[],
 ): SecretPlan {
   const grants: string[] = []
   for (const path of needed) {
@@ -92,7 +95,7 @@ export function planSecrets(
         where: path,
         fix: [`cloister secret put ${path} --from-file FILE`],
       })
-    if (secret.release === null) grants.push(path)
+    if (secret.release === null) grants.push(grantable(path, chosen, name))
     else if (!secret.release.workloads.some((workload) => workload.name === name))
       throw new CloisterError('owner.secret-not-granted', {
         where: path,
@@ -102,6 +105,23 @@ export function planSecrets(
   }
   return { grants }
 }
+
+/**
+ * A path that may get a policy by a run: one that its owner named, or the key of an image by its place. The annotations of an image name keys
+ * too, and whoever made the image must not choose which secret is widened.
+ */
+function grantable(path: string, chosen: readonly string[], name: string): string {
+  if (chosen.includes(path) || path.startsWith(IMAGE_KEYS)) return path
+  throw new CloisterError('owner.secret-not-granted', {
+    where: path,
+    why: 'the image names it as its key, it has no release policy, and it is no image key by its name',
+    expected: `a path below ${IMAGE_KEYS}, or a release policy that names workload ${name}`,
+    received: path,
+  })
+}
+
+/** Where `image encrypt` stores keys unless told otherwise. */
+const IMAGE_KEYS = 'image-key/'
 
 function sha256(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex')

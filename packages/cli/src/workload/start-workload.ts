@@ -11,7 +11,12 @@ import type { BrokerClient } from '../owner/broker-client.ts'
 import { pinLocalSimulatedRoot } from '../owner/simulated-roots.ts'
 import { readRegistryCa } from '../image/registry-ca.ts'
 import { readInput } from '../read-input.ts'
-import { composeWorkload, defaultName, neededResources } from './compose-workload.ts'
+import {
+  chosenResources,
+  composeWorkload,
+  defaultName,
+  neededResources,
+} from './compose-workload.ts'
 import { openImage, type OpenedImage } from './open-image.ts'
 import { planSecrets, registerGuestImage, registerWorkload, releasePolicyFor } from './register.ts'
 import type { RunPlan } from './run-plan.ts'
@@ -51,7 +56,9 @@ export async function prepareRun(plan: RunPlan, context: RunContext): Promise<Pr
     throw new CloisterError('workload.name-taken', { where: name })
   const needed = neededResources(plan, resolved)
   const { grants } =
-    needed.length === 0 ? { grants: [] } : planSecrets(needed, await broker.secrets(), name)
+    needed.length === 0
+      ? { grants: [] }
+      : planSecrets(needed, await broker.secrets(), name, chosenResources(plan))
   return { plan, name, opened, resolved, grants, [Symbol.dispose]: () => opened[Symbol.dispose]() }
 }
 
