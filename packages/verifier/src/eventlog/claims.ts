@@ -1,9 +1,12 @@
 /** Claims of event logs: CoCo's `uefi_event_logs`, and what replay gives. */
-import { toBase64 } from '../bytes/base64.ts'
+import { fromBase64, toBase64 } from '../bytes/base64.ts'
 import { equalBytes } from '../bytes/equal.ts'
+import { FormatError } from '../bytes/format-error.ts'
 import { toHex } from '../bytes/hex.ts'
+import { fromUtf8 } from '../bytes/text.ts'
 import { hashDigest } from '../tpm/algorithms.ts'
 import type { HashName } from '../tpm/algorithms.ts'
+import { parseCel, replayCel } from './cel.ts'
 import { eventDetails } from './event-details.ts'
 import type { EventDetails } from './event-details.ts'
 import { eventTypeName } from './event-types.ts'
@@ -30,8 +33,25 @@ const NAMES: Readonly<Record<HashName, string>> = {
   sm3: 'SM3',
 }
 
-/** Registers (hex) by bank and index, and the events. @throws FormatError */
-export async function eventLogClaims(bytes: Uint8Array): Promise<object> {
+/**
+ * Registers (hex) by bank and index, and the events, of a TCG log or a canonical one.
+ *
+ * @param input - raw or base64
+ * @throws FormatError when it is neither; it tells what is wrong with it as a TCG log
+ */
+export async function eventLogClaims(input: Uint8Array): Promise<object> {
+  const bytes = recogniseLog(input)
+  try {
+    return await tcgLogClaims(bytes)
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error
+    const canonical = await celClaims(bytes)
+    if (canonical === undefined) throw error
+    return canonical
+  }
+}
+
+async function tcgLogClaims(bytes: Uint8Array): Promise<object> {
   const log = parseTcgLog(bytes)
   const registers: Record<string, Record<string, string>> = {}
   for (const { name } of log.hashes) registers[name] = await registersOf(log, name)
@@ -59,6 +79,42 @@ async function eventClaim({ index, type, digests, data }: TcgEvent): Promise<Eve
 }
 
 async function registersOf(log: TcgLog, bank: HashName): Promise<Record<string, string>> {
-  const values = await replayLog(log, bank)
+  return hexRegisters(await replayLog(log, bank))
+}
+
+function hexRegisters(values: ReadonlyMap<number, Uint8Array>): Record<string, string> {
   return Object.fromEntries([...values].map(([index, value]) => [`${index}`, toHex(value)]))
+}
+
+/** Undefined when it is no canonical log. A bank's registers are left out where a digest is none of its event. */
+async function celClaims(bytes: Uint8Array): Promise<object | undefined> {
+  try {
+    const records = parseCel(bytes)
+    const registers: Record<string, Record<string, string>> = {}
+    for (const { hash } of records[0]?.digests ?? []) {
+      const values = await replayCel(records, hash)
+      if (values !== undefined) registers[hash] = hexRegisters(values)
+    }
+    const events = records.map(({ kind, index, digests, event }) => ({
+      register: `${kind} ${index}`,
+      digests: digests.map(({ hash, digest }) => ({ alg: NAMES[hash], digest: toHex(digest) })),
+      name: event.name,
+      value: new TextDecoder().decode(event.value),
+    }))
+    return { registers, container_events: events }
+  } catch (error) {
+    if (error instanceof FormatError) return undefined
+    throw error
+  }
+}
+
+/** Logs are binary, so that one byte that is no base64 tells. */
+function recogniseLog(input: Uint8Array): Uint8Array {
+  if (input.some((byte) => byte < 0x0a || byte > 0x7a)) return input
+  try {
+    return fromBase64(fromUtf8('event log', 'text', input).replaceAll(/[\r\n]+/g, ''))
+  } catch (error) {
+    if (error instanceof FormatError) return input
+    throw error
+  }
 }

@@ -16,6 +16,7 @@ const MAX_LOG_BYTES = 16 << 20
 const MAX_EVENTS = 65_536
 const MAX_ALGORITHMS = 8
 const END = 0xffff_ffff
+const LAST_PCR = 23
 
 export interface TcgEvent {
   /** PCR, or measurement register of a confidential guest. */
@@ -73,18 +74,23 @@ export function digestOf(event: TcgEvent, hash: HashName): Uint8Array | undefine
 
 function readSha1Event(reader: ByteReader): TcgEvent {
   const offset = reader.offset
-  const index = reader.u32le('event.index')
-  if (index === END) reader.fail('event.index', offset, 'bytes after the end of the log')
+  const index = readIndex(reader)
   const type = reader.u32le('event.type')
   const digest = reader.bytes(TPM_HASHES.sha1.size, 'event.digest')
   const data = reader.bytes(reader.u32le('event.size'), 'event.data')
   return { index, type, digests: [{ hash: 'sha1', digest }], data, offset }
 }
 
+function readIndex(reader: ByteReader): number {
+  const start = reader.offset
+  const index = reader.u32le('event.index')
+  if (index === END) reader.fail('event.index', start, 'bytes after the end of the log')
+  return index > LAST_PCR ? reader.fail('event.index', start, `${index}`) : index
+}
+
 function readAgileEvent(reader: ByteReader, hashes: readonly TpmHash[]): TcgEvent {
   const offset = reader.offset
-  const index = reader.u32le('event.index')
-  if (index === END) reader.fail('event.index', offset, 'bytes after the end of the log')
+  const index = readIndex(reader)
   const type = reader.u32le('event.type')
   const count = reader.u32le('event.digests')
   if (count === 0 || count > hashes.length)

@@ -10,7 +10,7 @@ import { CheckList } from '../result/check.ts'
 import { WITH_VECTORS, vector } from '../testing/vectors.ts'
 import type { HashName } from '../tpm/algorithms.ts'
 import { appraiseEventLog } from './appraise.ts'
-import { eventClaims } from './claims.ts'
+import { eventClaims, eventLogClaims } from './claims.ts'
 import type { BootClaims, EventLogPolicy } from './appraise.ts'
 import { parseCel, replayCel } from './cel.ts'
 import type { EventLogCheckCode } from './check-codes.ts'
@@ -161,6 +161,14 @@ test('the canonical log of a Confidential Space run', WITH_VECTORS, async () => 
     toHex(registers?.get(4) ?? new Uint8Array()),
     '2261f93374ed538b35e7e93c540a1562ccb25d14f6c40a1efea03d329e29a97172d84e152344af4a7188d0c8b9fcabeb',
   )
+})
+
+test('unverified claims of either kind of log, raw or in base64', WITH_VECTORS, async () => {
+  const canonical = await eventLogClaims(vector('tpm/cel/cel.b64'))
+  assert.deepEqual(Object.keys(canonical), ['registers', 'container_events'])
+  const log = await eventLogClaims(vector(`${LOGS}/debian-10.bin`))
+  assert.deepEqual(Object.keys(log), ['registers', 'uefi_event_logs'])
+  await assert.rejects(eventLogClaims(vector('tpm/titan-host/ekc_dev.bin')), FormatError)
 })
 
 test('Secure Boot certificates parse; a current dbx holds the revoked one', WITH_VECTORS, () => {
