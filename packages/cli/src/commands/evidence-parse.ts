@@ -68,6 +68,11 @@ const PARSERS: Readonly<Record<string, (bytes: Uint8Array) => Promise<Parsed>>> 
     const { seClaims } = await import('@cloister/verifier/se/claims')
     return { tee: 'se', unverifiedClaims: seClaims(parseSeEvidence(bytes)) }
   },
+  csv: async (bytes) => {
+    const { parseCsvReport } = await import('@cloister/verifier/csv/report')
+    const { csvClaims } = await import('@cloister/verifier/csv/claims')
+    return { tee: 'csv', unverifiedClaims: csvClaims(parseCsvReport(bytes)) }
+  },
 }
 
 async function parseQuoteAs(tee: 'tdx' | 'sgx', bytes: Uint8Array): Promise<Parsed> {
