@@ -217,13 +217,12 @@ describe('bad input', () => {
     const { url } = await deployment.succeed('broker', 'start', '--detach')
     await deployment.succeed('broker', 'stop')
     const { port } = new URL(url)
-    const server = createServer((socket) => socket.end('no\n'))
+    const server = createServer((socket) => socket.on('error', () => undefined).end('no\n'))
     await listening(server, Number(port))
     try {
-      const words = ['secret', 'ls']
-      await deployment.refuse({ code: 'owner.broker-unreachable', exit: 4 }, words)
-      const run = runWords(`oci:${path('plain')}:v1`)
-      await deployment.refuse({ code: 'owner.broker-unreachable', exit: 4 }, run)
+      const expected = { code: 'owner.broker-unreachable', exit: 4 }
+      await deployment.refuse(expected, ['secret', 'ls'])
+      await deployment.refuse(expected, ['broker', 'start', '--detach'])
     } finally {
       await closed(server)
     }
