@@ -19,7 +19,7 @@ import type { VerifiedEvent } from './verified-event.ts'
 type Checks = CheckSink<EventLogCheckCode>
 
 export interface EventLogPolicy {
-  /** A log is required; without, its absence is `not-checked`. */
+  /** A log is required, as the two other demands do too; its absence is `not-checked` otherwise. */
   readonly requireEventLog?: boolean
   /** Refuses a boot without Secure Boot, which is a warning otherwise. */
   readonly requireSecureBoot?: boolean
@@ -57,7 +57,7 @@ export async function appraiseEventLog(
   checks: Checks,
 ): Promise<BootClaims | undefined> {
   if (bytes === undefined) {
-    checks.add('event-log.missing', policy.requireEventLog === true ? 'undecided' : 'not-checked')
+    checks.add('event-log.missing', isRequired(policy) ? 'undecided' : 'not-checked')
     return undefined
   }
   checks.add('event-log.missing', 'pass')
@@ -78,6 +78,15 @@ export async function appraiseEventLog(
     checks.add('event-log.malformed', 'fail', { received: error.message })
     return undefined
   }
+}
+
+/** What can only be seen in a log demands one. */
+function isRequired({
+  requireEventLog,
+  requireSecureBoot,
+  requireExplained = [],
+}: EventLogPolicy): boolean {
+  return requireEventLog === true || requireSecureBoot === true || requireExplained.length > 0
 }
 
 function checkReplay(

@@ -99,6 +99,12 @@ const CASES: readonly Case[] = [
   { code: 'tpm.pcr.not-quoted', options: { policy: { ...TRUSTED, pcrBank: 'sha384' } } },
   {
     code: 'tpm.pcr.not-quoted',
+    outcome: 'warning',
+    evidence: { ...BARE, quotes: [TPM.quote(new Map([[0, new Uint8Array(20)]]), {}, 'sha1')] },
+    options: { expect: { ...ANY, ak: AK }, policy: { allowSha1: true } },
+  },
+  {
+    code: 'tpm.pcr.not-quoted',
     evidence: { ...BARE, quotes: [TPM.quote(new Map([[0, new Uint8Array(32)]]))] },
     options: { expect: { ...ANY, ak: AK, pcr7: '00'.repeat(32) } },
   },
@@ -112,7 +118,13 @@ const CASES: readonly Case[] = [
     evidence: { ...GOOD, publicArea: parseTpmPublicArea(TPM.publicArea(0x7_0072)) },
   },
   { code: 'tpm.ak.mismatch', options: { expect: { ...ANY, ak: '00'.repeat(32) } } },
-  { code: 'tpm.ak.not-certified', outcome: 'warning', evidence: BARE },
+  {
+    code: 'tpm.ak.not-certified',
+    outcome: 'warning',
+    evidence: BARE,
+    options: { policy: {} },
+  },
+  { code: 'tpm.ak.not-certified', outcome: 'undecided', evidence: BARE },
   {
     code: 'tpm.ak.certificate-malformed',
     evidence: { ...GOOD, certificate: new Uint8Array(8) },
@@ -156,6 +168,15 @@ const CASES: readonly Case[] = [
     evidence: { ...BARE, certificate: TPM.certificate(), intermediates: [TPM.root] },
     options: { policy: { ...TRUSTED, requireEventLog: true } },
   },
+  ...[{ requireSecureBoot: true }, { requireExplained: [0] }].map(
+    (demand) =>
+      ({
+        code: 'event-log.missing',
+        outcome: 'undecided',
+        evidence: BARE,
+        options: { expect: { ...ANY, ak: AK }, policy: demand },
+      }) as const,
+  ),
   { code: 'event-log.malformed', evidence: withLog(fakeLog(goodBoot()).subarray(0, -1)) },
   {
     code: 'event-log.malformed',

@@ -39,7 +39,7 @@ export interface TpmExpect extends PcrExpect {
 export interface TpmPolicy extends EventLogPolicy {
   /** Absent means the strongest bank that was quoted. */
   readonly pcrBank?: Exclude<HashName, 'sm3'>
-  /** Accepts the SHA-1 bank, in which events can be made to collide, when no other was quoted or `pcrBank` names it. */
+  /** Accepts the SHA-1 bank, in which events can be made to collide, when no other was quoted or `pcrBank` names it; a warning. */
   readonly allowSha1?: boolean
   /** SHA-256 fingerprints (hex) of roots of TPM makers or of one's own, under which attestation keys are certified. */
   readonly trustedRoots?: readonly string[]
