@@ -6,6 +6,7 @@
 import { FormatError } from '../src/bytes/format-error.ts'
 import { toHex } from '../src/bytes/hex.ts'
 import { Mutator } from './mutator.ts'
+import { deviceTargets } from './device-targets.ts'
 import { targets } from './targets.ts'
 import type { Target } from './targets.ts'
 import { tpmTargets } from './tpm-targets.ts'
@@ -14,7 +15,7 @@ const seconds = Number(process.env['FUZZ_SECONDS'] ?? 60)
 const seed = Number(process.env['FUZZ_SEED'] ?? 1)
 const MAX_MS = 1000
 
-const all = [...(await targets()), ...(await tpmTargets())]
+const all = [...(await targets()), ...(await tpmTargets()), ...deviceTargets()]
 console.log(`seed ${seed}, ${seconds} s, targets: ${all.map(({ name }) => name).join(', ')}`)
 const mutator = new Mutator(seed)
 const counts = new Map<string, number>()

@@ -106,6 +106,7 @@ test('parseCoseSign1() refuses other shapes', () => {
     ['header no bytes', '84a1013822a041014102'],
     ['detached payload', '8444a1013822a0f64102'],
     ['signature no bytes', '8444a1013822a0410102'],
+    ['unprotected of indefinite length', '8444a1013822bfff41014102'],
     ['unprotected no map', '8444a101382280410141024102'],
   ] as const)
     assert.throws(() => parseCoseSign1(fromHex(hex)), FormatError, what)

@@ -44,7 +44,8 @@ export function readCoseSign1(item: CborItem): CoseSign1 {
     return fail('array', 'not an array of four')
   const [header, unprotected, payload, signature] = array.items
   if (header?.kind !== 'bytes') return fail('protected', 'not a byte string')
-  if (unprotected?.kind !== 'map') return fail('unprotected', 'not a map')
+  if (unprotected?.kind !== 'map' || unprotected.indefinite)
+    return fail('unprotected', 'not a map of definite length')
   if (payload?.kind !== 'bytes') return fail('payload', 'not a byte string')
   if (signature?.kind !== 'bytes') return fail('signature', 'not a byte string')
   return {
