@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CloisterError } from '@cloister/protocol/error'
 import { confirm } from '../confirm.ts'
@@ -6,25 +7,41 @@ import type { Command, Invocation } from '../command.ts'
 import { installPackages } from '../setup/install-packages.ts'
 import { missingRequirements, RUN_REQUIREMENTS, TEST_REQUIREMENTS } from '../setup/requirements.ts'
 
+/** Files of `node --test`, below the root of the repository. */
+const SUITES = {
+  base: ['packages/*/src/**/*.test.ts', 'packages/*/test/**/*.test.ts', 'test/attack/**/*.test.ts'],
+  e2e: ['test/e2e/**/*.test.ts', 'test/interop/**/*.test.ts'],
+} as const
+
 export const command: Command = {
-  usage: 'test [--yes] [--e2e] [FILE…]',
+  usage: 'test [--yes] [--e2e] [--again] [FILE…]',
   details:
-    'Sets up what the tests need (packages, the guest image), then runs the unit, integration and attack tests; --e2e those with\nreal guests and servers too. FILE… runs just those. Asks before it installs packages; in CI and without a terminal it does not ask.',
+    'Sets up what the tests need (packages, the guest image), then runs the unit, integration and attack tests; with --e2e those with real servers instead.\nFILE… runs just those. Asks before it installs packages; in CI and without a terminal it does not ask.',
   options: {
     yes: { type: 'boolean', short: 'y', help: 'install without asking' },
-    e2e: { type: 'boolean', help: 'end-to-end tests as well' },
+    e2e: { type: 'boolean', help: 'the end-to-end tests' },
+    again: { type: 'boolean', help: 'only what failed in the run before' },
   },
   positionals: [0, 1000],
   async run(invocation) {
     await setUp(invocation)
-    const chosen = invocation.positionals
-    const base =
-      chosen.length > 0
-        ? await node(['--test', ...chosen], invocation)
-        : await npm('test', invocation)
-    if (base !== 0 || invocation.options['e2e'] !== true) return base
-    return await npm('test:e2e', invocation)
+    const { positionals, options } = invocation
+    const suite = options['e2e'] === true ? 'e2e' : 'base'
+    const files = positionals.length > 0 ? positionals : SUITES[suite]
+    const record = await openRecord(suite, options['again'] === true)
+    // Each end-to-end test wants the machine for itself.
+    const pace = suite === 'e2e' ? ['--test-concurrency=1'] : []
+    return await node(['--test', `--test-rerun-failures=${record}`, ...pace, ...files], invocation)
   },
+}
+
+/** Where Node notes which tests have passed; without --again nothing counts as passed. */
+async function openRecord(suite: string, again: boolean): Promise<string> {
+  const folder = join(root(), '.cache')
+  const record = join(folder, `tests-${suite}.json`)
+  await mkdir(folder, { recursive: true })
+  if (!again) await rm(record, { force: true })
+  return record
 }
 
 async function setUp({ options, output, signal, directories }: Invocation): Promise<void> {
@@ -44,20 +61,8 @@ function root(): string {
   return process.env['CLOISTER_ROOT'] ?? join(import.meta.dirname, '../../../..')
 }
 
-async function npm(script: string, invocation: Invocation): Promise<number> {
-  return await spawned('npm', ['run', '--silent', script], invocation)
-}
-
-async function node(words: readonly string[], invocation: Invocation): Promise<number> {
-  return await spawned(process.execPath, words, invocation)
-}
-
-async function spawned(
-  program: string,
-  words: readonly string[],
-  { signal }: Invocation,
-): Promise<number> {
-  const child = spawn(program, words, {
+async function node(words: readonly string[], { signal }: Invocation): Promise<number> {
+  const child = spawn(process.execPath, words, {
     cwd: root(),
     stdio: ['ignore', 'inherit', 'inherit'],
     signal,
@@ -67,7 +72,7 @@ async function spawned(
     reject(
       signal.aborted
         ? signal.reason
-        : new CloisterError('internal.bug', { why: `${program} could not be started`, cause }),
+        : new CloisterError('internal.bug', { why: 'node could not be started', cause }),
     )
   })
   child.once('close', (code) => {

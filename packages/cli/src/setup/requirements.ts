@@ -29,7 +29,6 @@ export const RUN_REQUIREMENTS: readonly Requirement[] = [
 export const TEST_REQUIREMENTS: readonly Requirement[] = [
   { program: 'skopeo', debianPackage: 'skopeo', purpose: 'interoperability of encrypted images' },
   { program: 'umoci', debianPackage: 'umoci', purpose: 'interoperability of image layers' },
-  { program: 'chromium', debianPackage: 'chromium', purpose: 'the verifier in a real browser' },
 ]
 
 export function missingRequirements(requirements: readonly Requirement[]): readonly Requirement[] {
