@@ -50,7 +50,7 @@ export const command: Command = {
     if (!explain || failed || explanation === undefined) process.stdout.write(text)
     else if (invocation.format === 'json')
       process.stdout.write(`${JSON.stringify(explanation, null, 2)}\n`)
-    else process.stdout.write(explanationText(explanation))
+    else process.stdout.write(`${explanationText(explanation)}\n`)
     return failed ? 2 : 0
   },
 }
