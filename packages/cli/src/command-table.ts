@@ -93,7 +93,7 @@ const TABLE: Readonly<Record<string, TableEntry>> = {
   },
   'policy show': {
     group: 'Owner',
-    summary: 'the release policy of a secret, or what a workload may do',
+    summary: 'the release policy of a secret, in sentences',
     load: () => import('./commands/policy-show.ts'),
   },
   'policy apply': {
