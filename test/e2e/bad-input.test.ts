@@ -217,7 +217,12 @@ describe('bad input', () => {
     const { url } = await deployment.succeed('broker', 'start', '--detach')
     await deployment.succeed('broker', 'stop')
     const { port } = new URL(url)
-    const server = createServer((socket) => socket.on('error', () => undefined).resume().end('no\n'))
+    const server = createServer((socket) =>
+      socket
+        .on('error', () => undefined)
+        .resume()
+        .end('no\n'),
+    )
     await listening(server, Number(port))
     try {
       const expected = { code: 'owner.broker-unreachable', exit: 4 }
