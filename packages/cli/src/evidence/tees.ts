@@ -34,10 +34,11 @@ function orAsItIs<Recognised>(
   }
 }
 
-const QUOTE_POLICY = (policy: EvidenceRequest['policy'], accept: readonly string[]) => ({
-  ...policy,
-  ...(accept.length > 0 && { acceptTcbStatuses: accept }),
-})
+/** What the appraisals share whose platform Intel's collateral judges; the library checks names and values. */
+function quoteOptions({ endorsements, expect, policy, accept, now }: EvidenceRequest) {
+  const judged = { ...policy, ...(accept.length > 0 && { acceptTcbStatuses: accept }) }
+  return { expect: expect as never, endorsements, policy: judged as never, now }
+}
 
 const PCRS = Array.from({ length: 24 }, (_, index) => `pcr${index}`)
 
@@ -59,31 +60,19 @@ export const EVIDENCE_TEES: Readonly<Record<string, EvidenceTee>> = {
   tdx: {
     demanded: ['reportData', 'mrTd', 'mrConfigId', 'rtmr0', 'rtmr1', 'rtmr2', 'rtmr3'],
     optional: ['mrOwner', 'mrOwnerConfig'],
-    async appraise({ evidence, endorsements, expect, policy, accept, now }) {
+    async appraise(request) {
       const { appraiseTdx } = await import('@cloister/verifier/tdx/appraise')
       const { recogniseQuote } = await import('@cloister/verifier/dcap/recognise')
-      const options = {
-        expect: expect as never,
-        endorsements,
-        policy: QUOTE_POLICY(policy, accept) as never,
-        now,
-      }
-      return await appraiseTdx(orAsItIs(recogniseQuote, evidence), options)
+      return await appraiseTdx(orAsItIs(recogniseQuote, request.evidence), quoteOptions(request))
     },
   },
   sgx: {
     demanded: ['reportData', 'mrEnclave', 'mrSigner'],
     optional: ['configId', 'isvFamilyId', 'isvExtProdId'],
-    async appraise({ evidence, endorsements, expect, policy, accept, now }) {
+    async appraise(request) {
       const { appraiseSgx } = await import('@cloister/verifier/sgx/appraise')
       const { recogniseQuote } = await import('@cloister/verifier/dcap/recognise')
-      const options = {
-        expect: expect as never,
-        endorsements,
-        policy: QUOTE_POLICY(policy, accept) as never,
-        now,
-      }
-      return await appraiseSgx(orAsItIs(recogniseQuote, evidence), options)
+      return await appraiseSgx(orAsItIs(recogniseQuote, request.evidence), quoteOptions(request))
     },
   },
   nitro: {
@@ -166,14 +155,9 @@ export const EVIDENCE_TEES: Readonly<Record<string, EvidenceTee>> = {
   'az-tdx': {
     demanded: ['reportData', 'mrTd', 'mrConfigId', 'rtmr0', 'rtmr1', 'rtmr2', 'rtmr3', ...PCRS],
     optional: ['userData', 'initData', 'mrOwner', 'mrOwnerConfig'],
-    async appraise({ evidence, endorsements, expect, policy, accept, now }) {
+    async appraise(request) {
       const { appraiseAzTdx } = await import('@cloister/verifier/azure/appraise-tdx')
-      return await appraiseAzTdx(evidence, {
-        expect: expect as never,
-        endorsements,
-        policy: QUOTE_POLICY(policy, accept) as never,
-        now,
-      })
+      return await appraiseAzTdx(request.evidence, quoteOptions(request))
     },
   },
   se: {

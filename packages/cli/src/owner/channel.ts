@@ -1,8 +1,8 @@
 /** The owner's side of `connect`: TLS through the host to the guest whose channel key was verified. */
-import { createHash } from 'node:crypto'
 import type { Duplex } from 'node:stream'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
 import { CloisterError } from '@cloister/protocol/error'
+import { peerKeyDigest } from './peer-key-digest.ts'
 
 const HANDSHAKE_MS = 20_000
 
@@ -34,9 +34,7 @@ export async function openChannel(
     reject(new CloisterError('channel.failed'))
   })
   socket.once('secureConnect', () => {
-    const spki = socket.getPeerX509Certificate()?.publicKey.export({ type: 'spki', format: 'der' })
-    const received =
-      spki === undefined ? 'no certificate' : createHash('sha256').update(spki).digest('hex')
+    const received = peerKeyDigest(socket) ?? 'no certificate'
     if (received === channelKeyDigest) {
       socket.write(`${guestPort}\n`)
       resolve(socket)

@@ -1,8 +1,8 @@
 /** One HTTPS request over TLS that is pinned to public keys: no certificate authority is asked. */
-import { createHash } from 'node:crypto'
 import { request as httpRequest } from 'node:http'
 import { connect, type TLSSocket } from 'node:tls'
 import { CloisterError } from '@cloister/protocol/error'
+import { peerKeyDigest } from './peer-key-digest.ts'
 
 export interface PinnedRequest {
   readonly url: URL
@@ -67,7 +67,7 @@ async function pinnedSocket({ url, spki, signal }: PinnedRequest): Promise<TLSSo
     )
   })
   socket.once('secureConnect', () => {
-    const received = publicKeyDigest(socket)
+    const received = peerKeyDigest(socket)
     if (received !== undefined && spki.includes(received)) resolve(socket)
     else {
       socket.destroy()
@@ -83,13 +83,6 @@ async function pinnedSocket({ url, spki, signal }: PinnedRequest): Promise<TLSSo
   return await promise.finally(() => {
     signal?.removeEventListener('abort', abort)
   })
-}
-
-function publicKeyDigest(socket: TLSSocket): string | undefined {
-  const certificate = socket.getPeerX509Certificate()
-  if (certificate === undefined) return undefined
-  const spki = certificate.publicKey.export({ type: 'spki', format: 'der' })
-  return createHash('sha256').update(spki).digest('hex')
 }
 
 async function exchange(call: PinnedRequest, socket: TLSSocket): Promise<PinnedResponse> {
