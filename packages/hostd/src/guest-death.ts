@@ -6,6 +6,7 @@ import { guestCode } from './guest-code.ts'
 const REASONS: Readonly<Record<VmExitReason, string>> = {
   'guest-shutdown': 'it powered itself off without a code',
   'guest-panic': 'its kernel panicked',
+  'guest-reset': 'it asked for a restart',
   stopped: 'it was stopped',
   'stop-killed': 'it was stopped and had to be killed',
   killed: 'its QEMU was killed from outside',

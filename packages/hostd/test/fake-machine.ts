@@ -191,6 +191,7 @@ export class FakeGuest {
       sockets: {
         agent: join(runtimeDirectory, 'agent.sock'),
         net: join(runtimeDirectory, 'net.sock'),
+        console: join(runtimeDirectory, 'console.sock'),
       },
       stages: this.stages,
       exited: this.#gone.promise,
@@ -203,6 +204,9 @@ export class FakeGuest {
         return this.#gone.promise
       },
       readSerial: async () => '',
+      vtpm: 'none',
+      onVtpmLost: () => () => {},
+      dumpMemory: () => Promise.reject(new Error('a fake guest has no memory')),
       release: async () => this.#listeners.clear(),
       [Symbol.asyncDispose]: () => this.end('stop-killed'),
     }

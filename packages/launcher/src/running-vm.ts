@@ -8,7 +8,15 @@ import { QmpClient, type QmpEvent } from './qmp.ts'
 import type { QemuProcess } from './qemu-process.ts'
 import { StageReader } from './stage-reader.ts'
 import { removeDirectories, SOCKETS } from './vm-files.ts'
-import type { StageRecord, StopOptions, Vm, VmExit, VmSockets, VmState } from './vm-spec.ts'
+import type {
+  MemoryDump,
+  StageRecord,
+  StopOptions,
+  Vm,
+  VmExit,
+  VmSockets,
+  VmState,
+} from './vm-spec.ts'
 
 /** From the ACPI power button to the kill. */
 const STOP_TIMEOUT_MS = 10_000
@@ -51,6 +59,7 @@ export class RunningVm implements Vm {
     this.sockets = {
       agent: join(runtimeDirectory, SOCKETS.agent),
       net: join(runtimeDirectory, SOCKETS.net),
+      console: join(runtimeDirectory, SOCKETS.console),
     }
     this.#stageReader = new StageReader(join(runtimeDirectory, SOCKETS.stage), (stage) => {
       for (const listener of this.#listeners) listener(stage)
@@ -66,6 +75,18 @@ export class RunningVm implements Vm {
   get state(): VmState {
     const lastStage = this.#stageReader.stages.at(-1)?.name ?? this.#parts.state.lastStage
     return { ...this.#parts.state, ...(lastStage !== undefined && { lastStage }) }
+  }
+
+  get vtpm(): Vm['vtpm'] {
+    return 'none'
+  }
+
+  onVtpmLost(_listener: () => void): () => void {
+    return () => {}
+  }
+
+  dumpMemory(_file: string): Promise<MemoryDump> {
+    return Promise.reject(new CloisterError('vm.dump-unsupported', { where: this.state.id }))
   }
 
   onStage(listener: (stage: StageRecord) => void): () => void {

@@ -2,8 +2,9 @@
 import { chown, open, statfs, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CloisterError } from '@cloister/protocol/error'
+import { bootFiles } from './boot-files.ts'
 import type { TeeDriver } from './drivers/driver.ts'
-import { DRIVERS } from './drivers/table.ts'
+import { driverOf } from './drivers/table.ts'
 import { checkPorts } from './host-ports.ts'
 import { hostBootId, killProcess } from './process-identity.ts'
 import { qemuArguments, type InheritedFile, type TeeArguments } from './qemu-arguments.ts'
@@ -31,7 +32,7 @@ const LEAST_FREE_BYTES = 512 << 20
  */
 export async function startVm(spec: VmSpec, host: VmHost, signal?: AbortSignal): Promise<Vm> {
   checkSpec(spec)
-  const driver = DRIVERS[spec.tee]
+  const driver = driverOf(spec.tee)
   const tee = await driver.arguments(spec, host)
   await checkPorts(spec.ports)
   signal?.throwIfAborted()
@@ -118,7 +119,8 @@ async function start(
   tee: TeeArguments,
   lowered: Lowering | undefined,
 ): Promise<QemuProcess> {
-  const { boot, stateDirectory, runtimeDirectory: directory } = spec
+  const { stateDirectory, runtimeDirectory: directory } = spec
+  const boot = bootFiles(spec)
   if (lowered !== undefined) await chown(directory, lowered.uid, lowered.uid)
   const state = (name: keyof typeof STATE_FILES) => join(stateDirectory, STATE_FILES[name])
   const files: (InheritedFile & { readonly name: string })[] = []

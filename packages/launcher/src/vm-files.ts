@@ -11,6 +11,8 @@ export const SOCKETS = {
   agent: 'agent.sock',
   net: 'net.sock',
   tee: 'tee.sock',
+  console: 'console.sock',
+  vtpm: 'vtpm.sock',
 } as const
 
 /** Files in the state directory. */

@@ -3,6 +3,7 @@ import { isIPv4 } from 'node:net'
 import { isAbsolute } from 'node:path'
 import { CloisterError } from '@cloister/protocol/error'
 import { LIMITS } from '@cloister/protocol/limits'
+import { isFirmwareBoot } from './boot-files.ts'
 import { TEE_IDS, type VmSpec } from './vm-spec.ts'
 
 /** Linux keeps 2048 bytes of the command line on x86 (COMMAND_LINE_SIZE). */
@@ -10,7 +11,8 @@ const MAX_COMMAND_LINE_BYTES = 2047
 
 /** @throws CloisterError `vm.spec-invalid`, `tee.unknown`, `tee.mode-unfit` */
 export function checkSpec(spec: VmSpec): void {
-  if (!TEE_IDS.includes(spec.tee)) throw new CloisterError('tee.unknown', { received: spec.tee })
+  if (spec.tee !== 'none' && !TEE_IDS.includes(spec.tee))
+    throw new CloisterError('tee.unknown', { received: spec.tee })
   const problem = RULES.find((rule) => !rule.holds(spec))
   if (problem !== undefined) throw new CloisterError('vm.spec-invalid', { where: problem.where })
   // INVARIANT: a simulated guest never runs a command line that hardware evidence could carry, nor the reverse.
@@ -23,12 +25,10 @@ const RULES: readonly { readonly where: string; holds(spec: VmSpec): boolean }[]
   { where: 'id', holds: ({ id }) => /^[a-z0-9-]{1,20}$/.test(id) },
   { where: 'runtimeDirectory', holds: ({ runtimeDirectory }) => isAbsolute(runtimeDirectory) },
   { where: 'stateDirectory', holds: ({ stateDirectory }) => isAbsolute(stateDirectory) },
-  { where: 'boot.kernel', holds: ({ boot }) => isAbsolute(boot.kernel) },
-  { where: 'boot.initrd', holds: ({ boot }) => isAbsolute(boot.initrd) },
-  { where: 'boot.root', holds: ({ boot }) => boot.root === undefined || isAbsolute(boot.root) },
+  { where: 'boot', holds: ({ boot }) => pathsOf(boot).every((path) => isAbsolute(path)) },
   {
-    where: 'boot.firmware',
-    holds: ({ boot }) => boot.firmware === undefined || isAbsolute(boot.firmware),
+    where: 'machine',
+    holds: ({ boot, machine }) => !isFirmwareBoot(boot) || machine !== undefined,
   },
   { where: 'cpus', holds: ({ cpus }) => isWithin(cpus, 1, 255) },
   { where: 'memoryMiB', holds: ({ memoryMiB }) => isWithin(memoryMiB, 128, 1 << 20) },
@@ -56,6 +56,13 @@ const RULES: readonly { readonly where: string; holds(spec: VmSpec): boolean }[]
       ),
   },
 ]
+
+function pathsOf(boot: VmSpec['boot']): string[] {
+  const paths = isFirmwareBoot(boot)
+    ? [boot.code, boot.variables]
+    : [boot.kernel, boot.initrd, boot.root, boot.firmware]
+  return paths.filter((path) => path !== undefined)
+}
 
 function isWithin(value: number, least: number, most: number): boolean {
   return Number.isInteger(value) && value >= least && value <= most

@@ -20,6 +20,56 @@ export interface BootFiles {
   readonly firmware?: string
 }
 
+/**
+ * UEFI firmware that boots the system disk, for VMs without a TEE and for `sev` and `sev-es`: see `machine/firmware.ts`. Nothing of ours
+ * is in such a guest.
+ */
+export interface FirmwareBoot {
+  /** Absolute path of the firmware's code; shared by all VMs, read-only. */
+  readonly code: string
+  /** Absolute path of the VM's own variable store, which the guest writes. */
+  readonly variables: string
+  /** The code enforces Secure Boot: only SMM may write the variables. Not for a TEE without SMM. */
+  readonly secureBoot: boolean
+}
+
+/**
+ * What `cloister vm` adds to a guest: a disk of its owner's, and what Shielded VM gives. Its files are the caller's and outlive the run;
+ * while it runs nobody else may write them.
+ */
+export interface MachineHardware {
+  /** virtio-blk with serial `cloister-system`, writable; freed blocks go back to the file. As `machine/disk-image.ts` made it. */
+  readonly systemDisk: { readonly path: string; readonly format: 'raw' | 'qcow2' }
+  /** NoCloud image of `machine/seed.ts`, raw, read-only, serial `cloister-seed`. Absent: none. */
+  readonly seedDisk?: { readonly path: string }
+  /** As `machine/vtpm.ts` made it. swtpm starts before QEMU and ends with it. Absent: no TPM. */
+  readonly vtpm?: VtpmFiles
+  readonly network: MachineNetwork
+  /** Whether ttyS0 is served on `console.sock`. Nobody reads: what the guest writes is lost. */
+  readonly hasConsole: boolean
+}
+
+export interface VtpmFiles {
+  /** Absolute path of the folder with the TPM's encrypted state. */
+  readonly stateDirectory: string
+  /** Absolute path of the file with the key of that state: 64 hex digits, readable by its owner alone. */
+  readonly key: string
+}
+
+/**
+ * `user`: addresses are translated; the guest reaches the network, also services on the host's 127.0.0.1 by 10.0.2.2, and is reached by
+ * published ports alone. `bridge`: a network card of its own on a bridge of the host, which needs root; published ports must be empty.
+ */
+export type MachineNetwork =
+  | { readonly kind: 'user' }
+  | {
+      readonly kind: 'bridge'
+      /** Name of an existing bridge. */
+      readonly bridge: string
+      /** Six bytes as hex with colons, unicast. */
+      readonly mac: string
+    }
+
 /** One TCP port of the host that leads to one of the guest, in clear. */
 export interface PublishedPort {
   /** IPv4 address of the host to listen on. Absent: 127.0.0.1. */
@@ -35,16 +85,20 @@ export interface VmSpec {
   readonly runtimeDirectory: string
   /** For disks and the launch context. Made by the start, must not exist, removed with the VM. */
   readonly stateDirectory: string
-  readonly tee: TeeId
+  /** `none`: an ordinary VM; it needs {@link FirmwareBoot}. */
+  readonly tee: TeeId | 'none'
+  /** `hardware` for every {@link FirmwareBoot}, which has no command line that could name it. */
   readonly mode: AttesterMode
-  readonly boot: BootFiles
-  /** The exact `-append` text, from the manifest. */
+  readonly boot: BootFiles | FirmwareBoot
+  /** Absent: a container's guest. {@link FirmwareBoot} needs one. */
+  readonly machine?: MachineHardware
+  /** The exact `-append` text, from the manifest. Empty for {@link FirmwareBoot}. */
   readonly commandLine: string
   readonly cpus: number
   readonly memoryMiB: number
   /** Size of the sparse scratch disk. Zero: none. */
   readonly scratchMiB: number
-  /** The 32 bytes of HOST_DATA: SHA-256 of the initdata unless a test lies. */
+  /** The 32 bytes of HOST_DATA: SHA-256 of the initdata unless a test lies. Without a TEE nobody sees them. */
   readonly hostData: Uint8Array
   /** The initdata in its disk form. Absent: no such disk. */
   readonly initdataDisk?: Uint8Array
@@ -108,7 +162,7 @@ export interface VmState {
   readonly process: ProcessIdentity
   /** `/proc/sys/kernel/random/boot_id` at the start: pids of another boot mean nothing. */
   readonly bootId: string
-  readonly tee: TeeId
+  readonly tee: TeeId | 'none'
   readonly mode: AttesterMode
   readonly accelerator: Accelerator
   readonly runtimeDirectory: string
@@ -116,12 +170,18 @@ export interface VmState {
   readonly startedAt: string
   /** The latest stage seen. Absent: none yet. */
   readonly lastStage?: StageName
+  /** The swtpm of a VM with a vTPM. */
+  readonly vtpm?: ProcessIdentity
+  /** QEMU has a file open into which it writes memory. Absent: `dumpMemory()` is not offered. */
+  readonly hasMemoryDump?: boolean
 }
 
 /** Absolute paths of the sockets that QEMU serves; each takes one client at a time. */
 export interface VmSockets {
   readonly agent: string
   readonly net: string
+  /** Raw bytes to and from ttyS0; there only if the machine has a console. */
+  readonly console: string
 }
 
 /** A boot stage as the guest told it; nothing in it is to be trusted. */
@@ -137,8 +197,10 @@ export interface StageRecord {
 export type VmExitReason =
   /** The guest powered itself off. */
   | 'guest-shutdown'
-  /** The guest's kernel reset the machine; our guests do that only when they panic. */
+  /** The guest's kernel panicked. A container's guest resets the machine only then. */
   | 'guest-panic'
+  /** The guest of a machine with a TEE asked for a restart: its memory cannot be measured again in place, so it is to be started anew. */
+  | 'guest-reset'
   /** `stop()` asked for it and the guest or QEMU obeyed. */
   | 'stopped'
   /** `stop()` had to kill it. */
@@ -162,6 +224,23 @@ export interface VmExit {
   readonly qemuSaid?: string
   /** Why the VM's directories could not be removed. */
   readonly leftBehind?: string
+  /** Its swtpm had ended before QEMU did. Absent: it had not, or there was none. */
+  readonly hasLostVtpm?: true
+}
+
+/** A part of the guest's RAM, by guest-physical address. */
+export interface MemoryRange {
+  readonly start: bigint
+  readonly bytes: number
+  /** Whether QEMU gave it. */
+  readonly isReadable: boolean
+  /** Whether every byte read was zero: unused, or private memory that the host sees as zeros. */
+  readonly isBlank: boolean
+}
+
+export interface MemoryDump {
+  /** Ascending. They follow each other in the file without gaps; what was not readable is a hole. */
+  readonly ranges: readonly MemoryRange[]
 }
 
 export interface StopOptions {
@@ -185,6 +264,17 @@ export interface Vm extends AsyncDisposable {
   stop(options?: StopOptions): Promise<VmExit>
   /** The bounded serial log. Empty unless the mode is `debug`. */
   readSerial(): Promise<string>
+  /** `lost`: its swtpm has ended, and the guest's TPM answers no more. */
+  readonly vtpm: 'none' | 'running' | 'lost'
+  /** Calls once, when the vTPM is lost while the VM runs. Returns how to stop listening. */
+  onVtpmLost(listener: () => void): () => void
+  /**
+   * Guest RAM as the host can read it. The guest runs on meanwhile.
+   *
+   * @param file - absolute; made here with mode 0600, sparse; must not exist
+   * @throws CloisterError `vm.dump-unsupported` without {@link MachineHardware}, `host.disk-full`, `qemu.*`; nothing is left then
+   */
+  dumpMemory(file: string, signal?: AbortSignal): Promise<MemoryDump>
   /**
    * Lets go of it and leaves it running, for a restart of hostd. A simulated processor stops serving until adoption, and `exited` never
    * settles then.

@@ -10,7 +10,7 @@ import type { VmHost } from '../vm-host.ts'
 export type LaunchPrediction = Readonly<Record<string, string>>
 
 export interface TeeDriver {
-  readonly id: TeeId
+  readonly id: TeeId | 'none'
   readonly title: string
   /** Whether memory is encrypted by the hardware. */
   readonly isHardware: boolean

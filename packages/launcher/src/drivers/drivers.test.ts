@@ -8,7 +8,7 @@ import { qemuArguments, type GuestDescriptors } from '../qemu-arguments.ts'
 import * as hosts from '../testing/hosts.ts'
 import { amdSevFirmware, seImage, tdxFirmware } from '../testing/measured-files.ts'
 import type { Accelerator, TeeId, VmSpec } from '../vm-spec.ts'
-import { DRIVERS } from './table.ts'
+import { DRIVERS, driverOf } from './table.ts'
 
 const folder = await mkdtemp(join(tmpdir(), 'drivers-'))
 after(() => rm(folder, { recursive: true }))
@@ -52,7 +52,7 @@ const hostOf = (host: hosts.FakeHost, accelerator: Accelerator = 'kvm') => ({
 
 /** The words of a whole command line that the driver decides. */
 async function words(spec: VmSpec, host: hosts.FakeHost, descriptors = DESCRIPTORS) {
-  const tee = await DRIVERS[spec.tee].arguments(spec, hostOf(host))
+  const tee = await driverOf(spec.tee).arguments(spec, hostOf(host))
   const all = qemuArguments({ ...spec, accelerator: 'kvm', debugSerial: false }, descriptors, tee)
   const value = (option: string) => all[all.indexOf(option) + 1]
   const objects = all.flatMap((word, index) => (word === '-object' ? [all[index + 1]] : []))
@@ -180,7 +180,7 @@ const REFUSED: readonly [string, VmSpec, hosts.FakeHost, string][] = [
 ]
 for (const [name, spec, host, code] of REFUSED)
   test(`${name} is refused with ${code}`, async () => {
-    await assert.rejects(DRIVERS[spec.tee].arguments(spec, hostOf(host)), { code })
+    await assert.rejects(driverOf(spec.tee).arguments(spec, hostOf(host)), { code })
   })
 
 test('no hardware TEE starts under emulation', async () => {

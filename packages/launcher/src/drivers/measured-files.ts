@@ -7,6 +7,7 @@ import { CloisterError } from '@cloister/protocol/error'
 import { FormatError } from '@cloister/verifier/bytes/format-error'
 import type { KernelHashes } from '@cloister/verifier/launch/kernel-hashes'
 import { isVcpuType, type VcpuType } from '@cloister/verifier/launch/vcpu-types'
+import { bootFiles } from '../boot-files.ts'
 import { readError } from '../vm-files.ts'
 import { DEFAULT_VCPU_TYPE, type VmSpec } from '../vm-spec.ts'
 
@@ -22,9 +23,10 @@ export async function readFirmware(path: string | undefined): Promise<Uint8Array
 
 /** @throws CloisterError `vm.file-missing`, `vm.file-unreadable` */
 export async function hashKernel(spec: VmSpec): Promise<KernelHashes> {
+  const boot = bootFiles(spec)
   const [kernelSha256, initrdSha256] = await Promise.all([
-    sha256File(spec.boot.kernel),
-    sha256File(spec.boot.initrd),
+    sha256File(boot.kernel),
+    sha256File(boot.initrd),
   ])
   return { kernelSha256, initrdSha256, commandLine: spec.commandLine }
 }

@@ -5,6 +5,7 @@
 import { open } from 'node:fs/promises'
 import { CloisterError } from '@cloister/protocol/error'
 import { toHex } from '@cloister/verifier/bytes/hex'
+import { bootFiles } from '../boot-files.ts'
 import { seLeaves } from '../probe/se-leaves.ts'
 import { readError } from '../vm-files.ts'
 import type { TeeDriver } from './driver.ts'
@@ -19,7 +20,7 @@ export const se: TeeDriver = {
   pinsMemory: false,
   probe: seLeaves,
   async arguments(spec, host) {
-    await Promise.all([requireHost(se, host), readHeader(spec.boot.kernel)])
+    await Promise.all([requireHost(se, host), readHeader(bootFiles(spec).kernel)])
     return {
       board: 's390',
       cpu: 'host',
@@ -30,8 +31,8 @@ export const se: TeeDriver = {
     }
   },
   /** The tags that an attestation measurement is made over. There is no launch digest. */
-  async predict({ boot }) {
-    const { pageList, addressList, tweakList, tag } = await readHeader(boot.kernel)
+  async predict(spec) {
+    const { pageList, addressList, tweakList, tag } = await readHeader(bootFiles(spec).kernel)
     return {
       pageListDigest: toHex(pageList),
       addressListDigest: toHex(addressList),

@@ -8,6 +8,7 @@ import {
   predictSevEsLaunchDigest,
   predictSevLaunchDigest,
 } from '@cloister/verifier/launch/sev-digest'
+import { bootFiles } from '../boot-files.ts'
 import type { HostView } from '../probe/host-view.ts'
 import { SEV_TIERS, sevLeaves } from '../probe/sev-leaves.ts'
 import type { VmSpec } from '../vm-spec.ts'
@@ -70,7 +71,7 @@ function sevDriver(id: 'sev' | 'sev-es'): TeeDriver {
 async function predict(spec: VmSpec, id: 'sev' | 'sev-es'): Promise<LaunchPrediction> {
   const vcpuType = vcpuTypeOf(spec)
   const [firmware, kernelHashes] = await Promise.all([
-    readFirmware(spec.boot.firmware),
+    readFirmware(bootFiles(spec).firmware),
     hashKernel(spec),
   ])
   try {

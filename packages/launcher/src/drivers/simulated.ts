@@ -3,6 +3,7 @@
  * `cloister.tee` on which `simulator/` plays the secure processor. Everything else is as under SNP.
  */
 import { CloisterError } from '@cloister/protocol/error'
+import { bootFiles } from '../boot-files.ts'
 import { pass } from '../probe/probe-node.ts'
 import type { TeeDriver } from './driver.ts'
 import { predictSnp } from './snp.ts'
@@ -19,7 +20,7 @@ export const simulated: TeeDriver = {
   },
   arguments(spec, { accelerator }) {
     const isProbe = spec.mode === 'probe'
-    if (!isProbe && spec.boot.firmware === undefined)
+    if (!isProbe && bootFiles(spec).firmware === undefined)
       return Promise.reject(new CloisterError('tee.firmware-missing', { where: 'simulated' }))
     return Promise.resolve({
       // `max` crashes newer guest kernels under TCG of QEMU 7.2. The vCPU type in the launch digest is independent of this.

@@ -3,6 +3,7 @@ import { CloisterError } from '@cloister/protocol/error'
 import { toBase64 } from '@cloister/verifier/bytes/base64'
 import { toHex } from '@cloister/verifier/bytes/hex'
 import { predictSnpLaunchDigest } from '@cloister/verifier/snp/launch-digest'
+import { bootFiles } from '../boot-files.ts'
 import { SEV_TIERS, sevLeaves } from '../probe/sev-leaves.ts'
 import type { IdBlockPair, VmSpec } from '../vm-spec.ts'
 import type { LaunchPrediction, TeeDriver } from './driver.ts'
@@ -55,7 +56,7 @@ export const snp: TeeDriver = {
 export async function predictSnp(spec: VmSpec): Promise<LaunchPrediction> {
   const vcpuType = vcpuTypeOf(spec)
   const [firmware, kernelHashes] = await Promise.all([
-    readFirmware(spec.boot.firmware),
+    readFirmware(bootFiles(spec).firmware),
     hashKernel(spec),
   ])
   try {

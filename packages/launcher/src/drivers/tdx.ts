@@ -4,6 +4,7 @@ import { toBase64 } from '@cloister/verifier/bytes/base64'
 import { toHex } from '@cloister/verifier/bytes/hex'
 import { FormatError } from '@cloister/verifier/bytes/format-error'
 import { OVMF_GUID, parseOvmf } from '@cloister/verifier/formats/ovmf'
+import { bootFiles } from '../boot-files.ts'
 import { QGS_SOCKET, tdxLeaves } from '../probe/tdx-leaves.ts'
 import type { VmSpec } from '../vm-spec.ts'
 import type { TeeDriver } from './driver.ts'
@@ -23,7 +24,7 @@ export const tdx: TeeDriver = {
     if (spec.guestPolicy !== undefined || spec.idBlock !== undefined)
       throw new CloisterError('vm.spec-invalid', { where: 'guestPolicy, idBlock: not for tdx' })
     await requireHost(tdx, host)
-    requireTdxFirmware(await readFirmware(spec.boot.firmware))
+    requireTdxFirmware(await readFirmware(bootFiles(spec).firmware))
     // As JSON, for a socket address has members of its own.
     const guest = JSON.stringify({
       'qom-type': 'tdx-guest',

@@ -1,5 +1,6 @@
 /** The launch digest that SNP hardware would report for the QEMU that really runs. */
 import { predictSnpLaunchDigest } from '@cloister/verifier/snp/launch-digest'
+import { bootFiles } from '../boot-files.ts'
 import { firmwareError, readFirmware, vcpuTypeOf } from '../drivers/measured-files.ts'
 import type { VmSpec } from '../vm-spec.ts'
 import { readLaunchInputs } from './launch-inputs.ts'
@@ -14,7 +15,7 @@ import { readLaunchInputs } from './launch-inputs.ts'
 export async function measureLaunch(pid: number, spec: VmSpec): Promise<Uint8Array> {
   const vcpuType = vcpuTypeOf(spec)
   const [firmware, { cpus, ...kernelHashes }] = await Promise.all([
-    readFirmware(spec.boot.firmware),
+    readFirmware(bootFiles(spec).firmware),
     readLaunchInputs(pid),
   ])
   try {

@@ -5,6 +5,7 @@ import { CLI_ERRORS } from './cli.ts'
 import { GUEST_IMAGE_ERRORS } from './guest-image.ts'
 import { HOST_ERRORS } from './host.ts'
 import { LAUNCHER_ERRORS } from './launcher.ts'
+import { MACHINE_ERRORS } from './machine.ts'
 import { OCI_ERRORS } from './oci.ts'
 import { PROTOCOL_ERRORS } from './protocol.ts'
 import type { ErrorEntry } from './entry.ts'
@@ -14,6 +15,7 @@ const CODES = {
   ...CLI_ERRORS,
   ...HOST_ERRORS,
   ...LAUNCHER_ERRORS,
+  ...MACHINE_ERRORS,
   ...GUEST_IMAGE_ERRORS,
   ...OCI_ERRORS,
   ...AGENT_ERRORS,
