@@ -10,7 +10,7 @@ import {
 } from '@cloister/protocol/initdata'
 import { REPORT_DATA_BYTES } from '@cloister/protocol/report-data'
 import type { Workload } from '@cloister/protocol/workload'
-import type { Attester } from './attesters/attester.ts'
+import type { MeasuredAttester } from './attesters/attester.ts'
 import type { AgentPolicy } from './policy/agent-policy.ts'
 import { policyOf } from './policy/initdata-policy.ts'
 
@@ -29,7 +29,10 @@ export interface BoundInitdata {
  *
  * @throws CloisterError `initdata.*`, `agent.report-failed`
  */
-export async function bindInitdata(disk: Uint8Array, attester: Attester): Promise<BoundInitdata> {
+export async function bindInitdata(
+  disk: Uint8Array,
+  attester: MeasuredAttester,
+): Promise<BoundInitdata> {
   const document = parseInitdataDisk(disk)
   const { hostData } = await attester.attest(new Uint8Array(REPORT_DATA_BYTES))
   if (hostData.every((byte) => byte === 0)) throw new CloisterError('initdata.unmeasured')

@@ -35,7 +35,7 @@ import { encodeCertificateTable, TABLE_GUID } from '@cloister/verifier/snp/certi
 import { newSnpReport } from '@cloister/verifier/snp/report-template'
 import { FakeAmd } from '@cloister/verifier/testing/fake-amd'
 import { runAgent } from '../src/agent.ts'
-import { snpAttester, type Attester } from '../src/attesters/attester.ts'
+import { snpAttester, type MeasuredAttester } from '../src/attesters/attester.ts'
 import { LogBuffer } from '../src/container/log-buffer.ts'
 import type { OciSpec } from '../src/container/oci-spec.ts'
 import type { Outputs, Runtime } from '../src/container/runtime.ts'
@@ -241,7 +241,7 @@ function workloadFor(world: World, overrides: Partial<WorkloadInput> = {}): Work
   }
 }
 
-function fakeAttester(amd: FakeAmd, hostData: Uint8Array): Attester {
+function fakeAttester(amd: FakeAmd, hostData: Uint8Array): MeasuredAttester {
   return snpAttester(async (reportData) => {
     const report = newSnpReport({
       processor: { family: 0x19, model: 0x11, stepping: 1 },

@@ -16,24 +16,32 @@ export interface RawReport {
 export type ReportSource = (reportData: Uint8Array) => Promise<RawReport>
 
 export interface Evidence {
-  /** 32 bytes that the host fixed at launch. */
-  readonly hostData: Uint8Array
-  /** The KBS protocol's `snp` form. */
+  /** The KBS protocol's form for the TEE. */
   readonly json: string
 }
 
 export interface Attester {
   /** The TEE as the KBS protocol names it. */
-  readonly tee: 'snp'
+  readonly tee: 'snp' | 'tpm'
   /**
    * @param reportData - 64 bytes; composed by us only, never what others chose
-   * @throws CloisterError `agent.report-failed`
+   * @throws CloisterError `agent.report-failed`, `agent.tpm-*`
    */
   attest(reportData: Uint8Array): Promise<Evidence>
 }
 
+export interface MeasuredEvidence extends Evidence {
+  /** 32 bytes that the host fixed at launch. */
+  readonly hostData: Uint8Array
+}
+
+/** Of a TEE that holds what the host fixed at launch: initdata can be bound to it. */
+export interface MeasuredAttester extends Attester {
+  attest(reportData: Uint8Array): Promise<MeasuredEvidence>
+}
+
 /** An attester over a source of SNP reports. It answers one call after the other. */
-export function snpAttester(source: ReportSource): Attester {
+export function snpAttester(source: ReportSource): MeasuredAttester {
   let last: Promise<unknown> = Promise.resolve()
   return {
     tee: 'snp',
@@ -48,7 +56,7 @@ export function snpAttester(source: ReportSource): Attester {
   }
 }
 
-async function attestOnce(source: ReportSource, reportData: Uint8Array): Promise<Evidence> {
+async function attestOnce(source: ReportSource, reportData: Uint8Array): Promise<MeasuredEvidence> {
   const { report: bytes, certificates } = await source(reportData)
   try {
     const report = parseSnpReport(bytes)

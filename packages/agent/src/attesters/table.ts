@@ -3,7 +3,7 @@ import { access } from 'node:fs/promises'
 import type { Duplex } from 'node:stream'
 import { CloisterError } from '@cloister/protocol/error'
 import type { AttesterMode } from '@cloister/protocol/guest-names'
-import { snpAttester, type Attester } from './attester.ts'
+import { snpAttester, type MeasuredAttester } from './attester.ts'
 import { CONFIGFS_TSM, configfsSource } from './configfs-tsm.ts'
 import { simulatedSource } from './simulated.ts'
 
@@ -35,7 +35,10 @@ export async function kernelHasTee(paths: readonly string[] = TEE_DEVICES): Prom
  *
  * @throws CloisterError `agent.tee-absent`, `agent.tee-unexpected`, `agent.mode-unknown`
  */
-export async function attesterFor(mode: AttesterMode, places: AttesterPlaces): Promise<Attester> {
+export async function attesterFor(
+  mode: AttesterMode,
+  places: AttesterPlaces,
+): Promise<MeasuredAttester> {
   const hasTee = await places.hasTee()
   switch (mode) {
     case 'hardware':

@@ -28,6 +28,9 @@ export const RUN_REQUIREMENTS: readonly Requirement[] = [
 /** For tests against tools that others wrote, beside {@link RUN_REQUIREMENTS}. */
 export const TEST_REQUIREMENTS: readonly Requirement[] = [
   { program: 'skopeo', debianPackage: 'skopeo', purpose: 'interoperability of encrypted images' },
+  { program: 'swtpm', debianPackage: 'swtpm', purpose: 'a real TPM to attest with' },
+  { program: 'swtpm_setup', debianPackage: 'swtpm-tools', purpose: 'its EK certificates' },
+  { program: 'tpm2_checkquote', debianPackage: 'tpm2-tools', purpose: 'interoperability of TPMs' },
   { program: 'umoci', debianPackage: 'umoci', purpose: 'interoperability of image layers' },
 ]
 

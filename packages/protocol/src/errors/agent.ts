@@ -184,6 +184,20 @@ export const AGENT_ERRORS = {
     status: 422,
     exit: 6,
   },
+  'agent.tpm-absent': {
+    title: 'The guest has no TPM',
+    why: 'the kernel offers no TPM 2.0 under /dev/tpmrm0, or this process may not open it',
+    fix: ['start the VM with --vtpm on', 'run the agent as root'],
+    status: 500,
+    exit: 5,
+  },
+  'agent.tpm-failed': {
+    title: 'The TPM of the guest did not do what it was asked',
+    why: 'it refused a command, or its answer has not the form that the specification gives',
+    fix: ['restart the VM'],
+    status: 500,
+    exit: 1,
+  },
   'agent.scratch-failed': {
     title: 'The guest cannot make its scratch space',
     why: 'formatting, opening or mounting the encrypted disk failed',

@@ -80,7 +80,7 @@ export class FakeTpm {
   quote(
     values: ReadonlyMap<number, Uint8Array>,
     change: Partial<TpmAttest> = {},
-    bank: 'sha1' | 'sha256' = 'sha256',
+    bank: 'sha1' | 'sha256' | 'sha384' = 'sha256',
   ): TpmQuote {
     const indexes = [...values.keys()].toSorted((a, b) => a - b)
     const ordered = new Map(indexes.map((index) => [index, values.get(index) as Uint8Array]))
@@ -105,7 +105,7 @@ export class FakeTpm {
   signed(
     message: Uint8Array,
     values: ReadonlyMap<number, Uint8Array> = new Map(),
-    bank: 'sha1' | 'sha256' = 'sha256',
+    bank: 'sha1' | 'sha256' | 'sha384' = 'sha256',
   ): TpmQuote {
     const signature = this.#ak.sign(message)
     const parts = [signature.subarray(0, 32), signature.subarray(32)]

@@ -24,6 +24,8 @@ export interface TpmEvidence {
   /** Its certificate in DER. */
   readonly certificate?: Uint8Array
   readonly intermediates?: readonly Uint8Array[]
+  /** Certificate of the TPM's endorsement key in DER: who it says it is. It vouches for the attestation key only through credential activation. */
+  readonly endorsementCertificate?: Uint8Array
   /** At least one. */
   readonly quotes: readonly TpmQuote[]
   /** Of the firmware. */
