@@ -71,6 +71,11 @@ const TABLE: Readonly<Record<string, TableEntry>> = {
     summary: 'show what evidence says, unverified',
     load: () => import('./commands/evidence-parse.ts'),
   },
+  'evidence fetch': {
+    group: 'Trust',
+    summary: 'fetch the endorsements that evidence needs, into one file',
+    load: () => import('./commands/evidence-fetch.ts'),
+  },
   'evidence verify': {
     group: 'Trust',
     summary: 'verify and appraise evidence from a file',

@@ -2,6 +2,9 @@
 import { open } from 'node:fs/promises'
 import { CloisterError } from '@cloister/protocol/error'
 
+/** Bytes of the largest Evidence: a log and many devices. */
+export const EVIDENCE_BYTES = 16 << 20
+
 /** @throws CloisterError `cli.file-unreadable`, also when it is longer than `most` bytes */
 export async function readInput(file: string, most: number): Promise<Buffer> {
   try {

@@ -2,7 +2,7 @@ import { CloisterError } from '@cloister/protocol/error'
 import { FormatError } from '@cloister/verifier/bytes/format-error'
 import { textOption, type Command } from '../command.ts'
 import { toPlainJson } from '../evidence/plain-json.ts'
-import { readInput } from '../read-input.ts'
+import { EVIDENCE_BYTES, readInput } from '../read-input.ts'
 
 interface Parsed {
   readonly tee: string
@@ -98,7 +98,7 @@ export const command: Command = {
   positionals: [1, 1],
   async run(invocation) {
     const [file = ''] = invocation.positionals
-    const bytes = await readInput(file, 16 << 20)
+    const bytes = await readInput(file, EVIDENCE_BYTES)
     const parsed = await parse(bytes, textOption(invocation, 'tee'), file)
     const shown = toPlainJson({ ...parsed, verified: false })
     await invocation.output.object(shown, {

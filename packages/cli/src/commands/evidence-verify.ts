@@ -3,25 +3,34 @@ import type { Appraisal } from '@cloister/verifier/result/appraisal'
 import { checkLines } from '../check-lines.ts'
 import { listOption, textOption, type Command, type Invocation } from '../command.ts'
 import { readExpect } from '../evidence/read-expect.ts'
-import { sortEndorsements } from '../evidence/sort-endorsements.ts'
+import { BUNDLE_TEES } from '@cloister/verifier/endorsements/bundle'
+import { fetchBundle } from '@cloister/verifier/fetch/fetch-bundle'
+import { FETCH_OPTIONS, fetchOptions } from '../endorsements/fetch-options.ts'
+import { openEndorsementClient, withFetchErrors } from '../endorsements/open-client.ts'
+import {
+  addBundle,
+  sortEndorsements,
+  type SortedEndorsements,
+} from '../evidence/sort-endorsements.ts'
 import { EVIDENCE_TEES, type EvidenceTee } from '../evidence/tees.ts'
 import { toPlainJson } from '../evidence/plain-json.ts'
-import { readInput } from '../read-input.ts'
-
-const EVIDENCE_BYTES = 16 << 20
+import { EVIDENCE_BYTES, readInput } from '../read-input.ts'
 
 export const command: Command = {
   usage: `evidence verify FILE --tee ${Object.keys(EVIDENCE_TEES).join('|')} (--expect FIELD=HEX… | --expect any) [options]`,
   details:
-    'FILE is raw, hex, base64 or CoCo JSON. Endorsements are files or folders with any mix of DER, PEM, revocation lists and JSON. Exit 0 affirming or warning\n(2 for a warning with --strict), 2 refused, 3 undecided, 6 usage.',
+    'FILE is raw, hex, base64 or CoCo JSON. Endorsements are files or folders with any mix of bundles, DER, PEM, revocation lists\nand JSON; with --online those that are missing are asked from the vendor, with --cached taken from what was asked before. Exit 0 affirming or warning\n(2 for a warning with --strict), 2 refused, 3 undecided, 6 usage.',
   options: {
     tee: { type: 'string', value: 'TEE', help: Object.keys(EVIDENCE_TEES).join(', ') },
     endorsements: {
       type: 'string',
       multiple: true,
       value: 'PATH',
-      help: 'certificates, revocation lists, collateral',
+      help: 'bundles, certificates, revocation lists, collateral',
     },
+    online: { type: 'boolean', help: 'ask the vendor for what this evidence needs' },
+    cached: { type: 'boolean', help: 'the same, but only what was asked before and is in date' },
+    ...FETCH_OPTIONS,
     expect: {
       type: 'string',
       multiple: true,
@@ -81,6 +90,7 @@ async function appraiseFile(tee: EvidenceTee, invocation: Invocation): Promise<A
   const expect = readExpect(listOption(invocation, 'expect'), tee)
   const evidence = await readInput(file, EVIDENCE_BYTES)
   const endorsements = await sortEndorsements(listOption(invocation, 'endorsements'))
+  await addFetched(evidence, endorsements, invocation)
   for (const unknown of endorsements.unknown)
     invocation.output.talk(`not an endorsement: ${unknown}`)
   try {
@@ -97,6 +107,34 @@ async function appraiseFile(tee: EvidenceTee, invocation: Invocation): Promise<A
     if (cause instanceof TypeError || cause instanceof RangeError)
       throw new CloisterError('cli.usage', { why: cause.message, cause })
     throw cause
+  }
+}
+
+/** What cannot be fetched is told and left out: the checks say what that means for this evidence. */
+async function addFetched(
+  evidence: Uint8Array,
+  endorsements: SortedEndorsements,
+  invocation: Invocation,
+): Promise<void> {
+  const { directories, options, output, signal } = invocation
+  const online = options['online'] === true
+  if (!online && options['cached'] !== true) return
+  const name = textOption(invocation, 'tee')
+  const tee = BUNDLE_TEES.find((known) => known === name)
+  if (tee === undefined) {
+    output.talk(`nothing is fetched for ${name}: its endorsements come with the evidence`)
+    return
+  }
+  const services = fetchOptions(invocation)
+  const client = openEndorsementClient(directories, !online)
+  try {
+    const bundle = await withFetchErrors(() =>
+      fetchBundle(tee, evidence, { client, signal, ...services }),
+    )
+    addBundle(bundle, endorsements)
+  } catch (error) {
+    if (!(error instanceof CloisterError) || error.code === 'cli.usage') throw error
+    output.talk(`not fetched: ${error.code}: ${error.message}`)
   }
 }
 

@@ -1,4 +1,4 @@
-/** Endorsements from files and folders in any mix of DER, PEM, revocation lists and JSON, sorted by content. */
+/** Endorsements from files and folders in any mix of bundles, DER, PEM, revocation lists and JSON, sorted by content. */
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CloisterError } from '@cloister/protocol/error'
@@ -8,6 +8,13 @@ import { readKeyKind } from '@cloister/verifier/formats/x509-algorithm'
 import { parseCertificate } from '@cloister/verifier/formats/x509-certificate'
 import { parseRevocationList } from '@cloister/verifier/formats/x509-crl'
 import { parseCollateralJson } from '@cloister/verifier/dcap/collateral-json'
+import {
+  bundleEndorsements,
+  isBundle,
+  parseBundle,
+  type EndorsementBundle,
+} from '@cloister/verifier/endorsements/bundle'
+import { FormatError } from '@cloister/verifier/bytes/format-error'
 
 export interface SortedEndorsements {
   readonly certificates: Uint8Array[]
@@ -20,9 +27,9 @@ export interface SortedEndorsements {
   readonly unknown: string[]
 }
 
-const LIMITS = { files: 1000, fileBytes: 8 << 20 } as const
+const LIMITS = { files: 1000, fileBytes: 16 << 20 } as const
 
-/** @throws CloisterError `cli.file-unreadable` */
+/** @throws CloisterError `cli.file-unreadable`, `endorsements.malformed` for a bundle that is none */
 export async function sortEndorsements(paths: readonly string[]): Promise<SortedEndorsements> {
   const sorted: SortedEndorsements = {
     certificates: [],
@@ -37,8 +44,28 @@ export async function sortEndorsements(paths: readonly string[]): Promise<Sorted
     throw new CloisterError('cli.file-unreadable', {
       why: `these are more than ${LIMITS.files} files`,
     })
-  for (const file of files) if (!sortFile(await readFile(file), sorted)) sorted.unknown.push(file)
+  for (const file of files) {
+    const bytes = await readFile(file)
+    if (isBundle(bytes)) addBundle(readBundle(file, bytes), sorted)
+    else if (!sortFile(bytes, sorted)) sorted.unknown.push(file)
+  }
   return sorted
+}
+
+/** @param bundle - its items are sorted among those of other files */
+export function addBundle(bundle: EndorsementBundle, sorted: SortedEndorsements): void {
+  const found = bundleEndorsements(bundle)
+  for (const kind of ['certificates', 'revocationLists', 'tcbInfos', 'qeIdentities'] as const)
+    sorted[kind].push(...found[kind])
+}
+
+function readBundle(file: string, bytes: Uint8Array): EndorsementBundle {
+  try {
+    return parseBundle(bytes)
+  } catch (cause) {
+    if (!(cause instanceof FormatError)) throw cause
+    throw new CloisterError('endorsements.malformed', { where: file, why: cause.message, cause })
+  }
 }
 
 async function filesBelow(path: string): Promise<string[]> {

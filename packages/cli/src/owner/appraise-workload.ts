@@ -6,6 +6,7 @@ import type { GuestImageList } from '@cloister/protocol/broker-admin-api'
 import type { Directories } from '@cloister/protocol/directories'
 import type { GuestImageManifest } from '@cloister/protocol/guest-image-manifest'
 import type { EvidenceAnswer } from '@cloister/protocol/hostd-api'
+import { amdLists, type AmdLists } from '../endorsements/amd-lists.ts'
 import type { BrokerClient } from './broker-client.ts'
 import { readSimulatedRoots } from './simulated-roots.ts'
 import { computeTrust, type OwnerReferences, type TrustVerdict } from './trust-state.ts'
@@ -30,10 +31,15 @@ export async function appraiseWorkload(
   return { nonce: Buffer.from(nonce).toString('hex'), answer, verdict }
 }
 
-/** What this owner holds evidence of the workloads against; asks the broker once. What was withdrawn there counts no more here. */
+/**
+ * What this owner holds evidence of the workloads against; asks the broker once. What was withdrawn there counts no more here.
+ *
+ * @param revocationLists - absent: what was fetched before and is in date
+ */
 export async function ownerReferences(
   directories: Directories,
   broker: BrokerClient,
+  revocationLists: AmdLists = amdLists(directories, { online: false }),
 ): Promise<(name: string) => OwnerReferences> {
   const [images, registered, revisions] = await Promise.all([
     listGuestImages(directories.images),
@@ -48,6 +54,7 @@ export async function ownerReferences(
   return (name) => ({
     manifests,
     simulatedRoots,
+    revocationLists,
     revisions: revisions.filter((revision) => revision.name === name),
   })
 }

@@ -100,6 +100,33 @@ test('without a revocation list, or with a TCB of known holes, it is degraded, a
   assert.ok(warnings(old).includes('snp.tcb.below-minimum'))
 })
 
+test("AMD's lists, asked for by the line of the root, make it verified, or refused where they revoke", async () => {
+  const asked: string[] = []
+  const listing = (revoked: readonly number[]) => ({
+    revocationLists: async (line: string, kind: string) => {
+      asked.push(`${kind} ${line}`)
+      return [hardware.revocationList(new Date('2026-05-31'), new Date('2026-06-02'), revoked)]
+    },
+  })
+  const given = { amd: hardware, revocationList: false }
+  assert.equal(await trustOf({ ...given, references: listing([]) }), 'verified')
+  const revoked = await verdictOn({ ...given, references: listing([2]) })
+  assert.equal(revoked.trust, 'failed')
+  const failed = revoked.checks.filter(({ outcome }) => outcome === 'fail')
+  assert.deepEqual(
+    failed.map(({ code }) => code),
+    ['snp.revocation.revoked'],
+  )
+  const none = await verdictOn({
+    amd: simulated,
+    report: measured(DIGESTS.simulated),
+    references: { ...listing([]), simulatedRoots: [simulated.fingerprint] },
+    appraise: appraiseSnp,
+  })
+  assert.equal(none.trust, 'simulated')
+  assert.deepEqual(asked, ['vcek Genoa', 'vcek Genoa'])
+})
+
 const REFUSED: Readonly<Record<string, Omit<Case, 'amd'>>> = {
   'initdata that is not in the report': { answer: { initdata: 'AAAA' } },
   'initdata that no owner registered': { references: { revisions: [] } },

@@ -13,6 +13,9 @@ import { appraiseSnp, type SnpAppraisal } from '@cloister/verifier/snp/appraise'
 import type { SnpEvidence } from '@cloister/verifier/snp/evidence'
 import { parseSnpEvidenceJson } from '@cloister/verifier/snp/evidence-json'
 import type { SnpPolicy } from '@cloister/verifier/snp/policy'
+import { PRODUCT_LINES } from '@cloister/verifier/snp/product'
+import { parseSnpReport } from '@cloister/verifier/snp/report'
+import type { AmdLists } from '../endorsements/amd-lists.ts'
 import { DEFAULT_MINIMUM_TCB } from './minimum-tcb.ts'
 import { openingsCheck } from './policy-openings.ts'
 
@@ -55,6 +58,8 @@ export interface OwnerReferences {
   /** Revisions of this workload's name at the broker. */
   readonly revisions: readonly WorkloadRevision[]
   readonly simulatedRoots: readonly string[]
+  /** AMD's lists for a line; asked only for Evidence under AMD's roots. Absent: only what the Evidence brings. */
+  readonly revocationLists?: AmdLists
 }
 
 /** The verifier's call, so that tests can put a fake AMD in AMD's place. */
@@ -117,12 +122,18 @@ interface Question {
 /** Under AMD's roots with the hardware digests; only evidence that has no such root is held against the pinned simulated ones. */
 async function appraiseEvidence(
   evidence: SnpEvidence,
-  { expect, now, references: { manifests, simulatedRoots }, appraise }: Question,
+  { expect, now, references, appraise }: Question,
 ): Promise<SnpAppraisal> {
+  const { manifests, simulatedRoots, revocationLists: lists } = references
   const hardware = { now, expect: { ...expect, measurement: digestsOf(manifests, 'hardware') } }
   const found = await appraise(evidence, hardware)
-  if (found.status === 'affirming')
-    return withWarnings(found, await appraise(evidence, { ...hardware, policy: VERIFIED }))
+  if (found.anchor?.kind === 'hardware') {
+    const endorsements = { revocationLists: await listsFor(evidence, found.anchor, lists) }
+    const listed = await appraise(evidence, { ...hardware, endorsements })
+    if (listed.status !== 'affirming') return listed
+    const strict = { ...hardware, endorsements, policy: VERIFIED }
+    return withWarnings(listed, await appraise(evidence, strict))
+  }
   if (found.anchor !== undefined || simulatedRoots.length === 0) return found
   return await appraise(evidence, {
     now,
@@ -132,6 +143,17 @@ async function appraiseEvidence(
     },
     simulatedRoots,
   })
+}
+
+async function listsFor(
+  { report }: SnpEvidence,
+  anchor: Anchor & { readonly kind: 'hardware' },
+  lists: AmdLists | undefined,
+): Promise<readonly Uint8Array[]> {
+  const line = PRODUCT_LINES.find((name) => name === anchor.line)
+  if (lists === undefined || line === undefined) return []
+  const { signingKey } = parseSnpReport(report).keyInfo
+  return lists(line, signingKey === 'vlek' ? 'vlek' : 'vcek')
 }
 
 /** What is found only under the stricter policy makes no failure, for owners set other minimums in their release policies; it warns. */

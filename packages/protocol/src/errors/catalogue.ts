@@ -2,6 +2,7 @@
 import { AGENT_ERRORS } from './agent.ts'
 import { BROKER_ERRORS } from './broker.ts'
 import { CLI_ERRORS } from './cli.ts'
+import { FETCH_ERRORS } from './fetch.ts'
 import { GUEST_IMAGE_ERRORS } from './guest-image.ts'
 import { HOST_ERRORS } from './host.ts'
 import { LAUNCHER_ERRORS } from './launcher.ts'
@@ -20,6 +21,7 @@ const CODES = {
   ...OCI_ERRORS,
   ...AGENT_ERRORS,
   ...BROKER_ERRORS,
+  ...FETCH_ERRORS,
 } as const satisfies Record<string, ErrorEntry>
 
 export type ErrorCode = keyof typeof CODES

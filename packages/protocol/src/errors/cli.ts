@@ -68,6 +68,13 @@ export const CLI_ERRORS = {
     exit: 5,
     retryable: true,
   },
+  'cli.file-unwritable': {
+    title: 'Cannot write a file',
+    why: 'it cannot be made there',
+    fix: ['check the path, its folder and who may write there'],
+    status: 400,
+    exit: 6,
+  },
   'cli.file-unreadable': {
     title: 'Cannot read the file',
     why: 'it does not exist, is not a regular file, or may not be read',

@@ -5,7 +5,14 @@ import { SGX_CHECKS } from '../sgx/check-codes.ts'
 import type { SgxPolicy } from '../sgx/policy.ts'
 import { TDX_CHECKS } from '../tdx/check-codes.ts'
 import type { TdxPolicy } from '../tdx/policy.ts'
-import { FAKE_PCK, FAKE_QE, FakeIntel, fakeQeIdentity, fakeTcbInfo } from '../testing/fake-intel.ts'
+import {
+  FAKE_PCK,
+  FAKE_QE,
+  FAKE_TD,
+  FakeIntel,
+  fakeQeIdentity,
+  fakeTcbInfo,
+} from '../testing/fake-intel.ts'
 import type { FakeQuoteOptions } from '../testing/fake-intel.ts'
 import type { DcapEndorsements } from './endorsements.ts'
 import type { EnclaveReport } from './enclave-report.ts'
@@ -29,25 +36,7 @@ const ANY_TD = {
 const ANY_ENCLAVE = { reportData: 'any', mrEnclave: 'any', mrSigner: 'any' } as const
 
 const zeros = (length: number) => new Uint8Array(length)
-const TD: TdReport = {
-  teeTcbSvn: Uint8Array.of(5, 1, 5, ...zeros(13)),
-  mrSeam: zeros(48).fill(1),
-  mrSignerSeam: zeros(48),
-  seamAttributes: zeros(8),
-  tdAttributes: Uint8Array.of(0, 0, 0, 0x10, 0, 0, 0, 0),
-  xfam: zeros(8),
-  mrTd: zeros(48).fill(2),
-  mrConfigId: zeros(48),
-  mrOwner: zeros(48),
-  mrOwnerConfig: zeros(48),
-  rtmr0: zeros(48),
-  rtmr1: zeros(48),
-  rtmr2: zeros(48),
-  rtmr3: zeros(48),
-  reportData: zeros(64),
-  teeTcbSvn2: undefined,
-  mrServiceTd: undefined,
-}
+const TD = FAKE_TD
 const TD15 = { ...TD, teeTcbSvn2: TD.teeTcbSvn, mrServiceTd: zeros(48) }
 const ENCLAVE: EnclaveReport = { ...FAKE_QE, attributes: Uint8Array.of(0x05, ...zeros(15)) }
 

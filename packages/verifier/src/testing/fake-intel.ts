@@ -15,6 +15,7 @@ import { pckExtension } from '../dcap/pck.ts'
 import type { PckIdentity } from '../dcap/pck.ts'
 import { encodeQuote, encodeSigned } from '../dcap/quote.ts'
 import type { CertificationData, Quote, QuoteBody } from '../dcap/quote.ts'
+import type { TdReport } from '../dcap/td-report.ts'
 import { encodePem } from '../formats/pem.ts'
 import type { Extension } from '../formats/x509-certificate.ts'
 import { basicConstraintsExtension, keyUsageExtension } from '../formats/x509-extensions.ts'
@@ -200,6 +201,27 @@ export const FAKE_PCK: PckIdentity = {
   fmspc: 'fa4e00000000',
   platformInstanceId: undefined,
   smtEnabled: undefined,
+}
+
+/** A TD of the 1.0 layout on a module of version 1. */
+export const FAKE_TD: TdReport = {
+  teeTcbSvn: Uint8Array.of(5, 1, 5, ...Array.from({ length: 13 }, () => 0)),
+  mrSeam: new Uint8Array(48).fill(1),
+  mrSignerSeam: new Uint8Array(48),
+  seamAttributes: new Uint8Array(8),
+  tdAttributes: Uint8Array.of(0, 0, 0, 0x10, 0, 0, 0, 0),
+  xfam: new Uint8Array(8),
+  mrTd: new Uint8Array(48).fill(2),
+  mrConfigId: new Uint8Array(48),
+  mrOwner: new Uint8Array(48),
+  mrOwnerConfig: new Uint8Array(48),
+  rtmr0: new Uint8Array(48),
+  rtmr1: new Uint8Array(48),
+  rtmr2: new Uint8Array(48),
+  rtmr3: new Uint8Array(48),
+  reportData: new Uint8Array(64),
+  teeTcbSvn2: undefined,
+  mrServiceTd: undefined,
 }
 
 export const FAKE_QE: EnclaveReport = {
