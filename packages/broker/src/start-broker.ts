@@ -7,6 +7,7 @@ import { adminAuthorizer } from './admin/authorize.ts'
 import { createEvidenceAppraiser, type AppraiseReport } from './attestation/appraise-evidence.ts'
 import { IssuedTokens } from './attestation/issued-tokens.ts'
 import { TokenSigner } from './attestation/token-signer.ts'
+import { ListRefresher, type ListRefreshOptions } from './endorsements/list-refresher.ts'
 import { brokerApp } from './http/app.ts'
 import { BodyReader } from './http/body.ts'
 import { Metrics } from './http/metrics.ts'
@@ -42,6 +43,8 @@ export interface BrokerOptions {
   /** Milliseconds since 1970. Absent: the clock. */
   readonly now?: () => number
   readonly limits?: Partial<BrokerLimits>
+  /** Asks AMD for its revocation lists on a schedule. Absent: nobody is asked, and the owner brings them. */
+  readonly fetchEndorsements?: ListRefreshOptions
   /** Told of defects. Absent: standard error. */
   readonly onBug?: (error: unknown) => void
 }
@@ -83,16 +86,30 @@ export async function startBrokerUnder(
       now: now(),
     })
     const parts = createParts(options, { database, limits, now, appraiseReport })
+    const { fetchEndorsements } = options
+    const refresher = fetchEndorsements && new ListRefresher(parts, fetchEndorsements)
     let url = options.url ?? ''
     const app = brokerApp(parts, {
       authorizeAdmin: adminAuthorizer(options.adminKeys, () => url),
-      facts: () => ({ url, spki: [tls.spki] }),
+      facts: () => ({
+        url,
+        spki: [tls.spki],
+        ...(refresher !== undefined && {
+          refreshState: { ...refresher.state, problems: [...refresher.state.problems] },
+        }),
+      }),
     })
     const server = await listen(app, { ...options.listen, limits, tls })
     const address = { host, port: server.port }
     url ||= `https://${host.includes(':') ? `[${host}]` : host}:${address.port}`
     let stopped: Promise<void> | undefined
-    const stop = () => (stopped ??= server.close().finally(() => database.close()))
+    const end = async () => {
+      await using _database = { [Symbol.asyncDispose]: async () => database.close() }
+      await using _refresher = refresher
+      await server.close()
+    }
+    const stop = () => (stopped ??= end())
+    refresher?.start()
     const { tokenSigner } = parts
     return { url, address, spki: tls.spki, tokenSigner, stop, [Symbol.asyncDispose]: stop }
   } catch (error) {

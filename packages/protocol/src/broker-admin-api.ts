@@ -101,6 +101,12 @@ export const BrokerStatusSchema = z.object({
   tokenSigner: z.string(),
   /** Pinned simulated roots: SHA-256 of the root certificate's DER, hex. */
   simulatedRoots: z.array(Hex(32)),
+  /** AMD's revocation lists, whether signed or not: that is judged when one is used. */
+  revocationLists: z.array(z.object({ issuer: z.string(), thisUpdate: Time, nextUpdate: Time })),
+  /** Null: the owner brings the lists. `roundAt` is null before the first round ended. */
+  fetchesEndorsements: z
+    .object({ roundAt: Time.nullable(), problems: z.array(z.string()) })
+    .nullable(),
   counts: z.object({
     secrets: z.int(),
     workloads: z.int(),

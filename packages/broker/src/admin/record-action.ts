@@ -2,7 +2,7 @@
 import type { BrokerParts } from '../parts.ts'
 
 export function recordAction(
-  parts: BrokerParts,
+  parts: Pick<BrokerParts, 'audit' | 'now'>,
   requestId: string,
   action: string,
   subject: string,

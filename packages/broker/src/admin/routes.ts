@@ -24,6 +24,9 @@ import {
 } from '@cloister/protocol/initdata'
 import { LIMITS } from '@cloister/protocol/limits'
 import { ResourcePathSchema } from '@cloister/protocol/workload'
+import { FormatError } from '@cloister/verifier/bytes/format-error'
+import { parseRevocationList } from '@cloister/verifier/formats/x509-crl'
+import { commonName } from '@cloister/verifier/formats/x509-name'
 import type { BrokerEnv } from '../http/app.ts'
 import { parseJson } from '../http/body.ts'
 import type { BrokerParts } from '../parts.ts'
@@ -35,7 +38,10 @@ import { recordAction } from './record-action.ts'
 import { deleteSecret, setReleasePolicy, storeSecret } from './secret-actions.ts'
 
 /** What status says beside what the parts know. */
-export type BrokerFacts = Pick<BrokerStatus, 'url' | 'spki'>
+export type BrokerFacts = Pick<BrokerStatus, 'url' | 'spki'> & {
+  /** Absent: nothing is fetched. */
+  readonly refreshState?: BrokerStatus['fetchesEndorsements']
+}
 
 const AUDIT_LIMIT = { default: 100, maximum: 1000 } as const
 const AuditQuerySchema = z.object({
@@ -156,8 +162,9 @@ export function adminRoutes(
 
   routes.put('/revocation-lists', async (c) => {
     const { der } = await read(c, parts, PutRevocationListSchema)
+    const list = validRevocationList(Buffer.from(der, 'base64'))
     record(c, 'revocation-list.add', `${der.length} characters`)
-    trust.addRevocationList(Buffer.from(der, 'base64'))
+    trust.addRevocationList(list)
     return c.body(null, 204)
   })
 
@@ -175,9 +182,12 @@ function status(parts: BrokerParts, facts: BrokerFacts): BrokerStatus {
   const { secrets, workloads, referenceValues, trust, audit } = parts
   return {
     version: parts.version,
-    ...facts,
+    url: facts.url,
+    spki: facts.spki,
     tokenSigner: parts.tokenSigner,
     simulatedRoots: [...trust.simulatedRoots()],
+    revocationLists: trust.revocationLists().map(describeRevocationList),
+    fetchesEndorsements: facts.refreshState ?? null,
     counts: {
       secrets: secrets.count(),
       workloads: workloads.count(),
@@ -185,6 +195,15 @@ function status(parts: BrokerParts, facts: BrokerFacts): BrokerStatus {
       platforms: trust.platformCount(),
       auditEntries: audit.count(),
     },
+  }
+}
+
+function describeRevocationList(der: Uint8Array): BrokerStatus['revocationLists'][number] {
+  const { issuer, thisUpdate, nextUpdate } = parseRevocationList(der)
+  return {
+    issuer: commonName(issuer) ?? '',
+    thisUpdate: thisUpdate.getTime(),
+    nextUpdate: nextUpdate.getTime(),
   }
 }
 
@@ -237,6 +256,17 @@ function resourcePath(c: AdminContext): string {
   const path = ResourcePathSchema.safeParse(c.req.param('path'))
   if (path.success) return path.data
   throw new CloisterError('request.malformed', { why: 'a path has three parts', where: 'path' })
+}
+
+/** One list that cannot be read would make every attestation under AMD's anchors fail. */
+function validRevocationList(der: Uint8Array): Uint8Array {
+  try {
+    parseRevocationList(der)
+    return der
+  } catch (cause) {
+    if (!(cause instanceof FormatError)) throw cause
+    throw new CloisterError('request.malformed', { where: 'der', why: cause.message, cause })
+  }
 }
 
 function validChipId(text: string): string {

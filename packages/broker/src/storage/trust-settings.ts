@@ -1,5 +1,7 @@
-/** What the owner decided about trust beside policies: pinned simulated roots, enrolled platforms, revocation lists. */
+/** What the owner decided about trust beside policies: pinned simulated roots, enrolled platforms; and AMD's revocation lists. */
 import { createHash } from 'node:crypto'
+import { equalBytes } from '@cloister/verifier/bytes/equal'
+import { parseRevocationList } from '@cloister/verifier/formats/x509-crl'
 import { count, type Database } from './database.ts'
 
 export class TrustSettings {
@@ -64,17 +66,39 @@ export class TrustSettings {
     return this.#change('DELETE FROM platforms WHERE chip_id = ?', [chipId])
   }
 
-  /** DER of AMD's revocation lists that the owner brought; each is verified when it is used. */
+  /** DER of AMD's revocation lists that the owner brought or AMD was asked for; each is verified when it is used. */
   revocationLists(): readonly Uint8Array[] {
     return this.#revocationLists
   }
 
+  /** @param der - known to be a list; who signed it is judged when it is used */
   addRevocationList(der: Uint8Array): void {
     const fingerprint = createHash('sha256').update(der).digest('hex')
     this.#change(
       'INSERT INTO revocation_lists (fingerprint, der) VALUES (?, ?) ON CONFLICT DO NOTHING',
       [fingerprint, der],
     )
+    this.#revocationLists = this.#readRevocationLists()
+  }
+
+  hasRevocationList(der: Uint8Array): boolean {
+    return this.#revocationLists.some((known) => equalBytes(known, der))
+  }
+
+  /** Adds a list in place of those that the same issuer made before it, which it supersedes. @throws FormatError */
+  replaceRevocationList(der: Uint8Array): void {
+    const { issuer, thisUpdate, revokedSerials: revoked } = parseRevocationList(der)
+    const older = this.#revocationLists.filter((known) => {
+      const list = parseRevocationList(known)
+      // Lists of VCEKs and VLEKs have one issuer; what an older one revokes and this one does not must stay.
+      const superseded = [...list.revokedSerials].every((serial) => revoked.has(serial))
+      return equalBytes(list.issuer.raw, issuer.raw) && list.thisUpdate < thisUpdate && superseded
+    })
+    this.addRevocationList(der)
+    const remove = this.#database.prepare('DELETE FROM revocation_lists WHERE der = ?')
+    this.#database.write('durable', () => {
+      for (const known of older) remove.run(known)
+    })
     this.#revocationLists = this.#readRevocationLists()
   }
 

@@ -1,5 +1,7 @@
 import { CloisterError } from '@cloister/protocol/error'
-import { textOption, type Command } from '../command.ts'
+import { textOption, type Command, type Invocation } from '../command.ts'
+import { FETCH_OPTIONS, fetchOptions } from '../endorsements/fetch-options.ts'
+import { readFetchSetting, writeFetchSetting } from '../owner/fetch-setting.ts'
 import {
   DEFAULT_LISTEN,
   ensureBroker,
@@ -8,9 +10,9 @@ import {
 } from '../owner/local-broker.ts'
 
 export const command: Command = {
-  usage: 'broker start [--listen HOST:PORT] [--detach]',
+  usage: 'broker start [--listen HOST:PORT] [--detach] [--fetch-endorsements [--kds URL]]',
   details:
-    'Pins itself for the owner of this machine. Its keys and secrets lie in CLOISTER_HOME/broker, encrypted at rest.',
+    'Pins itself for the owner of this machine. Its keys and secrets lie in CLOISTER_HOME/broker, encrypted at rest. With --fetch-endorsements it asks AMD for its revocation lists\nnow and then; without a list in date, evidence under AMD anchors gets nothing. The choice is remembered until --no-fetch-endorsements.',
   options: {
     listen: {
       type: 'string',
@@ -18,13 +20,20 @@ export const command: Command = {
       help: `default ${DEFAULT_LISTEN.host}:${DEFAULT_LISTEN.port}`,
     },
     detach: { type: 'boolean', short: 'd', help: 'run in the background' },
+    'fetch-endorsements': { type: 'boolean', help: "keep AMD's revocation lists in date" },
+    'no-fetch-endorsements': { type: 'boolean', help: 'ask nobody again: you bring the lists' },
+    kds: FETCH_OPTIONS.kds,
   },
   positionals: [0, 0],
   async run(invocation) {
     const { directories, output, signal, options } = invocation
     const listen = listenAddress(textOption(invocation, 'listen'))
+    await rememberFetching(invocation)
     if (options['detach'] === true) {
       const broker = await ensureBroker(directories, signal, listen)
+      const { fetchesEndorsements } = await broker.status()
+      if ((fetchesEndorsements !== null) !== (readFetchSetting(directories) !== undefined))
+        output.talk('this broker ran before: stop and start it for the change to count')
       await output.object(
         { url: broker.pinned.url },
         { name: broker.pinned.url, text: () => `broker at ${broker.pinned.url}` },
@@ -40,6 +49,22 @@ export const command: Command = {
       },
     })
   },
+}
+
+async function rememberFetching(invocation: Invocation): Promise<void> {
+  const { directories, options } = invocation
+  const wanted = options['fetch-endorsements'] === true
+  const refused = options['no-fetch-endorsements'] === true
+  const { kds } = fetchOptions(invocation)
+  if (wanted && refused)
+    throw new CloisterError('cli.usage', { why: 'both --fetch-endorsements and its contrary' })
+  if (!wanted && kds?.address !== undefined)
+    throw new CloisterError('cli.usage', { why: '--kds is for --fetch-endorsements' })
+  if (wanted)
+    await writeFetchSetting(directories, {
+      ...(kds?.address !== undefined && { kds: kds.address }),
+    })
+  if (refused) await writeFetchSetting(directories, undefined)
 }
 
 function listenAddress(text: string | undefined): ListenAddress | undefined {

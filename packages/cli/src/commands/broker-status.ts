@@ -1,4 +1,6 @@
+import type { BrokerStatus } from '@cloister/protocol/broker-admin-api'
 import type { Command } from '../command.ts'
+import { escapeText } from '../escape-text.ts'
 import { openBroker } from '../owner/broker-client.ts'
 
 export const command: Command = {
@@ -14,8 +16,23 @@ export const command: Command = {
           `  TLS key     ${status.spki.join(' ')}`,
           `  holds       ${status.counts.secrets} secrets, ${status.counts.workloads} workload revisions, ${status.counts.guestImages} guest images`,
           `  simulation  ${status.simulatedRoots.length === 0 ? 'no simulated root is trusted' : `${status.simulatedRoots.length} simulated root(s) pinned`}`,
+          `  AMD lists   ${listsText(status)}`,
           `  audit       ${status.counts.auditEntries} entries`,
         ].join('\n'),
     })
   },
+}
+
+/** Lists that are in date, when the first of them ends, and what went wrong with fetching. */
+function listsText({ revocationLists, fetchesEndorsements: fetching }: BrokerStatus): string {
+  const current = revocationLists.filter(({ nextUpdate }) => nextUpdate > Date.now())
+  const first = Math.min(...current.map(({ nextUpdate }) => nextUpdate))
+  const held =
+    current.length === 0
+      ? 'none in date: evidence must bring its own'
+      : `${current.length} in date, the first until ${new Date(first).toISOString()}`
+  if (fetching === null) return `${held}; brought by you`
+  if (fetching.roundAt === null) return `${held}; being fetched`
+  const problems = fetching.problems.map((problem) => escapeText(problem)).join(', ')
+  return `${held}; fetched from AMD${problems === '' ? '' : `, but ${problems}`}`
 }

@@ -1,7 +1,8 @@
 /** What the vendors' services answered, in `CLOISTER_HOME/cache/endorsements`: one file for each answer, bounded in number and size. */
 import { createHash } from 'node:crypto'
-import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm, stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
+import { writeWhole } from '@cloister/launcher/write-whole'
 import type { CachedAnswer, FetchCache } from '@cloister/verifier/fetch/fetch-cache'
 
 export interface DiskCacheLimits {
@@ -31,16 +32,8 @@ export class DiskFetchCache implements FetchCache {
   }
 
   async set(key: string, { body, headers, storedAt }: CachedAnswer): Promise<void> {
-    await mkdir(this.#directory, { recursive: true, mode: 0o700 })
-    const file = this.#fileOf(key)
-    const draft = `${file}.${process.pid}.draft`
     const json = { key, storedAt, headers, body: Buffer.from(body).toString('base64') }
-    try {
-      await writeFile(draft, JSON.stringify(json), { mode: 0o600 })
-      await rename(draft, file)
-    } finally {
-      await rm(draft, { force: true })
-    }
+    await writeWhole(this.#fileOf(key), JSON.stringify(json))
     await this.#shrink()
   }
 

@@ -8,6 +8,7 @@ import { CloisterError } from '@cloister/protocol/error'
 import { freePort } from '../free-port.ts'
 import { adminPublicKey, openAdminKey } from './admin-key.ts'
 import { BrokerClient, openBroker } from './broker-client.ts'
+import { readFetchSetting } from './fetch-setting.ts'
 import { pinBroker, readPinnedBroker } from './pinned-broker.ts'
 
 export interface ListenAddress {
@@ -33,10 +34,12 @@ export async function serveBroker(
   },
 ): Promise<void> {
   const { startBroker } = await import('@cloister/broker')
+  const fetching = readFetchSetting(directories)
   const broker = await startBroker({
     directory: directories.broker,
     listen: options.listen,
     adminKeys: [adminPublicKey(openAdminKey(directories))],
+    ...(fetching !== undefined && { fetchEndorsements: { address: fetching.kds } }),
   })
   await using _ = broker
   pinBroker(directories, { url: broker.url, spki: [broker.spki], tokenSigner: broker.tokenSigner })
