@@ -4,7 +4,7 @@
  */
 import { open, readFile } from 'node:fs/promises'
 import { CloisterError } from '@cloister/protocol/error'
-import { GUEST_DISKS, GUEST_PORTS } from '@cloister/protocol/guest-names'
+import { GUEST_DISKS, GUEST_PORTS, GUEST_PROGRAMS } from '@cloister/protocol/guest-names'
 import { INITDATA_DISK_BYTES } from '@cloister/protocol/initdata'
 import { attesterFor, kernelHasTee } from './attesters/table.ts'
 import { runAgent } from './agent.ts'
@@ -24,6 +24,7 @@ import type { Log } from './service/dispatch.ts'
 
 const SCRATCH = '/var/lib/cloister'
 const RUN = '/run/cloister'
+const UNPACK_WORKER = new URL(GUEST_PROGRAMS.unpackWorker, import.meta.url)
 
 async function boot(stage: StagePort, ports: Awaited<ReturnType<typeof findPorts>>): Promise<void> {
   const mode = attesterMode(await readFile('/proc/cmdline', 'latin1'))
@@ -61,7 +62,7 @@ async function boot(stage: StagePort, ports: Awaited<ReturnType<typeof findPorts
         attester,
         runtime: crunRuntime({ run: runProgram, directory: `${RUN}/crun` }),
         clock: systemClock(runProgram),
-        pullImage: pullWorkloadImage,
+        pullImage: (options) => pullWorkloadImage({ ...options, unpackWorker: UNPACK_WORKER }),
         scratch,
         scratchDirectory: SCRATCH,
         runDirectory: RUN,

@@ -8,6 +8,10 @@ import { takeBuiltinsDirectly } from './builtin-imports.ts'
 
 const REPOSITORY = fileURLToPath(new URL('../../../', import.meta.url))
 export const AGENT_ENTRY = fileURLToPath(new URL('../../agent/src/main.ts', import.meta.url))
+/** The thread in which the agent unpacks layers: a program of its own, for a thread starts from a file. */
+export const UNPACK_WORKER_ENTRY = fileURLToPath(
+  new URL('../../oci/src/unpack-worker.ts', import.meta.url),
+)
 
 /**
  * The bundle as an ES module. The same sources give the same bytes wherever the repository lies.

@@ -8,7 +8,7 @@ import type { GuestImageManifest } from '@cloister/protocol/guest-image-manifest
 
 import type { Lock, LockedPackage } from './inputs.ts'
 import type { BuildContext } from './run.ts'
-import { bundleAgent } from './agent-bundle.ts'
+import { bundleAgent, UNPACK_WORKER_ENTRY } from './agent-bundle.ts'
 import { commandLines } from './command-line.ts'
 import { describeFile, exists, sha256File } from './files.ts'
 import { IMAGE_FILES, MANIFEST_FILE } from './images.ts'
@@ -57,6 +57,7 @@ export async function assemble(options: AssembleOptions): Promise<GuestImageMani
 
   onProgress?.('agent')
   const agent = await bundleAgent(agentEntry)
+  const unpackWorker = await bundleAgent(UNPACK_WORKER_ENTRY)
 
   onProgress?.('initrd')
   const modules = await loadOrder(tree, MODULES, options)
@@ -71,7 +72,7 @@ export async function assemble(options: AssembleOptions): Promise<GuestImageMani
   await mkdir(root)
   // The number that follows from the inputs alone: what was built here before must not show in the bytes.
   const identity = { imageVersion: ownVersion, epoch }
-  await layOutRoot(root, { packages: tree, node: node.path, agent, identity })
+  await layOutRoot(root, { packages: tree, node: node.path, agent, unpackWorker, identity })
   const verity = await packRoot(tree, root, join(directory, IMAGE_FILES.root), epoch, options)
 
   onProgress?.('measure')

@@ -3,6 +3,7 @@ import { chmod, copyFile, mkdir, readFile, readdir, symlink } from 'node:fs/prom
 import { dirname, join } from 'node:path'
 
 import { CloisterError } from '@cloister/protocol/error'
+import { GUEST_PROGRAMS } from '@cloister/protocol/guest-names'
 
 import { exists, readContent, writeInto } from './files.ts'
 import { LOADER, libraryClosure } from './library-closure.ts'
@@ -43,13 +44,15 @@ export interface RootContents {
   readonly node: string
   /** The agent's bundle. */
   readonly agent: string
+  /** The bundle of the thread in which the agent unpacks layers. */
+  readonly unpackWorker: string
   /** For `/etc/cloister-image`: what the agent may know about the image it runs in. */
   readonly identity: { readonly imageVersion: number; readonly epoch: number }
 }
 
 /** @throws CloisterError `guest-image.content-missing` */
 export async function layOutRoot(root: string, contents: RootContents): Promise<void> {
-  const { packages, node, agent, identity } = contents
+  const { packages, node, agent, unpackWorker, identity } = contents
   for (const path of EMPTY_DIRECTORIES) await mkdir(join(root, path), { recursive: true })
   for (const [path, target] of Object.entries(LINKS)) await link(root, path, target)
   for (const [path, text] of Object.entries(FILES)) await writeInto(root, path, text)
@@ -61,8 +64,10 @@ export async function layOutRoot(root: string, contents: RootContents): Promise<
   await writeInto(root, 'etc/mke2fs.conf', await readContent(packages, 'etc/mke2fs.conf'))
   await writeInto(root, 'etc/ssl/certs/ca-certificates.crt', await certificates(packages))
   await writeInto(root, 'etc/cloister-image', `${JSON.stringify(identity)}\n`)
-  await writeInto(root, 'usr/lib/cloister/agent.mjs', agent)
-  await writeInto(root, 'usr/lib/cloister/supervise', await readFile(SUPERVISE), 0o755)
+  const { directory } = GUEST_PROGRAMS
+  await writeInto(root, `${directory}/${GUEST_PROGRAMS.agent}`, agent)
+  await writeInto(root, `${directory}/${GUEST_PROGRAMS.unpackWorker}`, unpackWorker)
+  await writeInto(root, `${directory}/supervise`, await readFile(SUPERVISE), 0o755)
   await fixDirectoryModes(root)
 }
 

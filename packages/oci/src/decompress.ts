@@ -7,6 +7,8 @@ import type { Compression } from './media-types.ts'
 
 /** Bytes a chunk of output; larger ones cost memory and gain nothing (bench/oci-unpack.ts). */
 const CHUNK_SIZE = 128 * 1024
+/** Chunks that it makes ahead of their reader: without any, one side would always wait for the other. As objects, for else they were joined by copying. */
+const AHEAD = { readableObjectMode: true, readableHighWaterMark: 8 }
 /** log2 of the window that a zstd frame may ask for: 32 MiB. Levels up to 21 stay below; only `--ultra -22` and `--long` ask for more. */
 const ZSTD_WINDOW_LOG_MAX = 25
 
@@ -21,9 +23,10 @@ export async function* decompress(
   }
   const decompressor =
     compression === 'gzip'
-      ? createGunzip({ chunkSize: CHUNK_SIZE })
+      ? createGunzip({ chunkSize: CHUNK_SIZE, ...AHEAD })
       : createZstdDecompress({
           chunkSize: CHUNK_SIZE,
+          ...AHEAD,
           params: { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX },
         })
   const framed = compression === 'zstd' ? splitFrames(input) : input

@@ -6,11 +6,11 @@ import { CloisterError } from '@cloister/protocol/error'
 import { decompress } from './decompress.ts'
 import { DigestCheck } from './digest.ts'
 import { decryptLayer } from './layer-cipher.ts'
-import { TarReader, type TarSink } from './tar-reader.ts'
 import { enforceLimit, type UnpackLimits, type UnpackUsage } from './unpack-limits.ts'
 import type { Descriptor } from './manifest.ts'
 import type { LayerFormat } from './media-types.ts'
 import type { LayerKey } from './ocicrypt.ts'
+import type { Unpacking } from './unpack-thread.ts'
 
 export interface LayerPlan {
   readonly descriptor: Descriptor
@@ -29,11 +29,11 @@ export interface LayerStreamOptions {
   readonly onBytes?: (bytes: number) => void
 }
 
-/** Returns only when every check has passed; the caller must throw away what the sink made otherwise. */
+/** Returns only when every check has passed; the caller must throw away what was unpacked otherwise. */
 export async function readLayer(
   plan: LayerPlan,
   blob: AsyncIterable<Uint8Array>,
-  sink: TarSink,
+  unpacking: Unpacking,
   options: LayerStreamOptions,
 ): Promise<void> {
   const intake = new Intake(plan.descriptor, options)
@@ -41,17 +41,13 @@ export async function readLayer(
   await using compressed = new CheckedInput(
     plan.key === undefined ? arrived : decryptLayer(arrived, plan.key),
   )
-  const diffId = new DigestCheck(plan.diffId)
-  const tar = new TarReader(sink)
   try {
     for await (const chunk of decompress(compressed.read(), plan.format.compression)) {
       intake.countUncompressed(chunk.length)
-      diffId.update(chunk)
-      tar.write(chunk)
+      await unpacking.write(chunk)
     }
     compressed.assertEnd(plan.descriptor)
-    diffId.verify(plan.descriptor.digest, 'image.diff-id-mismatch')
-    tar.end()
+    await unpacking.end()
   } catch (error) {
     // Changed bytes show first as broken compression; what was changed is told by the checks at the end.
     if (isBrokenContent(error)) await compressed.drain()

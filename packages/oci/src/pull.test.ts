@@ -188,17 +188,50 @@ test('bombs end at a limit', async (t) => {
   await refuses(t, { ...options, limits: { bytes: 1 << 20 } }, 'image.limit-exceeded')
 })
 
+test('a thread of its own unpacks, refuses and cleans up as the caller does', async (t) => {
+  const threadFromBytes = 0
+  const sample = await encryptedSample()
+  const directory = `${temporaryDirectory(t)}/root`
+  const pulled = await pullImage({ ...pullOptions(sample, directory), threadFromBytes })
+  assert.equal(readFileSync(`${directory}/etc/b`, 'utf8'), 'b'.repeat(5000))
+  assert.equal(pulled.entries, 5)
+
+  const refusedFor = async (layer: Uint8Array, code: string, limits = {}) => {
+    const plain = await plainSample()
+    const digest = replaceFirstLayer(plain, layer)
+    await refuses(t, { ...pullOptions(plain, ''), digest, limits, threadFromBytes }, code)
+  }
+  await refusedFor(gzipSync(tarFile([{ name: 'x', content: 'x' }])), 'image.diff-id-mismatch')
+  await refusedFor(gzipSync(tarFile([{ name: '../x', content: 'x' }])), 'image.entry-refused')
+  await refusedFor(gzipSync(Buffer.alloc(2048, 1)), 'image.layer-malformed')
+  const large = gzipSync(tarFile([{ name: 'x', content: 'x'.repeat(8 << 20) }]))
+  await refusedFor(large, 'image.diff-id-mismatch')
+  await refusedFor(large, 'image.limit-exceeded', { bytes: 1 << 20 })
+  await refusedFor(large, 'image.limit-exceeded', { entries: 0 })
+  await refusedFor(large.subarray(0, -100), 'image.layer-malformed')
+})
+
+test('a thread that does not start ends the pull', async (t) => {
+  const sample = await plainSample()
+  const unpackWorker = new URL('file:///nonexistent/unpack-worker.mjs')
+  const options = { ...pullOptions(sample, ''), threadFromBytes: 0, unpackWorker }
+  await refuses(t, options, 'internal.bug')
+})
+
 test('a pull that is aborted leaves nothing', async (t) => {
   const sample = await encryptedSample()
   const parent = temporaryDirectory(t)
-  const abort = new AbortController()
-  const pull = pullImage({
-    ...pullOptions(sample, `${parent}/root`),
-    signal: abort.signal,
-    onProgress: ({ bytes }) => bytes > 0 && abort.abort(),
-  })
-  await assert.rejects(pull, { name: 'AbortError' })
-  assert.deepEqual(readdirSync(parent), [])
+  for (const threadFromBytes of [0, Infinity]) {
+    const abort = new AbortController()
+    const pull = pullImage({
+      ...pullOptions(sample, `${parent}/root`),
+      threadFromBytes,
+      signal: abort.signal,
+      onProgress: ({ bytes }) => bytes > 0 && abort.abort(),
+    })
+    await assert.rejects(pull, { name: 'AbortError' })
+    assert.deepEqual(readdirSync(parent), [])
+  }
 })
 
 test('a staging place that is taken is left alone', async (t) => {

@@ -3,6 +3,7 @@
  * source is hostile. Nothing appears at the target before all checks have passed, and nothing stays behind when one fails.
  */
 import { mkdir, rename, rm } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { CloisterError } from '@cloister/protocol/error'
 import { documentByDigest, smallBlob, type ImageSource } from './image-source.ts'
@@ -20,8 +21,9 @@ import {
   type Platform,
 } from './manifest.ts'
 import { layerFormat } from './media-types.ts'
-import { RootfsWriter, unpackError } from './rootfs-writer.ts'
+import { unpackError } from './rootfs-writer.ts'
 import { UNPACK_LIMITS, type UnpackLimits, type UnpackUsage } from './unpack-limits.ts'
+import { UNPACK_WORKER, UnpackHere, UnpackThread, type Unpacking } from './unpack-thread.ts'
 import { enforceSignaturePolicy } from './verify-signatures.ts'
 import type { UnwrapKey } from './ocicrypt.ts'
 import type { ImageReference } from './reference.ts'
@@ -48,6 +50,10 @@ export interface PullOptions {
   readonly limits?: Partial<UnpackLimits>
   /** Absent: files belong to the users that the layers name when we are root, else to us. */
   readonly preserveOwnership?: boolean
+  /** Layers of together so many bytes, compressed, are unpacked in a thread of its own. Absent: 8 MiB, never on a single processor. */
+  readonly threadFromBytes?: number
+  /** That thread's program. Absent: the one beside this module; a bundle has it elsewhere. */
+  readonly unpackWorker?: URL
   readonly onProgress?: (progress: PullProgress) => void
   readonly signal?: AbortSignal
 }
@@ -75,6 +81,7 @@ export interface PulledImage {
 }
 
 const DEFAULT_CONCURRENCY = 3
+const DEFAULT_THREAD_BYTES = availableParallelism() > 1 ? 8 << 20 : Infinity
 
 export async function pullImage(options: PullOptions): Promise<PulledImage> {
   const { source, reference, digest, policy, readKey, signal } = options
@@ -189,21 +196,28 @@ async function applyLayers(
     plans.map(({ descriptor }) => descriptor),
     { concurrency: options.concurrency ?? DEFAULT_CONCURRENCY, spool, signal },
   )
+  const onBytes = (bytes: number) => progress.add(bytes)
+  // Its end is waited for before the staging directory is removed: the thread writes there.
+  await using unpacking = startUnpacking(plans, options)
   let index = 0
   for await (const blob of blobs) {
     const plan = plans[index]!
-    using writer = new RootfsWriter(rootfs, {
-      limits,
-      usage,
-      preserveOwnership,
-      hasLowerLayers: index > 0,
-    })
-    const onBytes = (bytes: number) => progress.add(bytes)
-    await readLayer(plan, blob, writer, { limits, usage, signal, onBytes })
-    writer.finish()
+    const { diffId, descriptor } = plan
+    const hasLowerLayers = index > 0
+    const target = { rootfs, digest: descriptor.digest, diffId, hasLowerLayers, preserveOwnership }
+    unpacking.begin({ ...target, limits, usage })
+    await readLayer(plan, blob, unpacking, { limits, usage, signal, onBytes })
     index++
   }
   return usage
+}
+
+function startUnpacking(
+  plans: readonly LayerPlan[],
+  { threadFromBytes = DEFAULT_THREAD_BYTES, unpackWorker = UNPACK_WORKER }: PullOptions,
+): Unpacking {
+  const bytes = plans.reduce((sum, { descriptor }) => sum + descriptor.size, 0)
+  return bytes < threadFromBytes ? new UnpackHere() : new UnpackThread(unpackWorker)
 }
 
 class ProgressReport {

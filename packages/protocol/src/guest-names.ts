@@ -19,6 +19,13 @@ export const GUEST_DISKS = {
   scratch: 'cloister-scratch',
 } as const
 
+/** Programs of the root file system that Node runs: the agent, and the thread in which it unpacks layers. */
+export const GUEST_PROGRAMS = {
+  directory: 'usr/lib/cloister',
+  agent: 'agent.mjs',
+  unpackWorker: 'unpack-worker.mjs',
+} as const
+
 /** How the guest proves itself; named on the measured command line as `cloister.mode=`. */
 export const ATTESTER_MODES = ['hardware', 'simulated', 'probe', 'debug'] as const
 export type AttesterMode = (typeof ATTESTER_MODES)[number]

@@ -12,6 +12,8 @@ export interface PullOptions {
   readonly openTarget: (target: string, signal: AbortSignal) => Promise<Duplex>
   readonly getResource: (path: string, signal: AbortSignal) => Promise<Uint8Array>
   readonly signal: AbortSignal
+  /** The program of the thread that unpacks large images. Absent: the one in the source tree. */
+  readonly unpackWorker?: URL
 }
 
 export interface PulledImage {
@@ -69,6 +71,7 @@ export const pullWorkloadImage: PullImage = async (options) => {
     }),
     directory,
     signal,
+    ...(options.unpackWorker !== undefined && { unpackWorker: options.unpackWorker }),
   })
   return { digest, config }
 }
