@@ -47,6 +47,8 @@ export interface IdentityOptions {
   readonly commonName: string
   /** DNS names and addresses for TLS; absent: not a TLS certificate. */
   readonly hosts?: readonly string[]
+  /** A CA that issues end certificates and nothing else; absent: no CA. */
+  readonly isAuthority?: boolean
   readonly now: number
 }
 
@@ -83,12 +85,13 @@ function isUsable(pem: string, key: KeyObject, now: number): boolean {
   )
 }
 
-function selfSigned(key: KeyObject, { commonName, hosts, now }: IdentityOptions): string {
+function selfSigned(key: KeyObject, options: IdentityOptions): string {
+  const { commonName, hosts, isAuthority = false, now } = options
   const name = [{ oid: NAME_OID.commonName, value: commonName }]
-  // Not a CA: TLS stacks refuse a CA's certificate as a server's.
+  // TLS stacks refuse a CA's certificate as a server's.
   const extensions = [
-    basicConstraintsExtension(false),
-    keyUsageExtension(KEY_USAGE.digitalSignature),
+    isAuthority ? basicConstraintsExtension(true, 0) : basicConstraintsExtension(false),
+    keyUsageExtension(isAuthority ? KEY_USAGE.keyCertSign : KEY_USAGE.digitalSignature),
     ...(hosts === undefined ? [] : [subjectAltNameExtension(hosts)]),
   ]
   // A positive integer of 16 bytes (RFC 5280, 4.1.2.2).

@@ -11,6 +11,8 @@ export interface BrokerLimits {
   readonly bodyBytes: number
   /** Body of a Request (/auth), bytes. */
   readonly authBytes: number
+  /** Body of a request of TPM enrolment, bytes. */
+  readonly enrolmentBytes: number
   /** Bodies under way, all together, bytes. */
   readonly bodiesBytes: number
   /** From connection or first byte to the end of the head, milliseconds. */
@@ -33,6 +35,7 @@ export const BROKER_LIMITS: BrokerLimits = {
   headBytes: 64 << 10,
   bodyBytes: 2 << 20,
   authBytes: 16 << 10,
+  enrolmentBytes: 64 << 10,
   bodiesBytes: 32 << 20,
   headMs: 10_000,
   requestMs: 20_000,

@@ -10,6 +10,8 @@ import type { ReferenceValueStore } from './storage/reference-values.ts'
 import type { SecretStore } from './storage/secrets.ts'
 import type { TrustSettings } from './storage/trust-settings.ts'
 import type { WorkloadRegistry } from './storage/workload-registry.ts'
+import type { AttestationAuthority } from './tpm/attestation-authority.ts'
+import type { Enrolments } from './tpm/enrolments.ts'
 
 export interface BrokerParts {
   readonly version: string
@@ -22,6 +24,9 @@ export interface BrokerParts {
   readonly trust: TrustSettings
   readonly audit: AuditLog
   readonly sessions: Sessions
+  /** Of TPMs: activations under way, and who certifies what came of them. */
+  readonly enrolments: Enrolments
+  readonly attestationAuthority: AttestationAuthority
   readonly tokens: IssuedTokens
   /** Certificate of the key that signs tokens, PEM. */
   readonly tokenSigner: string

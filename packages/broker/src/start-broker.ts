@@ -23,6 +23,8 @@ import { ReferenceValueStore } from './storage/reference-values.ts'
 import { SecretStore } from './storage/secrets.ts'
 import { TrustSettings } from './storage/trust-settings.ts'
 import { WorkloadRegistry } from './storage/workload-registry.ts'
+import { AttestationAuthority } from './tpm/attestation-authority.ts'
+import { Enrolments } from './tpm/enrolments.ts'
 
 const VERSION = '0.1.0'
 
@@ -142,6 +144,14 @@ function createParts(
     commonName: 'Cloister broker token signer',
     now: now(),
   })
+  const attestationAuthority = new AttestationAuthority(
+    loadIdentity(directory, {
+      name: 'tpm-ca',
+      commonName: 'Cloister broker attestation keys',
+      isAuthority: true,
+      now: now(),
+    }),
+  )
   return {
     version: VERSION,
     limits,
@@ -152,6 +162,8 @@ function createParts(
     trust,
     audit: new AuditLog(database),
     sessions: new Sessions(limits),
+    enrolments: new Enrolments(),
+    attestationAuthority,
     tokens: new IssuedTokens(new TokenSigner(identity)),
     tokenSigner: identity.certificatePem,
     appraiseEvidence: createEvidenceAppraiser(appraiseReport),

@@ -126,6 +126,21 @@ const TABLE: Readonly<Record<string, TableEntry>> = {
     summary: 'format Rego',
     load: () => import('./commands/policy-fmt.ts'),
   },
+  'tpm-ca add': {
+    group: 'Owner',
+    summary: 'trust a CA that vouches for the TPMs of VMs',
+    load: () => import('./commands/tpm-ca-add.ts'),
+  },
+  'tpm-ca ls': {
+    group: 'Owner',
+    summary: 'list the CAs of TPMs that the broker trusts',
+    load: () => import('./commands/tpm-ca-ls.ts'),
+  },
+  'tpm-ca rm': {
+    group: 'Owner',
+    summary: 'trust a CA of TPMs no longer',
+    load: () => import('./commands/tpm-ca-rm.ts'),
+  },
   'image encrypt': {
     group: 'Images',
     summary: 'encrypt the layers of an image',

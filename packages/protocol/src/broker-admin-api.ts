@@ -46,6 +46,7 @@ export type ProcessorLine = (typeof PROCESSOR_LINES)[number]
  */
 export const ReleasePolicySchema = z.strictObject({
   version: z.literal(1),
+  kind: z.literal('tee').optional(),
   anchors: z.array(AnchorSetSchema).min(1),
   /** By name, and by revision when given (inclusive). */
   workloads: z
@@ -78,7 +79,38 @@ export const ReleasePolicySchema = z.strictObject({
   rego: z.string().min(1).max(MAX_REGO).optional(),
 })
 export type ReleasePolicy = z.infer<typeof ReleasePolicySchema>
+
+/** The second part of a disk key's path. What stands there goes to a TEE alone, whatever its policy says. */
+export const DISK_KEY_TYPE = 'disk-key'
+
+const PCR_NAMES = Array.from({ length: 24 }, (_, index) => `pcr${index}` as const)
+/** Of the SHA-256 bank, or of the SHA-384 bank where the TPM keeps no other. */
+const PcrValue = z.string().regex(/^(?:[0-9a-f]{64}|[0-9a-f]{96})$/)
+
+/**
+ * Who may have a secret that is meant for VMs with a virtual TPM and no TEE. The host runs such a TPM, so this protects against whoever changes the
+ * guest, and against no host: a secret that must be kept from the host needs {@link ReleasePolicySchema}.
+ */
+export const TpmReleasePolicySchema = z.strictObject({
+  version: z.literal(1),
+  kind: z.literal('tpm'),
+  /** SHA-256 of EK certificates' DER: the machines, each by its TPM. */
+  endorsementKeys: z.array(Hex(32)).min(1),
+  /** The event log must show Secure Boot enforced. */
+  requireSecureBoot: z.boolean().default(true),
+  /** Accepted values of PCRs; those not named may be anything. */
+  pcrs: z.partialRecord(z.enum(PCR_NAMES), z.array(PcrValue).min(1)).default({}),
+  rego: z.string().min(1).max(MAX_REGO).optional(),
+})
+export type TpmReleasePolicy = z.infer<typeof TpmReleasePolicySchema>
+
+export const AnyReleasePolicySchema = z.discriminatedUnion('kind', [
+  ReleasePolicySchema,
+  TpmReleasePolicySchema,
+])
+export type AnyReleasePolicy = z.infer<typeof AnyReleasePolicySchema>
 export type ReleasePolicyInput = z.input<typeof ReleasePolicySchema>
+export type AnyReleasePolicyInput = z.input<typeof AnyReleasePolicySchema>
 
 /** One check with what was wanted and what came; the owner alone sees these. */
 export const CheckSchema = z.object({
@@ -123,7 +155,7 @@ export const PutSecretSchema = z.strictObject({
   value: z.base64(),
   /** May go to a simulated TEE, which protects nothing. */
   allowSimulated: z.boolean().default(false),
-  release: ReleasePolicySchema.optional(),
+  release: AnyReleasePolicySchema.optional(),
 })
 export type PutSecret = z.input<typeof PutSecretSchema>
 
@@ -138,7 +170,7 @@ export const SecretListSchema = z.object({
       version: z.int(),
       createdAt: Time,
       allowSimulated: z.boolean(),
-      release: ReleasePolicySchema.nullable(),
+      release: AnyReleasePolicySchema.nullable(),
     }),
   ),
 })
@@ -192,6 +224,28 @@ export const WithdrawGuestImageSchema = z.strictObject({ imageVersion: z.int().m
 /** PUT /anchors/simulated, DELETE /anchors/simulated/<fingerprint>: SHA-256 of the root certificate's DER, hex. */
 export const PutSimulatedAnchorSchema = z.strictObject({ fingerprint: Hex(32) })
 
+/**
+ * PUT /anchors/tpm: a CA under which EK certificates are believed, and intermediates that lead to it. DER in base64.
+ */
+export const PutTpmAnchorSchema = z.strictObject({
+  certificate: z.base64(),
+  intermediates: z.array(z.base64()).max(8).default([]),
+})
+export type PutTpmAnchor = z.input<typeof PutTpmAnchorSchema>
+
+/** GET /anchors/tpm; DELETE /anchors/tpm/<fingerprint>. */
+export const TpmAnchorListSchema = z.object({
+  anchors: z.array(
+    z.object({
+      /** SHA-256 of the certificate's DER, hex. */
+      fingerprint: Hex(32),
+      subject: z.string(),
+      pinnedAt: Time,
+    }),
+  ),
+})
+export type TpmAnchorList = z.infer<typeof TpmAnchorListSchema>
+
 /** GET /platforms, PUT and DELETE /platforms/<chip id> */
 export const PlatformListSchema = z.object({
   platforms: z.array(z.object({ chipId: Hex(64), enrolledAt: Time })),
@@ -205,7 +259,7 @@ export const AuditEntrySchema = z.object({
   sequence: z.int(),
   time: Time,
   requestId: Hex(16),
-  kind: z.enum(['attestation', 'release', 'admin']),
+  kind: z.enum(['attestation', 'enrolment', 'release', 'admin']),
   outcome: z.enum(['allowed', 'refused']),
   /** The first failed check, or the admin call; absent when allowed. */
   code: z.string().optional(),

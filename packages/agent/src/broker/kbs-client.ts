@@ -27,14 +27,23 @@ export interface KbsClientOptions {
   readonly exchange: HttpExchange
   readonly attester: Attester
   readonly key: GuestKey
-  /** The initdata document. */
-  readonly initdata: string
+  /** The initdata document; absent where nothing was bound to the guest at launch. */
+  readonly initdata?: string
   /** Milliseconds since 1970, by the corrected clock. */
   readonly now: () => number
+  /** What must be done at the broker before evidence can be made; gets the URL's path and host. */
+  readonly prepare?: (broker: BrokerAddress, signal: AbortSignal) => Promise<void>
   /** Told the `Date` of each first answer of a handshake, before anything depends on time. */
   readonly onDate?: (date: string | undefined) => Promise<void>
   /** Told when the broker has challenged us and evidence is made. */
   readonly onAttest?: () => void
+}
+
+export interface BrokerAddress {
+  readonly exchange: HttpExchange
+  /** Of the KBS protocol, without a slash at its end. */
+  readonly path: string
+  readonly host: string
 }
 
 export interface BrokerToken {
@@ -134,7 +143,8 @@ export class KbsClient {
   }
 
   async #attestOnce(signal: AbortSignal): Promise<BrokerToken> {
-    const { attester, key, initdata, onAttest } = this.#options
+    const { attester, key, initdata, exchange, prepare, onAttest } = this.#options
+    await prepare?.({ exchange, path: this.#base, host: this.#host }, signal)
     const { nonce, hash, cookie } = await this.#challenge(signal)
     onAttest?.()
     const publicKey = teePublicKey(key)
@@ -142,7 +152,7 @@ export class KbsClient {
       primaryReportData({ nonce, teePublicKey: publicKey }, '', hash),
     )
     const members = [
-      `"init-data":${JSON.stringify({ format: 'toml', body: initdata })}`,
+      `"init-data":${initdata === undefined ? 'null' : JSON.stringify({ format: 'toml', body: initdata })}`,
       `"runtime-data":${JSON.stringify({ nonce, 'tee-pubkey': publicKey })}`,
       `"tee-evidence":{"primary_evidence":${evidence.json},"additional_evidence":""}`,
     ]

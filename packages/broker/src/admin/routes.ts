@@ -6,13 +6,14 @@ import {
   PutRevocationListSchema,
   PutSecretSchema,
   PutSimulatedAnchorSchema,
+  PutTpmAnchorSchema,
   PutWorkloadSchema,
-  ReleasePolicySchema,
+  AnyReleasePolicySchema,
   WithdrawGuestImageSchema,
   WithdrawWorkloadSchema,
   type BrokerStatus,
   type GuestImageList,
-  type ReleasePolicy,
+  type AnyReleasePolicy,
   type SecretList,
 } from '@cloister/protocol/broker-admin-api'
 import { CloisterError } from '@cloister/protocol/error'
@@ -34,6 +35,7 @@ import type { GuestImage } from '../storage/reference-values.ts'
 import type { Secret } from '../storage/secrets.ts'
 import { HOST_DATA_BYTES } from '../attestation/appraise-evidence.ts'
 import type { AuthorizeAdmin } from './authorize.ts'
+import { describeTpmAnchor, newTpmAnchor } from './tpm-anchor.ts'
 import { recordAction } from './record-action.ts'
 import { deleteSecret, setReleasePolicy, storeSecret } from './secret-actions.ts'
 
@@ -88,7 +90,7 @@ export function adminRoutes(
   })
   routes.put('/release-policies/:path{.+}', async (c) => {
     const path = resourcePath(c)
-    const policy = await read(c, parts, ReleasePolicySchema)
+    const policy = await read(c, parts, AnyReleasePolicySchema)
     await assertEnforceable(policy)
     setReleasePolicy(parts, c.get('requestId'), { path, policy })
     return c.body(null, 204)
@@ -143,6 +145,20 @@ export function adminRoutes(
     const fingerprint = c.req.param('fingerprint')
     record(c, 'anchor.unpin-simulated', fingerprint)
     if (!trust.unpinSimulatedRoot(fingerprint)) throw new CloisterError('broker.not-found')
+    return c.body(null, 204)
+  })
+
+  routes.get('/anchors/tpm', (c) => c.json({ anchors: trust.tpmAnchors().map(describeTpmAnchor) }))
+  routes.put('/anchors/tpm', async (c) => {
+    const anchor = newTpmAnchor(await read(c, parts, PutTpmAnchorSchema))
+    record(c, 'anchor.pin-tpm', anchor.fingerprint)
+    trust.pinTpmAnchor(anchor, parts.now())
+    return c.body(null, 204)
+  })
+  routes.delete('/anchors/tpm/:fingerprint', (c) => {
+    const fingerprint = c.req.param('fingerprint')
+    record(c, 'anchor.unpin-tpm', fingerprint)
+    if (!trust.unpinTpmAnchor(fingerprint)) throw new CloisterError('broker.not-found')
     return c.body(null, 204)
   })
 
@@ -246,7 +262,7 @@ async function read<Schema extends z.ZodType>(
 }
 
 /** @throws CloisterError `broker.rego` */
-async function assertEnforceable(policy: ReleasePolicy | undefined): Promise<void> {
+async function assertEnforceable(policy: AnyReleasePolicy | undefined): Promise<void> {
   if (policy?.rego === undefined) return
   const { assertReleaseRego } = await import('../release/rego-policy.ts')
   assertReleaseRego(policy.rego)

@@ -1,6 +1,6 @@
 /** What an owner can do to a secret, with its record in the audit; both ways to the broker use these. */
 import { CloisterError } from '@cloister/protocol/error'
-import type { ReleasePolicy } from '@cloister/protocol/broker-admin-api'
+import type { AnyReleasePolicy } from '@cloister/protocol/broker-admin-api'
 import type { BrokerParts } from '../parts.ts'
 import type { NewSecret } from '../storage/secrets.ts'
 import { recordAction } from './record-action.ts'
@@ -29,7 +29,7 @@ export function deleteSecret(parts: BrokerParts, requestId: string, path: string
 export function setReleasePolicy(
   parts: BrokerParts,
   requestId: string,
-  { path, policy }: { readonly path: string; readonly policy: ReleasePolicy },
+  { path, policy }: { readonly path: string; readonly policy: AnyReleasePolicy },
 ): void {
   recordAction(parts, requestId, 'release-policy.put', path)
   if (!parts.secrets.setPolicy(path, policy))

@@ -18,7 +18,8 @@ import type { Check } from '@cloister/verifier/result/check'
 import { appraiseSnp, type SnpAppraisal } from '@cloister/verifier/snp/appraise'
 import type { SnpEvidence } from '@cloister/verifier/snp/evidence'
 import { parseSnpEvidenceJson } from '@cloister/verifier/snp/evidence-json'
-import type { AttestationResult } from './attestation-result.ts'
+import { appraiseTpmEvidence, type TpmAppraisalContext } from './appraise-tpm.ts'
+import type { AttestationFindings, TeeFindings } from './attestation-result.ts'
 import { initdataClaims } from './initdata-claims.ts'
 import { snpClaimsForToken } from './snp-token-claims.ts'
 
@@ -27,20 +28,18 @@ export const HOST_DATA_BYTES = 32
 const CHIP_ID = { offset: 0x1a0, end: 0x1e0 } as const
 
 /** What the owner decided, as it stands now. */
-export interface AppraisalContext {
+export interface AppraisalContext extends TpmAppraisalContext {
   /** Fingerprints, hex. */
   readonly simulatedRoots: readonly string[]
   /** AMD's, DER. */
   readonly revocationLists: readonly Uint8Array[]
   readonly isEnrolled: (chipId: string) => boolean
-  /** Milliseconds since 1970. */
-  readonly now: number
 }
 
 export type EvidenceAppraisal =
   | {
       readonly accepted: true
-      readonly result: Omit<AttestationResult, 'expiresAt' | 'token'>
+      readonly result: AttestationFindings
       /** Whether the verifier warned of anything but the simulation itself. */
       readonly degraded: boolean
       /** For the token; null when the Attester sent no initdata. */
@@ -60,7 +59,7 @@ export type AppraiseEvidence = (
 export type AppraiseReport = typeof appraiseSnp
 
 export function isSupportedTee(tee: string): boolean {
-  return tee === 'snp'
+  return tee === 'snp' || tee === 'tpm'
 }
 
 /** An appraiser with its own cache of verified endorsements. */
@@ -72,6 +71,12 @@ export function createEvidenceAppraiser(
     if (!isSupportedTee(tee)) return refused('attestation.tee-unsupported')
     try {
       const expected = readExpectations(attestation)
+      if (tee === 'tpm')
+        return await appraiseTpmEvidence(
+          attestation['tee-evidence'].primary_evidence,
+          expected,
+          context,
+        )
       const evidence = parseSnpEvidenceJson(attestation['tee-evidence'].primary_evidence)
       const appraisal = await appraiseReport(
         evidence,
@@ -88,7 +93,7 @@ export function createEvidenceAppraiser(
 }
 
 interface Expectations {
-  readonly runtimeData: AttestationResult['runtimeData']
+  readonly runtimeData: TeeFindings['runtimeData']
   readonly reportData: Uint8Array
   /** Absent: none was sent, and the digest is looked up among the registered ones. */
   readonly initdata?: { readonly content: Initdata; readonly hostData: Uint8Array }

@@ -39,21 +39,55 @@ export const SnpClaimsSchema = z.object({
 })
 export type SnpClaims = z.infer<typeof SnpClaimsSchema>
 
+const Pcrs = z.record(z.string().regex(/^pcr\d{1,2}$/), z.string().regex(/^[0-9a-f]{64,128}$/))
+
+/** Claims of a TPM that the host runs. `pcrNN` stand beside them in the token, as Trustee has them. */
+export const TpmClaimsSchema = z.object({
+  /** What stands behind the claims: software of the host. Nothing here holds against the host. */
+  level: z.literal('host-vtpm'),
+  /** SHA-256 of the attestation key's SPKI, hex. */
+  ak: hex(32),
+  /** SHA-256 of the EK certificate's DER, hex: the machine. */
+  endorsement_key: hex(32),
+  /** SHA-256 of the CA that vouched for it, hex. */
+  endorsement_anchor: hex(32),
+  bank: z.string(),
+  pcrs: Pcrs,
+  /** Null without an event log that adds up. */
+  secure_boot: z.boolean().nullable(),
+  reset_count: z.int(),
+  restart_count: z.int(),
+  clock_safe: z.boolean(),
+})
+export type TpmClaims = z.infer<typeof TpmClaimsSchema>
+
 const RuntimeDataClaimsSchema = z.object({
   nonce: z.string(),
   'tee-pubkey': TeePublicKeySchema,
   'additional-evidence': z.string(),
 })
 
-const CpuSchema = z.object({
-  'cloister.appraisal': z.enum(['affirming', 'warning']),
-  'ear.veraison.annotated-evidence': z.object({
+const AnnotatedEvidenceSchema = z.union([
+  z.object({
     snp: SnpClaimsSchema.optional(),
     sample: SnpClaimsSchema.optional(),
+    tpm: z.undefined().optional(),
     report_data: hex(64),
     init_data: hex(32),
     runtime_data_claims: RuntimeDataClaimsSchema,
   }),
+  z.object({
+    snp: z.undefined().optional(),
+    sample: z.undefined().optional(),
+    tpm: TpmClaimsSchema,
+    report_data: hex(32),
+    runtime_data_claims: RuntimeDataClaimsSchema,
+  }),
+])
+
+const CpuSchema = z.object({
+  'cloister.appraisal': z.enum(['affirming', 'warning']),
+  'ear.veraison.annotated-evidence': AnnotatedEvidenceSchema,
 })
 
 const TokenClaimsSchema = z.object({
@@ -61,8 +95,14 @@ const TokenClaimsSchema = z.object({
   submods: z.object({ cpu0: CpuSchema }),
 })
 
-/** An Attester whose evidence was verified. Says nothing of what the owner registered: that is asked at each release. */
-export interface AttestationResult {
+interface Attested {
+  /** REPORT_DATA, or what a TPM's quote carries of it, hex. */
+  readonly reportData: string
+  readonly runtimeData: z.infer<typeof RuntimeDataClaimsSchema>
+}
+
+/** From an SNP report. */
+export interface TeeFindings extends Attested {
   /** `simulated` proves nothing about hardware; in tokens such claims stand under `sample` (design, rule 4). */
   readonly anchors: 'amd' | 'simulated'
   /** `warning`: the appraisal found something that a policy must accept on purpose. */
@@ -70,14 +110,30 @@ export interface AttestationResult {
   readonly claims: SnpClaims
   /** HOST_DATA, hex. */
   readonly hostData: string
-  /** REPORT_DATA, hex. */
-  readonly reportData: string
-  readonly runtimeData: z.infer<typeof RuntimeDataClaimsSchema>
+}
+
+/** From the quote of a TPM that the host runs. */
+export interface TpmFindings extends Attested {
+  readonly anchors: 'tpm'
+  /** INVARIANT: never better, whatever was found: nothing here holds against the host. */
+  readonly appraisal: 'warning'
+  readonly claims: TpmClaims
+}
+
+export type AttestationFindings = TeeFindings | TpmFindings
+
+interface Issued {
   /** Milliseconds since 1970. */
   readonly expiresAt: number
   /** The token that says all this. */
   readonly token: string
 }
+
+export type TeeResult = TeeFindings & Issued
+export type TpmResult = TpmFindings & Issued
+
+/** An Attester whose evidence was verified. Says nothing of what the owner registered: that is asked at each release. */
+export type AttestationResult = TeeResult | TpmResult
 
 /**
  * Reads a token that {@link TokenSigner} signed or verified.
@@ -93,6 +149,14 @@ export function readAttestationResult(
   if (!parsed.success) return undefined
   const { exp, submods } = parsed.data
   const evidence = submods.cpu0['ear.veraison.annotated-evidence']
+  const common = {
+    reportData: evidence.report_data,
+    runtimeData: evidence.runtime_data_claims,
+    expiresAt: exp * 1000,
+    token,
+  }
+  if (evidence.tpm !== undefined)
+    return { anchors: 'tpm', appraisal: 'warning', claims: evidence.tpm, ...common }
   const { snp, sample } = evidence
   const claims = snp ?? sample
   if (claims === undefined || (snp !== undefined && sample !== undefined)) return undefined
@@ -101,9 +165,6 @@ export function readAttestationResult(
     appraisal: submods.cpu0['cloister.appraisal'],
     claims,
     hostData: evidence.init_data,
-    reportData: evidence.report_data,
-    runtimeData: evidence.runtime_data_claims,
-    expiresAt: exp * 1000,
-    token,
+    ...common,
   }
 }

@@ -2,17 +2,20 @@
  * EAR: the attestation result as a token's claims, shaped as Trustee's attestation service shapes them, so that its
  * clients and policies find what they look for.
  */
-import type { AttestationResult } from './attestation-result.ts'
+import type { AttestationFindings, TeeFindings, TpmFindings } from './attestation-result.ts'
 
 /** Trustee's default: the claims are its profile. */
 const EAT_PROFILE = 'tag:github.com,2024:confidential-containers/Trustee'
 const ISSUER = 'Cloister'
 export const TOKEN_SECONDS = 300
 
-/** AR4SI values: 2 and 3 affirm, 33 and 36 warn, 97 contraindicates. */
+/** AR4SI values: 2 and 3 affirm, 32, 33 and 36 warn, 97 contraindicates. */
 const TRUST = {
   none: 0,
+  knownInstance: 2,
   genuineHardware: 2,
+  /** "Unsafe": known, and cannot be trusted for everything. A TPM that the host runs is no hardware of its own. */
+  hostProvided: 32,
   unrecognizedHardware: 97,
   approvedExecutables: 3,
   unrecognizedExecutables: 33,
@@ -24,7 +27,7 @@ export type EarStatus = 'none' | 'affirming' | 'warning' | 'contraindicated'
 
 /** What the registry says at the time of attestation; releases ask it again. */
 export interface EarFindings {
-  /** A registered guest image that is not withdrawn has this measurement. */
+  /** A registered guest image that is not withdrawn has this measurement; never so for a TPM. */
   readonly knownMeasurement: boolean
   /** HOST_DATA is a registered current revision. */
   readonly currentWorkload: boolean
@@ -45,12 +48,10 @@ export interface EarClaims {
 }
 
 /** The claims of a token for one attested CPU. */
-export function earClaims(
-  result: Omit<AttestationResult, 'expiresAt' | 'token'>,
-  findings: EarFindings,
-): EarClaims {
+export function earClaims(result: AttestationFindings, findings: EarFindings): EarClaims {
   const { initdataClaims, version, now } = findings
-  const vector = trustVector(result.anchors, findings)
+  const vector =
+    result.anchors === 'tpm' ? tpmTrustVector(result) : trustVector(result.anchors, findings)
   const status = worstTier(Object.values(vector), findings.degraded ? 'warning' : 'affirming')
   const iat = Math.floor(now / 1000)
   return {
@@ -66,19 +67,47 @@ export function earClaims(
         'ear.appraisal-policy-id': 'default',
         'cloister.appraisal': result.appraisal,
         'ear.veraison.annotated-evidence': {
-          [result.anchors === 'amd' ? 'snp' : 'sample']: result.claims,
           report_data: result.reportData,
           runtime_data_claims: result.runtimeData,
-          init_data: result.hostData,
-          init_data_claims: initdataClaims,
+          ...(result.anchors === 'tpm'
+            ? tpmEvidenceClaims(result)
+            : teeEvidenceClaims(result, initdataClaims)),
         },
       },
     },
   }
 }
 
+function teeEvidenceClaims({ anchors, claims, hostData }: TeeFindings, initdataClaims: unknown) {
+  return {
+    [anchors === 'amd' ? 'snp' : 'sample']: claims,
+    init_data: hostData,
+    init_data_claims: initdataClaims,
+  }
+}
+
+/** A TPM holds nothing that the host fixed at launch. */
+function tpmEvidenceClaims({ claims }: TpmFindings) {
+  return { tpm: claims, init_data_claims: null }
+}
+
+function tpmTrustVector({ claims }: TpmFindings) {
+  const isSecure = claims.secure_boot === true
+  return {
+    'instance-identity': TRUST.knownInstance,
+    configuration: isSecure ? TRUST.approvedConfiguration : TRUST.unavailableConfiguration,
+    executables: TRUST.none,
+    'file-system': TRUST.none,
+    // INVARIANT: whatever policies said before, a TPM of the host is never genuine hardware.
+    hardware: TRUST.hostProvided,
+    'runtime-opaque': TRUST.none,
+    'storage-opaque': TRUST.none,
+    'sourced-data': TRUST.none,
+  }
+}
+
 function trustVector(
-  anchors: AttestationResult['anchors'],
+  anchors: TeeFindings['anchors'],
   { knownMeasurement, currentWorkload }: EarFindings,
 ) {
   return {

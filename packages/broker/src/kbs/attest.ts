@@ -4,6 +4,7 @@ import type { Check } from '@cloister/verifier/result/check'
 import type { KbsAttestation } from '@cloister/protocol/kbs'
 import { earClaims } from '../attestation/ear.ts'
 import type { EvidenceAppraisal } from '../attestation/appraise-evidence.ts'
+import type { AttestationFindings } from '../attestation/attestation-result.ts'
 import type { BrokerParts } from '../parts.ts'
 import type { WorkloadRevision } from '../storage/workload-registry.ts'
 import type { Session } from './sessions.ts'
@@ -20,9 +21,7 @@ export async function attest(
   requestId: string,
 ): Promise<string> {
   const appraisal = await appraise(parts, session, attestation)
-  const workload = appraisal.accepted
-    ? parts.workloads.findByInitdata(appraisal.result.hostData)
-    : undefined
+  const workload = appraisal.accepted ? findWorkload(parts, appraisal.result) : undefined
   record(parts, appraisal, { requestId, workload })
   if (!appraisal.accepted) {
     parts.metrics.count('kbs_attestation_failures_total')
@@ -31,9 +30,7 @@ export async function attest(
   parts.metrics.count('kbs_attestation_successes_total')
   const { result, degraded, initdataClaims } = appraisal
   const claims = earClaims(result, {
-    knownMeasurement: parts.referenceValues
-      .find(result.anchors, result.claims.measurement)
-      .some(({ withdrawn }) => !withdrawn),
+    knownMeasurement: isKnownMeasurement(parts, result),
     currentWorkload: workload?.state === 'current',
     degraded,
     initdataClaims,
@@ -43,6 +40,23 @@ export async function attest(
   const issued = parts.tokens.issue(claims)
   parts.sessions.attest(session, issued)
   return issued.token
+}
+
+/** A TPM holds nothing that was registered before it started. */
+function findWorkload(
+  { workloads }: BrokerParts,
+  result: AttestationFindings,
+): WorkloadRevision | undefined {
+  return result.anchors === 'tpm' ? undefined : workloads.findByInitdata(result.hostData)
+}
+
+function isKnownMeasurement({ referenceValues }: BrokerParts, result: AttestationFindings) {
+  return (
+    result.anchors !== 'tpm' &&
+    referenceValues
+      .find(result.anchors, result.claims.measurement)
+      .some(({ withdrawn }) => !withdrawn)
+  )
 }
 
 async function appraise(
@@ -67,6 +81,8 @@ async function appraise(
     simulatedRoots: parts.trust.simulatedRoots(),
     revocationLists: parts.trust.revocationLists(),
     isEnrolled: (chipId) => parts.trust.isEnrolled(chipId),
+    attestationAuthority: parts.attestationAuthority,
+    tpmAnchors: parts.trust.tpmAnchors().map(({ fingerprint }) => fingerprint),
     now: parts.now(),
   })
 }

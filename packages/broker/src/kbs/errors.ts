@@ -7,7 +7,7 @@ import type { ErrorCode } from '@cloister/protocol/errors/catalogue'
 import { kbsError, type KbsError, type KbsErrorVariant } from '@cloister/protocol/kbs'
 
 /** A step of the guests' side, and the words of upstream for its failure. */
-export type KbsStep = 'auth' | 'attest' | 'resource' | 'admin'
+export type KbsStep = 'auth' | 'attest' | 'enrolment' | 'resource' | 'admin'
 
 interface Wording {
   readonly variant: KbsErrorVariant
@@ -17,6 +17,7 @@ interface Wording {
 const STEPS: Readonly<Record<KbsStep, Wording>> = {
   auth: { variant: 'AttestationError', text: 'Attestation error: RCAR handshake Auth failed' },
   attest: { variant: 'AttestationError', text: 'Attestation error: RCAR handshake Attest failed' },
+  enrolment: { variant: 'AttestationError', text: 'Attestation error: TPM enrolment failed' },
   resource: { variant: 'PluginInternalError', text: 'Plugin internal error' },
   admin: {
     variant: 'AdminAuthInitialization',

@@ -50,12 +50,20 @@ export async function release(
 
 function registryState(
   { workloads, referenceValues, trust }: BrokerParts,
-  { hostData, anchors, claims }: AttestationResult,
+  attestation: AttestationResult,
 ): RegistryState {
+  const pinned = {
+    simulatedRoots: trust.simulatedRoots(),
+    tpmAnchors: trust.tpmAnchors().map(({ fingerprint }) => fingerprint),
+  }
+  // A TPM holds nothing that was registered before it started.
+  if (attestation.anchors === 'tpm')
+    return { workload: undefined, guestImages: [], platformEnrolled: false, ...pinned }
+  const { hostData, anchors, claims } = attestation
   return {
     workload: workloads.findByInitdata(hostData),
     guestImages: referenceValues.find(anchors, claims.measurement),
     platformEnrolled: trust.isEnrolled(claims.chip_id),
-    simulatedRoots: trust.simulatedRoots(),
+    ...pinned,
   }
 }

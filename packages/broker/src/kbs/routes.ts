@@ -12,6 +12,11 @@ import {
   KbsRequestSchema,
 } from '@cloister/protocol/kbs'
 import { LIMITS } from '@cloister/protocol/limits'
+import {
+  TPM_ENROLMENT_PATH,
+  TpmCertificateRequestSchema,
+  TpmChallengeRequestSchema,
+} from '@cloister/protocol/tpm-enrolment'
 import { ResourcePathSchema } from '@cloister/protocol/workload'
 import type { AuthorizeAdmin } from '../admin/authorize.ts'
 import { deleteSecret, storeSecret } from '../admin/secret-actions.ts'
@@ -20,6 +25,7 @@ import type { AttestationResult } from '../attestation/attestation-result.ts'
 import { parseJson } from '../http/body.ts'
 import type { BrokerEnv } from '../http/app.ts'
 import type { BrokerParts } from '../parts.ts'
+import { certifyTpm, challengeTpm } from '../tpm/enrol.ts'
 import { attest } from './attest.ts'
 import { kbsAnswer, type KbsStep } from './errors.ts'
 import { release } from './release.ts'
@@ -80,6 +86,27 @@ export function kbsRoutes(parts: BrokerParts, authorizeAdmin: AuthorizeAdmin): H
     }),
   )
 
+  routes.post(
+    TPM_ENROLMENT_PATH.challenge,
+    step('enrolment', async (c) => {
+      const request = await parse(c, parts, {
+        schema: TpmChallengeRequestSchema,
+        limit: parts.limits.enrolmentBytes,
+      })
+      return json(await challengeTpm(parts, request, c.get('requestId')))
+    }),
+  )
+  routes.post(
+    TPM_ENROLMENT_PATH.certificate,
+    step('enrolment', async (c) => {
+      const request = await parse(c, parts, {
+        schema: TpmCertificateRequestSchema,
+        limit: parts.limits.enrolmentBytes,
+      })
+      return json(certifyTpm(parts, request, c.get('requestId')))
+    }),
+  )
+
   routes.get(
     '/resource/:path{.+}',
     step('resource', async (c) => {
@@ -113,7 +140,7 @@ export function kbsRoutes(parts: BrokerParts, authorizeAdmin: AuthorizeAdmin): H
 
   routes.all('*', (c) => {
     const [, , , plugin = ''] = c.req.path.split('/')
-    const known = ['auth', 'attest', 'resource'].includes(plugin)
+    const known = ['auth', 'attest', 'resource', 'tpm-enrolment'].includes(plugin)
     return refuse(c, new CloisterError(known ? 'kbs.path' : 'kbs.plugin'), 'resource')
   })
   return routes

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ReleasePolicySchema } from '@cloister/protocol/broker-admin-api'
+import { AnyReleasePolicySchema, ReleasePolicySchema } from '@cloister/protocol/broker-admin-api'
 import { ERROR_CODES } from '@cloister/protocol/errors/catalogue'
 import type { ReleaseCheckCode } from '@cloister/protocol/errors/broker'
 import { primaryReportData } from '@cloister/protocol/report-data'
-import type { AttestationResult, SnpClaims } from '../attestation/attestation-result.ts'
+import type { TeeResult, SnpClaims } from '../attestation/attestation-result.ts'
 import type { Secret } from '../storage/secrets.ts'
 import { fakePolicy } from '../testing/test-broker.ts'
 import { decideRelease } from './decide-release.ts'
@@ -42,7 +42,7 @@ const CLAIMS: SnpClaims = {
   launch_tcb: TCB,
 }
 
-const ATTESTATION: AttestationResult = {
+const ATTESTATION: TeeResult = {
   anchors: 'amd',
   appraisal: 'affirming',
   claims: CLAIMS,
@@ -73,6 +73,7 @@ const REGISTRY: RegistryState = {
   guestImages: [IMAGE],
   platformEnrolled: false,
   simulatedRoots: [],
+  tpmAnchors: [],
 }
 
 const SECRET: Secret = {
@@ -86,7 +87,7 @@ const SECRET: Secret = {
 interface Change {
   readonly secret?: Partial<Secret>
   readonly policy?: Parameters<typeof fakePolicy>[0]
-  readonly attestation?: Partial<AttestationResult>
+  readonly attestation?: Partial<TeeResult>
   readonly claims?: Partial<SnpClaims>
   readonly registry?: Partial<RegistryState>
   /** Null: no engine. */
@@ -288,6 +289,12 @@ test('decideRelease() compares TCBs by component, never as one number', () => {
   assert.equal(failedCodes({ policy: turin, claims }).includes('release.tcb.reported'), true)
 })
 
+test('decideRelease() gives a TEE nothing whose policy is for TPMs', () => {
+  const policy = { version: 1, kind: 'tpm', endorsementKeys: ['e1'.repeat(32)] }
+  const secret = { policy: AnyReleasePolicySchema.parse(policy) }
+  assert.deepEqual(failedCodes({ secret }), ['release.anchors'])
+})
+
 test('every release code of the catalogue is yielded by some test here', () => {
   const elsewhere = [
     'release.refused',
@@ -299,7 +306,8 @@ test('every release code of the catalogue is yielded by some test here', () => {
     'release.processor',
   ]
   const covered = new Set([...Object.keys(BREAKING), ...elsewhere])
-  const codes = Object.keys(ERROR_CODES).filter((code) => code.startsWith('release.'))
+  // Those of TPMs: tpm-rules.test.ts.
+  const codes = Object.keys(ERROR_CODES).filter((code) => /^release\.(?!tpm\.)/.test(code))
   assert.deepEqual(
     codes.filter((code) => !covered.has(code)),
     [],

@@ -11,6 +11,7 @@ import {
   type ReleaseCheck,
   type ReleaseContext,
 } from './release-rules.ts'
+import { levelSuffices, TPM_RELEASE_RULES } from './tpm-rules.ts'
 
 export interface ReleaseDecision {
   readonly allow: boolean
@@ -31,11 +32,26 @@ export function decideRelease(
   if (secret === undefined) return denied('release.secret-unknown')
   const { policy } = secret
   if (policy === undefined) return denied('release.policy-absent')
+  if (attestation.anchors === 'tpm') {
+    if (!levelSuffices(secret, policy))
+      return denied('release.tpm.level', { expected: 'a TEE', received: attestation.claims.level })
+    const { tpmAnchors } = registry
+    const request = { secret, policy, attestation, tpmAnchors, ...context }
+    return decided(TPM_RELEASE_RULES.flatMap((rule) => rule(request) ?? []))
+  }
+  if (policy.kind === 'tpm')
+    return denied('release.anchors', { expected: 'tpm', received: attestation.anchors })
   const request = { secret, policy, attestation, registry, ...context }
-  const checks = RELEASE_RULES.flatMap((rule) => rule(request) ?? [])
+  return decided(RELEASE_RULES.flatMap((rule) => rule(request) ?? []))
+}
+
+function decided(checks: readonly ReleaseCheck[]): ReleaseDecision {
   return { allow: checks.every(({ outcome }) => outcome === 'pass'), checks }
 }
 
-function denied(code: ReleaseCheckCode): ReleaseDecision {
-  return { allow: false, checks: [{ code, outcome: 'fail' }] }
+function denied(
+  code: ReleaseCheckCode,
+  details: Pick<ReleaseCheck, 'expected' | 'received'> = {},
+): ReleaseDecision {
+  return { allow: false, checks: [{ code, outcome: 'fail', ...details }] }
 }

@@ -2,7 +2,8 @@
 import type { MinimumTcb, ReleasePolicy } from '@cloister/protocol/broker-admin-api'
 import type { ReleaseCheckCode } from '@cloister/protocol/errors/broker'
 import { primaryReportData } from '@cloister/protocol/report-data'
-import type { AttestationResult } from '../attestation/attestation-result.ts'
+import type { AttestationResult, TeeResult } from '../attestation/attestation-result.ts'
+import { TPM_NONCE_BYTES } from '../attestation/appraise-tpm.ts'
 import { tokenClaims } from '../attestation/token-signer.ts'
 import { MODE_OF_ANCHORS, type ReferenceValue } from '../storage/reference-values.ts'
 import type { Secret } from '../storage/secrets.ts'
@@ -18,6 +19,8 @@ export interface RegistryState {
   readonly platformEnrolled: boolean
   /** Fingerprints of the simulated roots that are pinned now. */
   readonly simulatedRoots: readonly string[]
+  /** Fingerprints of the CAs of EK certificates that are pinned now. */
+  readonly tpmAnchors: readonly string[]
 }
 
 export interface ReleaseCheck {
@@ -41,7 +44,7 @@ export interface ReleaseContext {
 export interface ReleaseRequest extends ReleaseContext {
   readonly secret: Secret
   readonly policy: ReleasePolicy
-  readonly attestation: AttestationResult
+  readonly attestation: TeeResult
   readonly registry: RegistryState
 }
 
@@ -72,18 +75,30 @@ export const RELEASE_RULES: readonly ReleaseRule[] = [
   regoAllows,
 ]
 
-function tokenInTime({ attestation, now }: ReleaseRequest): ReleaseCheck {
+/** What rules for every kind of Attester look at. */
+export interface AnyReleaseRequest extends ReleaseContext {
+  readonly secret: Secret
+  readonly policy: Pick<ReleasePolicy, 'rego'>
+  readonly attestation: AttestationResult
+}
+
+export function tokenInTime({ attestation, now }: AnyReleaseRequest): ReleaseCheck {
   const received = new Date(attestation.expiresAt).toISOString()
   return check('release.token-expired', now < attestation.expiresAt, { received })
 }
 
-/** The key that the answer is encrypted to is the one in REPORT_DATA: composed anew, not taken from the token's word. */
-function keyIsBound({ attestation: { runtimeData, reportData } }: ReleaseRequest): ReleaseCheck {
+/**
+ * The key that the answer is encrypted to is the one in REPORT_DATA: composed anew, not taken from the token's word. A TPM's quote carries the
+ * beginning of it.
+ */
+export function keyIsBound({ attestation }: AnyReleaseRequest): ReleaseCheck {
+  const { runtimeData, reportData, anchors } = attestation
   const expected = primaryReportData(
     { nonce: runtimeData.nonce, teePublicKey: runtimeData['tee-pubkey'] },
     runtimeData['additional-evidence'],
   )
-  return equals('release.key', Buffer.from(expected).toString('hex'), reportData)
+  const carried = anchors === 'tpm' ? expected.subarray(0, TPM_NONCE_BYTES) : expected
+  return equals('release.key', Buffer.from(carried).toString('hex'), reportData)
 }
 
 function anchorsListed({ policy, attestation, registry }: ReleaseRequest): ReleaseCheck {
@@ -215,7 +230,7 @@ function processorListed({ policy, attestation: { claims } }: ReleaseRequest): R
 
 function minimumTcb(
   code: ReleaseCheckCode,
-  pick: (claims: AttestationResult['claims']) => MinimumTcb,
+  pick: (claims: TeeResult['claims']) => MinimumTcb,
 ): ReleaseRule {
   return ({ policy, attestation: { claims } }) => {
     const minimum = policy.minimumTcb[claims.processor]
@@ -255,13 +270,13 @@ function isNamed({ platforms }: ReleasePolicy, chipId: string): boolean {
 }
 
 /** One more demand beside the others: Rego cannot allow what they refuse. */
-function regoAllows({
+export function regoAllows({
   policy,
   secret,
   attestation,
   now,
   askRego,
-}: ReleaseRequest): ReleaseCheck | undefined {
+}: AnyReleaseRequest): ReleaseCheck | undefined {
   if (policy.rego === undefined) return undefined
   const claims = tokenClaims(attestation.token)
   const answer = askRego?.(policy.rego, { claims, path: secret.path, now })
@@ -272,7 +287,7 @@ function regoAllows({
   })
 }
 
-function equals(code: ReleaseCheckCode, expected: string, received: string): ReleaseCheck {
+export function equals(code: ReleaseCheckCode, expected: string, received: string): ReleaseCheck {
   return check(code, expected === received, { expected, received })
 }
 
@@ -280,7 +295,7 @@ function unset(code: ReleaseCheckCode, bit: boolean): ReleaseCheck {
   return equals(code, 'false', String(bit))
 }
 
-function check(
+export function check(
   code: ReleaseCheckCode,
   passed: boolean,
   { expected, received }: { readonly expected?: string; readonly received?: string },

@@ -65,6 +65,14 @@ const MIGRATIONS = [
   CREATE TRIGGER audit_keeps BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'append-only'); END;
   CREATE TRIGGER audit_grows BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'append-only'); END;
   `,
+  `
+  CREATE TABLE tpm_anchors (
+    fingerprint TEXT PRIMARY KEY,
+    certificate BLOB NOT NULL,
+    intermediates TEXT NOT NULL,
+    pinned_at INTEGER NOT NULL
+  ) STRICT;
+  `,
 ] as const
 
 const SQLITE_BUSY = 5

@@ -1,6 +1,6 @@
 /** The secrets that the broker keeps: values sealed and versioned, each with its release policy or none. */
 import type { KeyObject } from 'node:crypto'
-import { ReleasePolicySchema, type ReleasePolicy } from '@cloister/protocol/broker-admin-api'
+import { AnyReleasePolicySchema, type AnyReleasePolicy } from '@cloister/protocol/broker-admin-api'
 import { count, type Database } from './database.ts'
 import { openSecret, sealSecret } from './envelope.ts'
 
@@ -11,7 +11,7 @@ export interface Secret {
   readonly createdAt: number
   readonly allowSimulated: boolean
   /** Absent: goes to nobody. */
-  readonly policy: ReleasePolicy | undefined
+  readonly policy: AnyReleasePolicy | undefined
 }
 
 export interface NewSecret {
@@ -19,7 +19,7 @@ export interface NewSecret {
   readonly value: Uint8Array
   readonly allowSimulated: boolean
   /** Absent: the stored policy stays. */
-  readonly policy?: ReleasePolicy | undefined
+  readonly policy?: AnyReleasePolicy | undefined
 }
 
 /** Older versions are kept for roll-back by hand; more than this many are forgotten. */
@@ -90,7 +90,7 @@ export class SecretStore {
   }
 
   /** @returns false when there is no such secret */
-  setPolicy(path: string, policy: ReleasePolicy): boolean {
+  setPolicy(path: string, policy: AnyReleasePolicy): boolean {
     return this.#database.write('durable', () => {
       const { changes } = this.#database
         .prepare('UPDATE secrets SET release_policy = ? WHERE path = ?')
@@ -127,8 +127,9 @@ function readSecret(row: Row): Secret {
     version: Number(row['version']),
     createdAt: Number(row['created_at']),
     allowSimulated: row['allow_simulated'] === 1,
-    policy: typeof policy === 'string' ? ReleasePolicySchema.parse(JSON.parse(policy)) : undefined,
+    policy:
+      typeof policy === 'string' ? AnyReleasePolicySchema.parse(JSON.parse(policy)) : undefined,
   }
 }
 
-const encode = (policy: ReleasePolicy): string => JSON.stringify(policy)
+const encode = (policy: AnyReleasePolicy): string => JSON.stringify(policy)

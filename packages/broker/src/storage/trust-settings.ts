@@ -1,8 +1,13 @@
-/** What the owner decided about trust beside policies: pinned simulated roots, enrolled platforms; and AMD's revocation lists. */
+/** What the owner decided about trust beside policies: pinned simulated roots, enrolled platforms, CAs of TPMs; and AMD's revocation lists. */
 import { createHash } from 'node:crypto'
 import { equalBytes } from '@cloister/verifier/bytes/equal'
 import { parseRevocationList } from '@cloister/verifier/formats/x509-crl'
+import type { TpmAnchor } from '../tpm/endorsement-key.ts'
 import { count, type Database } from './database.ts'
+
+export interface PinnedTpmAnchor extends TpmAnchor {
+  readonly pinnedAt: number
+}
 
 export class TrustSettings {
   readonly #database: Database
@@ -10,12 +15,14 @@ export class TrustSettings {
   /** Asked at every decision, changed by the owner only. */
   #simulatedRoots: readonly string[]
   #revocationLists: readonly Uint8Array[]
+  #tpmAnchors: readonly PinnedTpmAnchor[]
 
   constructor(database: Database) {
     this.#database = database
     this.#isEnrolled = database.prepare('SELECT 1 FROM platforms WHERE chip_id = ?')
     this.#simulatedRoots = this.#readSimulatedRoots()
     this.#revocationLists = this.#readRevocationLists()
+    this.#tpmAnchors = this.#readTpmAnchors()
   }
 
   /** SHA-256 of the DER of each pinned simulated root, hex. */
@@ -100,6 +107,43 @@ export class TrustSettings {
       for (const known of older) remove.run(known)
     })
     this.#revocationLists = this.#readRevocationLists()
+  }
+
+  /** CAs under which EK certificates of TPMs are believed. */
+  tpmAnchors(): readonly PinnedTpmAnchor[] {
+    return this.#tpmAnchors
+  }
+
+  /** The same certificate again replaces its intermediates. */
+  pinTpmAnchor({ fingerprint, certificate, intermediates }: TpmAnchor, now: number): void {
+    const list = JSON.stringify(intermediates.map((der) => Buffer.from(der).toString('base64')))
+    this.#change(
+      `INSERT INTO tpm_anchors (fingerprint, certificate, intermediates, pinned_at) VALUES (?, ?, ?, ?)
+       ON CONFLICT (fingerprint) DO UPDATE SET intermediates = excluded.intermediates`,
+      [fingerprint, certificate, list, now],
+    )
+    this.#tpmAnchors = this.#readTpmAnchors()
+  }
+
+  /** @returns false when it was not pinned */
+  unpinTpmAnchor(fingerprint: string): boolean {
+    const found = this.#change('DELETE FROM tpm_anchors WHERE fingerprint = ?', [fingerprint])
+    this.#tpmAnchors = this.#readTpmAnchors()
+    return found
+  }
+
+  #readTpmAnchors(): readonly PinnedTpmAnchor[] {
+    return this.#database
+      .prepare('SELECT * FROM tpm_anchors ORDER BY fingerprint')
+      .all()
+      .map((row) => ({
+        fingerprint: String(row['fingerprint']),
+        certificate: row['certificate'] as Uint8Array,
+        intermediates: (JSON.parse(String(row['intermediates'])) as string[]).map((text) =>
+          Buffer.from(text, 'base64'),
+        ),
+        pinnedAt: Number(row['pinned_at']),
+      }))
   }
 
   #readSimulatedRoots(): readonly string[] {

@@ -83,7 +83,12 @@ export async function refusalOf({ t }: World, guest: FakeGuest): Promise<Refused
   const answer = await t.client.resource(guest, SECRET_PATH)
   if (Buffer.isBuffer(answer)) throw new Error('the secret was released')
   const { kind, code } = await t.audit(answer.requestId)
-  if (kind === 'admin' || answer.status !== 401 || answer.code !== `${kind}.refused`)
+  if (
+    kind === 'admin' ||
+    kind === 'enrolment' ||
+    answer.status !== 401 ||
+    answer.code !== `${kind}.refused`
+  )
     throw new Error(`the guest was told ${answer.status} ${answer.code}`)
   return { step: kind, code }
 }

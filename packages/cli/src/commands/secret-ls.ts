@@ -1,5 +1,14 @@
+import type { SecretList } from '@cloister/protocol/broker-admin-api'
 import type { Command } from '../command.ts'
 import { openBroker } from '../owner/broker-client.ts'
+
+type Release = SecretList['secrets'][number]['release']
+
+function recipients(release: Release): string {
+  if (release === null) return 'nobody'
+  if (release.kind === 'tpm') return `${release.endorsementKeys.length} machine(s) by their TPM`
+  return release.workloads.map(({ name }) => name).join(', ')
+}
 
 export const command: Command = {
   usage: 'secret ls',
@@ -13,8 +22,7 @@ export const command: Command = {
         { title: 'VERSION', cell: (secret) => String(secret.version) },
         {
           title: 'GOES TO',
-          cell: (secret) =>
-            secret.release?.workloads.map(({ name }) => name).join(', ') ?? 'nobody',
+          cell: ({ release }) => recipients(release),
         },
         { title: 'SIMULATED', cell: (secret) => (secret.allowSimulated ? 'allowed' : 'no') },
       ],

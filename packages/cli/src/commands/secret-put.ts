@@ -1,4 +1,4 @@
-import { ReleasePolicySchema } from '@cloister/protocol/broker-admin-api'
+import { AnyReleasePolicySchema } from '@cloister/protocol/broker-admin-api'
 import { CloisterError } from '@cloister/protocol/error'
 import { LIMITS } from '@cloister/protocol/limits'
 import { textOption, type Command } from '../command.ts'
@@ -47,7 +47,7 @@ export const command: Command = {
 export async function readReleasePolicy(file: string) {
   const text = (await readInput(file, 1 << 20)).toString('utf8')
   try {
-    return ReleasePolicySchema.parse(JSON.parse(text))
+    return AnyReleasePolicySchema.parse(JSON.parse(text))
   } catch (cause) {
     const first = (cause as { issues?: { path: PropertyKey[]; message: string }[] }).issues?.[0]
     throw new CloisterError('policy.malformed', {

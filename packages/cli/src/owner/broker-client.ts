@@ -8,6 +8,7 @@ import {
   GuestImageListSchema,
   PutSecretResultSchema,
   SecretListSchema,
+  TpmAnchorListSchema,
   WorkloadListSchema,
   WorkloadRevisionSchema,
   type AuditEntry,
@@ -15,9 +16,11 @@ import {
   type GuestImageList,
   type PutGuestImage,
   type PutSecret,
+  type PutTpmAnchor,
   type PutSecretResult,
-  type ReleasePolicyInput,
+  type AnyReleasePolicyInput,
   type SecretList,
+  type TpmAnchorList,
   type WorkloadRevision,
 } from '@cloister/protocol/broker-admin-api'
 import type { Directories } from '@cloister/protocol/directories'
@@ -53,7 +56,7 @@ export class BrokerClient {
     await this.#call('DELETE', `/secrets/${path}`)
   }
 
-  async putReleasePolicy(path: string, policy: ReleasePolicyInput): Promise<void> {
+  async putReleasePolicy(path: string, policy: AnyReleasePolicyInput): Promise<void> {
     await this.#call('PUT', `/release-policies/${path}`, undefined, policy)
   }
 
@@ -90,6 +93,18 @@ export class BrokerClient {
 
   async pinSimulatedRoot(fingerprint: string): Promise<void> {
     await this.#call('PUT', '/anchors/simulated', undefined, { fingerprint })
+  }
+
+  async tpmAnchors(): Promise<TpmAnchorList['anchors']> {
+    return (await this.#call('GET', '/anchors/tpm', TpmAnchorListSchema)).anchors
+  }
+
+  async pinTpmAnchor(anchor: PutTpmAnchor): Promise<void> {
+    await this.#call('PUT', '/anchors/tpm', undefined, anchor)
+  }
+
+  async unpinTpmAnchor(fingerprint: string): Promise<void> {
+    await this.#call('DELETE', `/anchors/tpm/${encodeURIComponent(fingerprint)}`)
   }
 
   /** Newest first. */

@@ -1,10 +1,16 @@
 /** A release policy as sentences. */
-import type { ReleasePolicy, SecretList } from '@cloister/protocol/broker-admin-api'
+import type {
+  ReleasePolicy,
+  SecretList,
+  TpmReleasePolicy,
+} from '@cloister/protocol/broker-admin-api'
 
 type Secret = SecretList['secrets'][number]
 
 export function releaseSentences({ release, allowSimulated }: Secret): string[] {
   if (release === null) return ['goes to nobody: it has no release policy']
+  const rego = release.rego === undefined ? [] : ['only where its Rego policy allows it too']
+  if (release.kind === 'tpm') return [...tpmSentences(release), ...rego]
   return [
     `goes to ${release.workloads.map(workloadPhrase).join(' or ')}, current revision, VMPL 0, no debug, no migration`,
     `in guest image ${release.guestImages.map(({ name, minimumVersion }) => `${name} version ${minimumVersion} or newer`).join(' or ')}`,
@@ -13,7 +19,19 @@ export function releaseSentences({ release, allowSimulated }: Secret): string[] 
     release.allowDegraded
       ? 'also when the appraisal has warnings'
       : 'only when the appraisal has no warnings',
-    ...(release.rego === undefined ? [] : ['only where its Rego policy allows it too']),
+    ...rego,
+  ]
+}
+
+function tpmSentences({ endorsementKeys, requireSecureBoot, pcrs }: TpmReleasePolicy): string[] {
+  const named = Object.keys(pcrs)
+  return [
+    `goes to the VM(s) whose TPM has the EK certificate ${endorsementKeys.join(' or ')}`,
+    'their host runs that TPM, and can have it too',
+    requireSecureBoot ? 'only where Secure Boot is shown to be on' : 'with or without Secure Boot',
+    named.length === 0
+      ? 'whatever they booted'
+      : `only with the accepted values of ${named.join(', ')}`,
   ]
 }
 

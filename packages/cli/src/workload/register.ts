@@ -95,12 +95,16 @@ export function planSecrets(
         where: path,
         fix: [`cloister secret put ${path} --from-file FILE`],
       })
-    if (secret.release === null) grants.push(grantable(path, chosen, name))
-    else if (!secret.release.workloads.some((workload) => workload.name === name))
+    const { release } = secret
+    if (release === null) grants.push(grantable(path, chosen, name))
+    else if (release.kind === 'tpm' || !release.workloads.some((entry) => entry.name === name))
       throw new CloisterError('owner.secret-not-granted', {
         where: path,
         expected: `a release policy that names workload ${name}`,
-        received: `one for ${secret.release.workloads.map((workload) => workload.name).join(', ')}`,
+        received:
+          release.kind === 'tpm'
+            ? 'one for VMs by their TPM'
+            : `one for ${release.workloads.map((entry) => entry.name).join(', ')}`,
       })
   }
   return { grants }

@@ -198,6 +198,20 @@ export const AGENT_ERRORS = {
     status: 500,
     exit: 1,
   },
+  'agent.tpm-uncertified': {
+    title: 'Nobody vouches for the TPM of the guest',
+    why: 'it holds no EK certificate, so a broker cannot tell it from one that somebody made up',
+    fix: ['create the VM with --vtpm on: its TPM gets a certificate of the site'],
+    status: 500,
+    exit: 5,
+  },
+  'agent.enrolment-refused': {
+    title: 'The broker does not certify the attestation key of the guest',
+    why: "the owner has not pinned the CA of the TPM's certificate, or a check failed; the audit log says which",
+    fix: ['cloister tpm-ca add FILE', 'cloister audit --request-id ID'],
+    status: 403,
+    exit: 2,
+  },
   'agent.scratch-failed': {
     title: 'The guest cannot make its scratch space',
     why: 'formatting, opening or mounting the encrypted disk failed',

@@ -127,6 +127,31 @@ const RELEASE_CHECKS = {
     'data.policy.allow is not true for this token; the check names the rule that came closest',
     'cloister policy show SECRET -o json',
   ),
+  'release.tpm.level': releaseCheck(
+    'A TPM that the host runs may not have this secret',
+    'it is a disk key, or its policy asks for a TEE, and a virtual TPM proves nothing against the host',
+    'start the VM with a TEE: --tee snp or tdx',
+  ),
+  'release.tpm.anchor': releaseCheck(
+    "The CA of the machine's TPM is not pinned",
+    'its EK certificate was issued under a CA that the owner has removed',
+    'cloister tpm-ca add FILE',
+  ),
+  'release.tpm.endorsement-key': releaseCheck(
+    'The policy does not name this machine',
+    'the fingerprint of its EK certificate is not in the release policy',
+    'cloister policy show SECRET',
+  ),
+  'release.tpm.secure-boot': releaseCheck(
+    'Secure Boot is not shown to be on',
+    'the event log says that it is off, or there is no log that adds up',
+    'start the VM with --secure-boot on',
+  ),
+  'release.tpm.pcr': releaseCheck(
+    'The machine booted something else',
+    'a PCR has none of the values that the release policy accepts',
+    'cloister vm integrity NAME --diff',
+  ),
   'release.token-expired': releaseCheck(
     'The attestation result has expired',
     'a token is good for minutes only',
@@ -168,12 +193,68 @@ const ATTESTATION_CHECKS = {
   },
 } as const satisfies Record<string, ErrorEntry>
 
+/** A check before an attestation key is certified: the guest only learns `tpm.enrolment-refused`. */
+const ENROLMENT_CHECKS = {
+  'tpm.ek.malformed': {
+    title: 'The EK certificate cannot be used',
+    why: 'it cannot be parsed, is not of an endorsement key, or its key is of a kind that is not supported',
+    fix: ["see the TPM's certificate with tpm2_getekcertificate", AUDIT],
+    status: 401,
+    exit: 2,
+  },
+  'tpm.ek.untrusted-root': {
+    title: 'Nobody whom the owner trusts vouches for the TPM',
+    why: 'its EK certificate leads to no CA that is pinned at the broker',
+    fix: ['cloister tpm-ca add FILE', AUDIT],
+    status: 401,
+    exit: 2,
+  },
+  'tpm.ek.not-in-date': {
+    title: 'The EK certificate is not in date',
+    why: 'it, or a certificate above it, has expired or is not valid yet',
+    fix: ['issue it anew', AUDIT],
+    status: 401,
+    exit: 2,
+  },
+  'tpm.enrolment.key': {
+    title: 'The key is no attestation key',
+    why: 'it could leave its TPM, or would sign what the TPM did not make: it is not restricted, or not fixed',
+    fix: ['enrol a restricted signing key', AUDIT],
+    status: 401,
+    exit: 2,
+  },
+  'tpm.enrolment.unknown': {
+    title: 'There is no such enrolment',
+    why: 'its time is over, or an answer was given before: each serves once',
+    fix: ['start the enrolment anew', AUDIT],
+    status: 401,
+    exit: 2,
+  },
+  'tpm.enrolment.secret': {
+    title: 'The TPM did not open the credential',
+    why: 'the answer is not what was encrypted: the attestation key is not in the TPM of the EK certificate',
+    fix: ['enrol from the machine itself', AUDIT],
+    status: 401,
+    exit: 2,
+  },
+} as const satisfies Record<string, ErrorEntry>
+
+export type EnrolmentCheckCode = keyof typeof ENROLMENT_CHECKS
+
 export type AttestationCheckCode = keyof typeof ATTESTATION_CHECKS
 
 /** The broker: attestation, release, its owner's side. */
 export const BROKER_ERRORS = {
   ...RELEASE_CHECKS,
   ...ATTESTATION_CHECKS,
+  ...ENROLMENT_CHECKS,
+  'tpm.enrolment-refused': {
+    title: 'The broker does not certify the attestation key',
+    why: 'a check failed; the owner finds which one in the audit',
+    fix: [AUDIT],
+    status: 401,
+    exit: 2,
+  },
   'jwe.malformed': {
     title: 'Cannot open the encrypted resource',
     why: 'it is not a JWE for this key',

@@ -128,6 +128,13 @@ export const CLI_ERRORS = {
     status: 400,
     exit: 2,
   },
+  'owner.tpm-ca': {
+    title: 'Cannot tell which certificate is the CA of the TPMs',
+    why: 'the file holds no root, several, or another than the fingerprint names',
+    fix: ['cloister tpm-ca add FILE --fingerprint SHA256'],
+    status: 400,
+    exit: 6,
+  },
   'owner.secret-not-granted': {
     title: 'The secret may not go to this workload',
     why: 'its release policy names others',
