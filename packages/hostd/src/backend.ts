@@ -2,6 +2,7 @@
 import type { Vm, VmSpec, VmState } from '@cloister/launcher/vm-spec'
 import type { GuestImage } from '@cloister/image/images'
 import type { StageDeadlines } from './boot-watch.ts'
+import type { MachineParts } from './machines/machine-parts.ts'
 
 /** Each VM has a folder of its id in both. */
 export interface VmFolders {
@@ -12,8 +13,11 @@ export interface VmFolders {
 }
 
 export interface Backend {
-  /** @throws CloisterError `vm.*`, `tee.*`, `qemu.*`, `host.*`, `simulator.*` */
-  startVm(spec: VmSpec, image: GuestImage): Promise<Vm>
+  /**
+   * @param image - that `spec` boots; absent: its disk boots by itself
+   * @throws CloisterError `vm.*`, `tee.*`, `qemu.*`, `host.*`, `simulator.*`
+   */
+  startVm(spec: VmSpec, image: GuestImage | undefined): Promise<Vm>
   /** @returns the VM; absent when it is gone */
   adoptVm(state: VmState): Promise<Vm | undefined>
   /** Kills a VM that cannot be adopted, and clears what it leaves. */
@@ -24,5 +28,8 @@ export interface Backend {
   loadGuestImage(name: string): Promise<GuestImage>
   /** @throws CloisterError `host.port-taken` */
   checkPorts(ports: VmSpec['ports']): Promise<void>
+  /** Identifies this boot of the host. */
+  hostBootId(): Promise<string>
   readonly deadlines: StageDeadlines
+  readonly machines: MachineParts
 }

@@ -18,18 +18,22 @@ export interface LiveGuest {
   readonly pid: number | undefined
 }
 
-/** @throws CloisterError `host.cpus-insufficient`, `host.memory-insufficient`, `host.disk-full` */
+/** What one guest may have, whatever others have. @throws CloisterError `host.cpus-insufficient` */
+export function checkCpus(cpus: number): void {
+  const most = Math.max(8, availableParallelism() * CPU_OVERCOMMIT)
+  if (cpus > most)
+    throw new CloisterError('host.cpus-insufficient', {
+      expected: `at most ${most}`,
+      received: `${cpus}`,
+    })
+}
+
+/** @throws CloisterError `host.memory-insufficient`, `host.disk-full` */
 export async function checkCapacity(
-  request: Pick<StartRequest, 'cpus' | 'memoryMiB' | 'scratchMiB'>,
+  request: Pick<StartRequest, 'memoryMiB' | 'scratchMiB'>,
   live: readonly LiveGuest[],
   home: string,
 ): Promise<void> {
-  const most = Math.max(8, availableParallelism() * CPU_OVERCOMMIT)
-  if (request.cpus > most)
-    throw new CloisterError('host.cpus-insufficient', {
-      expected: `at most ${most}`,
-      received: `${request.cpus}`,
-    })
   await checkMemory(request.memoryMiB + QEMU_MIB, live)
   const { bavail, bsize } = await statfs(home)
   const wanted = Math.min(request.scratchMiB, LEAST_FREE_MIB)

@@ -35,6 +35,7 @@ const INFO = {
   startedAt: '2026-01-01T00:00:00.000Z',
   home: '/',
   workloads: { live: 0, ended: 0 },
+  vms: { live: 0, atRest: 0 },
 }
 
 test('HostdClient refuses answers of another shape, and those beyond the bound', async () => {

@@ -20,19 +20,22 @@ const REASONS: Readonly<Record<VmExitReason, string>> = {
  */
 export function deathError(exit: VmExit, lastStage: string | undefined): CloisterError {
   const where = `guest, after stage ${exit.lastStage ?? lastStage ?? 'launch'}`
-  const { guestCode: received, signal, exitCode, qemuSaid } = exit
+  const { guestCode: received } = exit
   if (received !== undefined) {
     const code = guestCode(received)
     return code === undefined
       ? new CloisterError('guest.code-unknown', { where, received })
       : new CloisterError(code, { where })
   }
+  return new CloisterError('guest.died', { where, why: deathWords(exit) })
+}
+
+/** How a VM ended, in words. */
+export function deathWords({ reason, signal, exitCode, qemuSaid }: VmExit): string {
   const details = [
     signal === undefined ? undefined : `signal ${signal}`,
     exitCode === undefined || exitCode === 0 ? undefined : `exit code ${exitCode}`,
     qemuSaid === undefined || qemuSaid === '' ? undefined : qemuSaid.slice(-300),
   ].filter((detail) => detail !== undefined)
-  const why =
-    details.length === 0 ? REASONS[exit.reason] : `${REASONS[exit.reason]} (${details.join('; ')})`
-  return new CloisterError('guest.died', { where, why })
+  return details.length === 0 ? REASONS[reason] : `${REASONS[reason]} (${details.join('; ')})`
 }

@@ -25,10 +25,15 @@ export class Guest {
   exit: VmExit | undefined
   readonly #net: NetLink
 
-  constructor(vm: Vm, targets: ReadonlyMap<string, Carrier>) {
+  /** @param onAgent - called whenever an agent in the guest has answered anew */
+  constructor(vm: Vm, targets: ReadonlyMap<string, Carrier>, onAgent?: () => void) {
     this.vm = vm
     this.link = new GuestLink(vm.sockets.agent)
-    this.#net = new NetLink({ socketPath: vm.sockets.net, targets })
+    this.#net = new NetLink({
+      socketPath: vm.sockets.net,
+      targets,
+      ...(onAgent && { onOpen: onAgent }),
+    })
     void vm.exited.then((exit) => (this.exit = exit))
   }
 

@@ -5,12 +5,23 @@ import type { Directories } from '@cloister/protocol/directories'
 import type { GuestImage } from '@cloister/image/images'
 import type { Backend } from './backend.ts'
 import { STAGE_DEADLINES } from './boot-watch.ts'
+import { hostMachineParts } from './machines/host-machine-parts.ts'
+
+/** Its probe guest tries KVM out for machines that boot their own disk. */
+const PROBE_IMAGE = 'base'
 
 export function hostBackend(directories: Directories): Backend {
   const { images } = directories
   let host: Promise<VmHost> | undefined
+  const loadImage = async (name: string) => {
+    const { loadGuestImage } = await import('@cloister/image/images')
+    return loadGuestImage(join(images, name))
+  }
   /** What this host offers, found out once; a failure is found out again. */
-  const openHost = (image: GuestImage): Promise<VmHost> => {
+  const openHost = async (given: GuestImage | undefined): Promise<VmHost> => {
+    const image = given ?? (await loadImage(PROBE_IMAGE).catch(() => undefined))
+    // Without a probe guest KVM may go unused: the next start looks again.
+    if (image === undefined) return host ?? findHost(directories, undefined)
     host ??= findHost(directories, image).catch((error: unknown) => {
       host = undefined
       throw error
@@ -38,20 +49,23 @@ export function hostBackend(directories: Directories): Backend {
       const { clearLeftovers } = await import('@cloister/launcher/leftovers')
       return clearLeftovers(folders, keep)
     },
-    async loadGuestImage(name) {
-      const { loadGuestImage } = await import('@cloister/image/images')
-      return loadGuestImage(join(images, name))
-    },
+    loadGuestImage: loadImage,
     async checkPorts(ports) {
       const { checkPorts } = await import('@cloister/launcher/host-ports')
       await checkPorts(ports)
     },
+    async hostBootId() {
+      const { hostBootId } = await import('@cloister/launcher/process-identity')
+      return hostBootId()
+    },
+    machines: hostMachineParts(directories),
   }
 }
 
-/** The image's probe guest tells whether KVM is to be trusted. */
-async function findHost(directories: Directories, image: GuestImage): Promise<VmHost> {
+/** The image's probe guest tells whether KVM is to be trusted; without an image KVM is used only if it was tried before. */
+async function findHost(directories: Directories, image: GuestImage | undefined): Promise<VmHost> {
   const { openVmHost } = await import('@cloister/launcher/open-vm-host')
+  if (image === undefined) return openVmHost(directories)
   const { kernel, initrd } = image.paths
   const { probe: commandLine } = image.manifest.commandLines
   return openVmHost(directories, { boot: { kernel, initrd }, commandLine })

@@ -1,5 +1,6 @@
 /** A workload's record in memory and on disk: changed at once, written in turn, several changes in one write. */
 import { isEnded, type WorkloadView } from '@cloister/protocol/hostd-api'
+import { CoalescedWrites } from './coalesced-writes.ts'
 import type { RecordStore } from './record-store.ts'
 import { isPast, type Step, type WorkloadRecord } from './record.ts'
 
@@ -15,13 +16,13 @@ export interface KeptRecordOptions {
 export class KeptRecord {
   readonly #options: KeptRecordOptions
   readonly #record: WorkloadRecord
-  #writing: Promise<void> | undefined
-  #isUnsaved = false
+  readonly #writes: CoalescedWrites
   #isFrozen = false
 
   constructor(options: KeptRecordOptions) {
     this.#options = options
     this.#record = options.record
+    this.#writes = new CoalescedWrites(() => options.store.save(this.#record))
   }
 
   get value(): Readonly<WorkloadRecord> {
@@ -59,8 +60,7 @@ export class KeptRecord {
     Object.assign(this.#record, record)
     this.#record.view = { ...this.view, ...view }
     this.#options.changed(this.view)
-    this.#isUnsaved = true
-    await this.#writeAll()
+    await this.#writes.changed()
   }
 
   /** Writes the end: the outcome stands, what belongs to a live guest goes. */
@@ -77,18 +77,6 @@ export class KeptRecord {
   /** Ignores changes from now on; resolves when the last write is done. */
   async freeze(): Promise<void> {
     this.#isFrozen = true
-    await this.#writeAll().catch(() => undefined)
-  }
-
-  async #writeAll(): Promise<void> {
-    while (this.#isUnsaved || this.#writing !== undefined) {
-      this.#writing ??= this.#write().finally(() => (this.#writing = undefined))
-      await this.#writing
-    }
-  }
-
-  async #write(): Promise<void> {
-    this.#isUnsaved = false
-    await this.#options.store.save(this.#record)
+    await this.#writes.settle().catch(() => undefined)
   }
 }

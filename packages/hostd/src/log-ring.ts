@@ -1,5 +1,5 @@
 /**
- * A workload's output on disk, bounded: NDJSON in numbered segments of which the oldest goes when a new one begins.
+ * What a guest wrote or what happened to it, on disk, bounded: NDJSON in numbered segments of which the oldest goes when a new one begins.
  * Written by one, read by any number at their own pace; a reader that falls behind the oldest segment goes on at it.
  */
 import { createReadStream } from 'node:fs'
@@ -16,7 +16,8 @@ export interface LogRingOptions {
   readonly segments?: number
 }
 
-export class LogRing {
+/** `Entry`: one line, of at most `HOSTD_LIMITS.lineBytes` as JSON. */
+export class LogRing<Entry extends object = LogEntry> {
   readonly #folder: string
   readonly #segmentBytes: number
   readonly #keep: number
@@ -35,8 +36,11 @@ export class LogRing {
   }
 
   /** Opens or makes the ring; a line that a crash cut short is dropped. */
-  static async open(folder: string, options: LogRingOptions = {}): Promise<LogRing> {
-    const ring = new LogRing(folder, options)
+  static async open<Entry extends object = LogEntry>(
+    folder: string,
+    options: LogRingOptions = {},
+  ): Promise<LogRing<Entry>> {
+    const ring = new LogRing<Entry>(folder, options)
     await mkdir(folder, { recursive: true, mode: 0o700 })
     const numbers = (await readdir(folder))
       .map((name) => Number(/^(\d+)\.ndjson$/.exec(name)?.[1] ?? 0))
@@ -49,7 +53,7 @@ export class LogRing {
   }
 
   /** Appends one entry. Without space on the disk it is dropped: output never ends a workload. */
-  append(entry: LogEntry): Promise<void> {
+  append(entry: Entry): Promise<void> {
     const turn = this.#turn.then(() => this.#append(Buffer.from(`${JSON.stringify(entry)}\n`)))
     this.#turn = turn.catch(() => undefined)
     return turn

@@ -16,6 +16,8 @@ export interface NetLinkOptions {
   readonly socketPath: string
   /** By target name; other names are refused. */
   readonly targets: ReadonlyMap<string, Carrier>
+  /** Called whenever the guest has opened a session. */
+  readonly onOpen?: () => void
 }
 
 /** Between two sessions: a guest that breaks each at once costs next to nothing. */
@@ -74,6 +76,7 @@ export class NetLink {
     })
     this.#mux.resolve(mux)
     this.#isOpen = true
+    this.#options.onOpen?.()
     await mux.closed
     this.#isOpen = false
     this.#mux = Promise.withResolvers()

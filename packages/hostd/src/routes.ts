@@ -1,5 +1,6 @@
 /** hostd's REST calls: which method and path does what. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
 import { CloisterError } from '@cloister/protocol/error'
 import {
   EvidenceRequestSchema,
@@ -7,40 +8,31 @@ import {
   StartRequestSchema,
   StopRequestSchema,
   isEnded,
-  type HostdEvent,
   type HostdInfo,
 } from '@cloister/protocol/hostd-api'
+import type { HostdEvent } from '@cloister/protocol/hostd-events'
+import { isAtRest, QuotaSchema } from '@cloister/protocol/hostd-vm-api'
+import type { Guest } from './guest.ts'
 import { departure, readJson, sendJson, sendLines } from './http-exchange.ts'
+import { MACHINE_ROUTES } from './machines/machine-routes.ts'
 import { metricsText } from './metrics.ts'
 import { PRODUCT_VERSION } from './product-version.ts'
 import { detailOf } from './record.ts'
-import type { Workloads } from './workloads.ts'
+import { match, type Exchange, type Handler, type RoutesOptions, type Upgrade } from './route.ts'
 
-export interface RoutesOptions {
-  readonly workloads: Workloads
-  readonly home: string
-  readonly startedAt: string
-  readonly shutdown: () => void
-}
-
-interface Exchange extends RoutesOptions {
-  readonly request: IncomingMessage
-  readonly response: ServerResponse
-  /** The name in the path; empty where there is none. */
-  readonly name: string
-  readonly query: URLSearchParams
-  /** Fires when the client goes away. */
-  readonly signal: AbortSignal
-}
-
-type Handler = (exchange: Exchange) => Promise<void> | void
-
-/** `NAME` stands for one segment of the path. */
+/** `NAME` and `ITEM` stand for one segment of the path each. */
 const ROUTES: Readonly<Record<string, Handler>> = {
   'GET /v1/info': (exchange) => sendJson(exchange.response, 200, info(exchange)),
-  'GET /v1/metrics': ({ response, workloads }) => {
+  'GET /v1/metrics': ({ response, workloads, machines }) => {
     response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4' })
-    response.end(metricsText(workloads.list().map(({ view }) => view)))
+    const states = (all: readonly { view: { state: string } }[]) =>
+      all.map(({ view }) => view.state)
+    response.end(metricsText(states(workloads.list()), states(machines.list())))
+  },
+  'GET /v1/quota': ({ response, ledger }) => sendJson(response, 200, ledger.quota()),
+  'PUT /v1/quota': async ({ request, response, ledger, quota }) => {
+    await quota.set(await readJson(request, QuotaSchema))
+    sendJson(response, 200, ledger.quota())
   },
   'POST /v1/shutdown': ({ response, shutdown }) => {
     response.once('finish', shutdown)
@@ -85,6 +77,29 @@ const ROUTES: Readonly<Record<string, Handler>> = {
     const guest = await workloads.get(name).guest()
     sendJson(response, 200, await guest.status(signal))
   },
+  ...MACHINE_ROUTES,
+}
+
+/** Calls with `Upgrade: cloister-stream`: raw bytes from then on. */
+export const UPGRADES: Readonly<Record<string, Upgrade>> = {
+  'POST /v1/workloads/NAME/connect': async ({ workloads, name, signal }) => {
+    const guest = await workloads.get(name).guest()
+    return channelOf(guest, signal)
+  },
+  'POST /v1/vms/NAME/connect': async ({ machines, name, signal }) =>
+    channelOf(machines.get(name).guest(), signal),
+  'POST /v1/vms/NAME/console': async ({ machines, name, query }) => {
+    const console = machines.get(name).console()
+    const isViewer = query.get('view') === 'true'
+    if (!isViewer && console.isTaken) throw new CloisterError('vm.console-taken')
+    return (stream) => console.attach(stream, { isViewer })
+  },
+}
+
+async function channelOf(guest: Guest, signal: AbortSignal): Promise<(stream: Duplex) => void> {
+  const channel = await guest.connectChannel(signal)
+  const { join } = await import('./carriers.ts')
+  return (stream) => join(stream, channel)
 }
 
 /**
@@ -97,32 +112,22 @@ export async function handle(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const { route, name, query } = match(request)
+  const found = match(request)
+  const { route } = found
   const handler = Object.hasOwn(ROUTES, route) ? ROUTES[route] : undefined
   if (handler === undefined)
     throw new CloisterError('request.malformed', {
       where: route.slice(0, 200),
       why: 'no such call',
     })
-  await handler({ ...options, request, response, name, query, signal: departure(response) })
+  await handler({ ...options, ...found, request, response, signal: departure(response) })
 }
 
-/** The route that a request asks for, with `NAME` in place of the workload's name. */
-export function match(request: IncomingMessage): {
-  route: string
-  name: string
-  query: URLSearchParams
-} {
-  const url = URL.parse(request.url ?? '/', 'http://hostd')
-  if (url === null) throw new CloisterError('request.malformed', { why: 'the path cannot be read' })
-  const [, name, rest = ''] = /^\/v1\/workloads\/([^/]+)(.*)$/.exec(url.pathname) ?? []
-  const path = name === undefined ? url.pathname : `/v1/workloads/NAME${rest}`
-  return { route: `${request.method} ${path}`, name: name ?? '', query: url.searchParams }
-}
-
-function info({ workloads, home, startedAt }: RoutesOptions): HostdInfo {
+function info({ workloads, machines, home, startedAt }: RoutesOptions): HostdInfo {
   const views = workloads.list().map(({ view }) => view)
   const ended = views.filter(({ state }) => isEnded(state)).length
+  const vms = machines.list().map(({ view }) => view)
+  const atRest = vms.filter(({ state }) => isAtRest(state)).length
   return {
     version: PRODUCT_VERSION,
     apiVersion: HOSTD_API_VERSION,
@@ -130,29 +135,40 @@ function info({ workloads, home, startedAt }: RoutesOptions): HostdInfo {
     startedAt,
     home,
     workloads: { live: views.length - ended, ended },
+    vms: { live: vms.length - atRest, atRest },
   }
 }
 
-/** Views of all workloads, or of the one in `?workload=`, then of those that change. */
+/** Views of all workloads and machines, or of the one in `?workload=` or `?vm=`, then of those that change. */
 async function* events({
   workloads,
+  machines,
+  changes,
   query,
   signal,
-}: Pick<Exchange, 'workloads' | 'query' | 'signal'>): AsyncGenerator<string> {
-  const wanted = query.get('workload')
+}: Omit<Exchange, 'response'>): AsyncGenerator<string> {
+  const current = (): { view: { id: string; name: string }; event: HostdEvent }[] => [
+    ...(query.has('vm') ? [] : workloads.list()).map(({ view }) => {
+      return { view, event: { type: 'workload' as const, workload: view } }
+    }),
+    ...(query.has('workload') ? [] : machines.list()).map(({ view }) => {
+      return { view, event: { type: 'vm' as const, vm: view } }
+    }),
+  ]
+  const wanted = query.get('workload') ?? query.get('vm')
   const names = new Map<string, string>()
-  for await (const changed of workloads.changes.read(signal)) {
-    const views = workloads.list().map(({ view }) => view)
+  for await (const changed of changes.read(signal)) {
+    const all = current()
     const ids = new Set(changed)
-    for (const view of views) {
+    for (const { view, event } of all) {
       if (wanted !== null && view.name !== wanted) continue
       if (names.has(view.id) && !ids.has(view.id)) continue
       names.set(view.id, view.name)
-      yield eventLine({ type: 'workload', workload: view })
+      yield eventLine(event)
     }
     for (const id of ids) {
       const name = names.get(id)
-      if (name === undefined || views.some((view) => view.id === id)) continue
+      if (name === undefined || all.some(({ view }) => view.id === id)) continue
       names.delete(id)
       yield eventLine({ type: 'removed', name, id })
     }

@@ -5,7 +5,8 @@ import type { Duplex } from 'node:stream'
 import { CloisterError } from '@cloister/protocol/error'
 import { HOSTD_STREAM_PROTOCOL } from '@cloister/protocol/hostd-api'
 import { sendError } from './http-exchange.ts'
-import { handle, match, type RoutesOptions } from './routes.ts'
+import { match, type RoutesOptions } from './route.ts'
+import { handle, UPGRADES } from './routes.ts'
 
 export interface ServerOptions extends RoutesOptions {
   readonly socketPath: string
@@ -26,7 +27,7 @@ export async function serve(options: ServerOptions): Promise<AsyncDisposable> {
   server.on('upgrade', (request, stream, head) => {
     upgraded.add(stream)
     stream.once('close', () => upgraded.delete(stream))
-    connectStreams(options, request, stream, head).catch((thrown: unknown) =>
+    upgrade(options, request, stream, head).catch((thrown: unknown) =>
       refuseUpgrade(stream, CloisterError.from(thrown)),
     )
   })
@@ -46,17 +47,18 @@ async function close(server: Server, upgraded: ReadonlySet<Duplex>): Promise<voi
   await closed
 }
 
-/** `POST /v1/workloads/NAME/connect` with an upgrade: raw bytes to the guest's channel from then on. */
-async function connectStreams(
-  { workloads }: ServerOptions,
+/** A call with an upgrade: raw bytes from then on. */
+async function upgrade(
+  options: ServerOptions,
   request: IncomingMessage,
   stream: Duplex,
   head: Buffer,
 ): Promise<void> {
   stream.on('error', () => stream.destroy())
-  const { route, name } = match(request)
-  if (route !== 'POST /v1/workloads/NAME/connect')
-    throw new CloisterError('request.malformed', { where: route.slice(0, 200) })
+  const found = match(request)
+  const answer = Object.hasOwn(UPGRADES, found.route) ? UPGRADES[found.route] : undefined
+  if (answer === undefined)
+    throw new CloisterError('request.malformed', { where: found.route.slice(0, 200) })
   if (request.headers.upgrade !== HOSTD_STREAM_PROTOCOL)
     throw new CloisterError('request.malformed', {
       where: 'Upgrade',
@@ -64,14 +66,12 @@ async function connectStreams(
     })
   const gone = new AbortController()
   stream.once('close', () => gone.abort(new Error('the client went away')))
-  const guest = await workloads.get(name).guest()
-  const channel = await guest.connectChannel(gone.signal)
+  const take = await answer({ ...options, ...found, signal: gone.signal })
   stream.write(
     `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${HOSTD_STREAM_PROTOCOL}\r\n\r\n`,
   )
   if (head.length > 0) stream.unshift(head)
-  const { join } = await import('./carriers.ts')
-  join(stream, channel)
+  take(stream)
 }
 
 function refuseUpgrade(stream: Duplex, error: CloisterError): void {

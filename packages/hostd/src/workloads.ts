@@ -2,48 +2,50 @@
 import { CloisterError } from '@cloister/protocol/error'
 import { isEnded, type StartRequest } from '@cloister/protocol/hostd-api'
 import type { Backend, VmFolders } from './backend.ts'
-import { checkCapacity, type LiveGuest } from './capacity.ts'
-import { ChangeFeed } from './change-feed.ts'
-import type { RecordStore } from './record-store.ts'
+import { checkCapacity, checkCpus } from './capacity.ts'
+import type { ChangeFeed } from './change-feed.ts'
+import type { HostLedger, Tenant } from './host-ledger.ts'
+import type { RecordStore, StoredWorkload } from './record-store.ts'
 import { Workload, type WorkloadContext } from './workload.ts'
 
 export interface WorkloadsOptions {
   readonly backend: Backend
   readonly store: RecordStore
   readonly vmFolders: VmFolders
+  readonly ledger: HostLedger
+  readonly changes: ChangeFeed
   /** Its disk must have room. */
   readonly home: string
   readonly log: (message: string) => void
 }
 
 export class Workloads {
-  readonly changes = new ChangeFeed()
+  readonly changes: ChangeFeed
   readonly #options: WorkloadsOptions
   readonly #context: WorkloadContext
   readonly #byName = new Map<string, Workload>()
-  /** Names and ports of starts that are being checked. */
-  readonly #claims = new Set<StartRequest>()
 
   constructor(options: WorkloadsOptions) {
     this.#options = options
+    this.changes = options.changes
+    options.ledger.watch(() => this.#tenants())
     this.#context = { ...options, changed: ({ id }) => this.changes.changed(id) }
   }
 
-  /** Takes up the workloads on disk; live ones go on. */
-  async resume(): Promise<void> {
-    const { backend, store, vmFolders, log } = this.#options
+  /** Reads the workloads on disk. @returns ids whose VMs are theirs, and must not be cleared */
+  async load(): Promise<readonly string[]> {
+    const { store, log } = this.#options
     const { workloads, unreadable } = await store.load()
     for (const id of unreadable)
       log(new CloisterError('hostd.state-unreadable', { why: store.folder(id) }).message)
+    for (const { record, initdata } of workloads) this.#add(record, initdata)
     const alive = workloads.filter(({ record }) => record.vm !== undefined)
-    const kept = new Set([...alive.map(({ record }) => record.view.id), ...unreadable])
-    for (const id of await backend.clearLeftovers(vmFolders, kept))
-      log(`${id}: cleared what a VM left behind`)
-    for (const { record, initdata } of workloads) {
-      const workload = new Workload(this.#context, record, initdata)
-      this.#byName.set(record.view.name, workload)
-      if (!isEnded(record.view.state)) workload.run()
-    }
+    return [...alive.map(({ record }) => record.view.id), ...unreadable]
+  }
+
+  /** Goes on with those that had not ended. */
+  resume(): void {
+    for (const workload of this.list()) if (!isEnded(workload.view.state)) workload.run()
   }
 
   /**
@@ -52,25 +54,21 @@ export class Workloads {
    * @throws CloisterError `workload.*`, `initdata.*`, `guest-image.*`, `host.*`
    */
   async start(request: StartRequest): Promise<Workload> {
-    this.#claim(request)
-    try {
-      const { planStart } = await import('./start-plan.ts')
-      const { backend, store, home } = this.#options
-      const { manifest } = await backend.loadGuestImage(request.guestImage)
-      const { record, initdata } = planStart(request, manifest.imageVersion, new Date())
-      await checkCapacity(request, this.#liveGuests(), home)
-      await backend.checkPorts(
-        request.ports.map(({ address, host, guest }) => ({ hostAddress: address, host, guest })),
-      )
-      await store.create(record, initdata)
-      const workload = new Workload(this.#context, record, initdata)
-      this.#byName.set(request.name, workload)
-      workload.run()
-      this.changes.changed(record.view.id)
-      return workload
-    } finally {
-      this.#claims.delete(request)
-    }
+    const { backend, store, home, ledger } = this.#options
+    checkCpus(request.cpus)
+    using _claim = ledger.claim({ kind: 'workload', name: request.name, isNew: true, run: request })
+    const { planStart } = await import('./start-plan.ts')
+    const { manifest } = await backend.loadGuestImage(request.guestImage)
+    const { record, initdata } = planStart(request, manifest.imageVersion, new Date())
+    await checkCapacity(request, ledger.liveGuests(), home)
+    await backend.checkPorts(
+      request.ports.map(({ address, host, guest }) => ({ hostAddress: address, host, guest })),
+    )
+    await store.create(record, initdata)
+    const workload = this.#add(record, initdata)
+    workload.run()
+    this.changes.changed(record.view.id)
+    return workload
   }
 
   /** @throws CloisterError `workload.not-found` */
@@ -103,28 +101,23 @@ export class Workloads {
     await Promise.all(this.list().map((workload) => workload.release()))
   }
 
-  #claim(request: StartRequest): void {
-    const live = this.list().filter(({ view }) => !isEnded(view.state))
-    const taken = this.#byName.get(request.name)
-    if (taken !== undefined || [...this.#claims].some(({ name }) => name === request.name))
-      throw new CloisterError('workload.name-taken', {
-        where: request.name,
-        ...(taken && { why: `a workload of that name exists; its state is ${taken.view.state}` }),
-      })
-    const ports = [...live.map(({ view }) => view.ports), ...[...this.#claims].map((c) => c.ports)]
-    const used = new Set(ports.flat().map(({ host }) => host))
-    const clash = request.ports.find(({ host }) => used.has(host))
-    if (clash !== undefined)
-      throw new CloisterError('host.port-taken', {
-        where: `${clash.address}:${clash.host}`,
-        why: 'another workload publishes it',
-      })
-    this.#claims.add(request)
+  #add(record: StoredWorkload['record'], initdata: Uint8Array): Workload {
+    const workload = new Workload(this.#context, record, initdata)
+    this.#byName.set(record.view.name, workload)
+    return workload
   }
 
-  #liveGuests(): LiveGuest[] {
-    return this.list()
-      .filter(({ view }) => !isEnded(view.state))
-      .map(({ view }) => ({ memoryMiB: view.memoryMiB, pid: view.pid }))
+  #tenants(): Tenant[] {
+    return this.list().map(({ view }) => ({
+      kind: 'workload',
+      name: view.name,
+      state: view.state,
+      isLive: !isEnded(view.state),
+      ports: view.ports,
+      cpus: view.cpus,
+      memoryMiB: view.memoryMiB,
+      diskMiB: 0,
+      pid: view.pid,
+    }))
   }
 }

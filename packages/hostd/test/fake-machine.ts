@@ -2,7 +2,7 @@
  * Guests without a machine, for tests: VMs whose agent is in this process and speaks the real protocols over real unix sockets. They outlive
  * the hostd that started them, as QEMU does.
  */
-import { mkdir, rm } from 'node:fs/promises'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
@@ -26,6 +26,8 @@ import { serveTtrpc } from '@cloister/protocol/ttrpc/server'
 import { STATUS, TtrpcError } from '@cloister/protocol/ttrpc/status'
 import type { Backend } from '../src/backend.ts'
 import { STAGE_DEADLINES, type StageDeadlines } from '../src/boot-watch.ts'
+import type { MachineParts } from '../src/machines/machine-parts.ts'
+import { fakeParts } from './fake-parts.ts'
 
 /** Answers or refuses one request by the method's name; absent: the default answer. */
 export type Behaviour = Readonly<
@@ -45,6 +47,11 @@ export interface FakeMachineOptions {
   readonly beforeAdopt?: (state: VmState) => Promise<void> | void
   /** Called before a VM starts. */
   readonly beforeStart?: (spec: VmSpec) => Promise<void> | void
+  /** Whether an agent opens sessions in a machine that boots its own disk. Default: it does. */
+  readonly hasAgent?: boolean
+  /** Whether a guest obeys the power button. Default: it does. */
+  readonly obeys?: boolean
+  readonly parts?: Partial<MachineParts>
 }
 
 const BOOT = Object.keys(STAGES).filter((name) => STAGES[name as StageName] <= STAGES.ready)
@@ -53,6 +60,8 @@ export class FakeMachine {
   readonly guests = new Map<string, FakeGuest>()
   readonly options: FakeMachineOptions
   cleared: string[] = []
+  /** Of the host; another one stands for a restart of it. */
+  bootId = 'boot'
 
   constructor(options: FakeMachineOptions = {}) {
     this.options = options
@@ -96,6 +105,8 @@ export class FakeMachine {
         paths: { kernel: '/k', initrd: '/i', root: '/r' },
       }),
       checkPorts: async () => undefined,
+      hostBootId: async () => this.bootId,
+      machines: { ...fakeParts(), ...this.options.parts },
       deadlines: { ...STAGE_DEADLINES, ...this.options.deadlines },
     }
   }
@@ -110,6 +121,8 @@ export class FakeGuest {
   readonly calls: { readonly name: string; readonly request: Message }[] = []
   readonly stages: StageRecord[] = []
   readonly output = { stdout: '', stderr: '' }
+  /** What was typed on the console. */
+  typed = ''
   mux: MuxConnection | undefined
   isGone = false
   readonly #options: FakeMachineOptions
@@ -119,6 +132,9 @@ export class FakeGuest {
   readonly #gone = Promise.withResolvers<VmExit>()
   readonly #containerExit = Promise.withResolvers<number>()
   readonly #containers = new Set<string>()
+  readonly #consoles = new Set<Socket>()
+  readonly #vtpmListeners = new Set<() => void>()
+  #isVtpmLost = false
   #hasSandbox = false
   #hasContainerEnded = false
 
@@ -132,7 +148,15 @@ export class FakeGuest {
     await mkdir(spec.runtimeDirectory, { recursive: true })
     const agentPort = options.agentPort ?? ((socket) => guest.#serveAgent(socket))
     await guest.#listen('agent.sock', agentPort)
-    await guest.#listen('net.sock', options.netPort ?? ((socket) => guest.#serveNet(socket)))
+    const isSilent = spec.machine !== undefined && options.hasAgent === false
+    await guest.#listen(
+      'net.sock',
+      options.netPort ?? ((socket) => (isSilent ? socket.resume() : guest.#serveNet(socket))),
+    )
+    if (spec.machine !== undefined) {
+      await guest.#listen('console.sock', (socket) => guest.#serveConsole(socket))
+      return guest
+    }
     setImmediate(() => {
       for (const stage of options.stages ?? (BOOT as StageName[])) guest.reach(stage)
     })
@@ -149,6 +173,20 @@ export class FakeGuest {
     const stage = { name, uptimeMs: STAGES[name] * 10, at: new Date() }
     this.stages.push(stage)
     for (const listener of this.#listeners) listener(stage)
+  }
+
+  /** Writes on the serial console. */
+  print(bytes: string | Uint8Array): void {
+    for (const socket of this.#consoles) socket.write(bytes)
+  }
+
+  get hasConsole(): boolean {
+    return this.#consoles.size > 0
+  }
+
+  loseVtpm(): void {
+    this.#isVtpmLost = true
+    for (const listener of this.#vtpmListeners) listener()
   }
 
   /** Ends the VM. */
@@ -199,14 +237,22 @@ export class FakeGuest {
         this.#listeners.add(listener)
         return () => this.#listeners.delete(listener)
       },
-      stop: async () => {
-        await this.end('stop-killed')
+      stop: async ({ force = false, timeoutMs = 10_000 } = {}) => {
+        if (this.spec.machine === undefined || force) await this.end('stop-killed')
+        else if (this.#options.obeys !== false) await this.end('stopped')
+        else setTimeout(() => void this.end('stopped'), timeoutMs)
         return this.#gone.promise
       },
       readSerial: async () => '',
-      vtpm: 'none',
-      onVtpmLost: () => () => {},
-      dumpMemory: () => Promise.reject(new Error('a fake guest has no memory')),
+      vtpm: this.#isVtpmLost ? 'lost' : this.spec.machine?.vtpm === undefined ? 'none' : 'running',
+      onVtpmLost: (listener) => {
+        this.#vtpmListeners.add(listener)
+        return () => this.#vtpmListeners.delete(listener)
+      },
+      dumpMemory: async (file) => {
+        await writeFile(file, 'ram')
+        return { ranges: [{ start: 1n << 40n, bytes: 3, isReadable: true, isBlank: false }] }
+      },
       release: async () => this.#listeners.clear(),
       [Symbol.asyncDispose]: () => this.end('stop-killed'),
     }
@@ -279,6 +325,12 @@ export class FakeGuest {
     const data = Buffer.from(this.output[stream])
     this.output[stream] = ''
     return { data }
+  }
+
+  #serveConsole(socket: Socket): void {
+    this.#consoles.add(socket)
+    socket.on('close', () => this.#consoles.delete(socket))
+    socket.on('data', (bytes) => (this.typed += bytes.toString('utf8')))
   }
 
   #serveNet(socket: Duplex): void {

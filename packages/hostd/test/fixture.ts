@@ -4,11 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { directories } from '@cloister/protocol/directories'
 import type { StartRequestInput, WorkloadView } from '@cloister/protocol/hostd-api'
+import type { DefineVmRequestInput, VmView } from '@cloister/protocol/hostd-vm-api'
 import { encodeInitdata, initdataOf } from '@cloister/protocol/initdata'
 import type { WorkloadInput } from '@cloister/protocol/workload'
 import { HostdClient } from '../src/client.ts'
 import { startDaemon, type Daemon } from '../src/daemon.ts'
 import type { FakeMachine } from './fake-machine.ts'
+import { makeImage } from './fake-parts.ts'
 
 export const IMAGE_DIGEST = `sha256:${'ab'.repeat(32)}`
 
@@ -56,6 +58,28 @@ export interface Fixture extends AsyncDisposable {
   /** Ends hostd and starts another one over the same home. */
   restart(): Promise<void>
   until(name: string, isReached: (view: WorkloadView) => boolean): Promise<WorkloadView>
+  untilVm(name: string, isReached: (view: VmView) => boolean): Promise<VmView>
+}
+
+/** A definition of a machine; its image is a small file in the fixture's home. */
+export async function defineRequest(
+  hostd: Pick<Fixture, 'home'>,
+  changes: Partial<DefineVmRequestInput> = {},
+): Promise<DefineVmRequestInput> {
+  return {
+    name: 'box',
+    image: { path: await makeImage(hostd.home), name: 'image.raw' },
+    tee: 'none',
+    cpus: 1,
+    memoryMiB: 256,
+    ...changes,
+  }
+}
+
+export async function gathered<Value>(source: AsyncIterable<Value>): Promise<Value[]> {
+  const values: Value[] = []
+  for await (const value of source) values.push(value)
+  return values
 }
 
 export async function startFixture(machine: FakeMachine, place = tmpdir()): Promise<Fixture> {
@@ -84,9 +108,16 @@ export async function startFixture(machine: FakeMachine, place = tmpdir()): Prom
         if (event.type === 'workload' && isReached(event.workload)) return event.workload
       throw new Error('the events ended')
     },
+    async untilVm(name, isReached) {
+      const signal = AbortSignal.timeout(10_000)
+      for await (const event of client.events({ vm: name, signal }))
+        if (event.type === 'vm' && isReached(event.vm)) return event.vm
+      throw new Error('the events ended')
+    },
     async [Symbol.asyncDispose]() {
       const force = { force: true, timeoutMs: 0 }
       await Promise.all(fixture.daemon.workloads.list().map((workload) => workload.stop(force)))
+      await Promise.all(fixture.daemon.machines.list().map((machine) => machine.stop(force)))
       await fixture.daemon[Symbol.asyncDispose]()
       await rm(home, { recursive: true, force: true })
     },

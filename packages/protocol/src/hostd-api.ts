@@ -33,7 +33,7 @@ export const WorkloadNameSchema = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/)
 /** Driver that starts the guest. `simulated` protects nothing. */
 export const TeeSchema = z.enum(['snp', 'simulated'])
 
-const PublishedPortSchema = z.strictObject({
+export const PublishedPortSchema = z.strictObject({
   /** Address of the host to listen on. */
   address: z.ipv4().default('127.0.0.1'),
   host: Port,
@@ -41,7 +41,7 @@ const PublishedPortSchema = z.strictObject({
 })
 
 /** Where hostd carries a mux target that the guest opens. */
-const TargetSchema = z.union([
+export const TargetSchema = z.union([
   /** `host:port`, IPv6 in brackets. */
   z.strictObject({ tcp: z.string().regex(/^(?:[\w.-]+|\[[0-9a-fA-F:]+\]):[0-9]{1,5}$/) }),
   /** Absolute path of an OCI image layout, served read-only by hostd's registry endpoint over plain HTTP. */
@@ -94,17 +94,17 @@ export function isEnded(state: WorkloadState): boolean {
   return state === 'exited' || state === 'failed'
 }
 
-const ErrorObjectSchema = z
+export const ErrorObjectSchema = z
   .looseObject({ code: z.string(), title: z.string() })
   .transform((value) => value as unknown as ErrorObject)
 
-const StageRecordSchema = z.strictObject({
+export const StageRecordSchema = z.strictObject({
   number: z.int(),
   /** As the guest wrote it: one of `STAGES` in an honest guest. */
   name: z.string().max(32),
   /** Guest uptime, milliseconds. */
   guestMs: z.number(),
-  /** Since the start request, milliseconds of the host's clock. */
+  /** Since the start was asked for, milliseconds of the host's clock. */
   hostMs: z.number(),
 })
 export type StageRecord = z.infer<typeof StageRecordSchema>
@@ -204,16 +204,6 @@ export type StatusAnswer = z.infer<typeof StatusAnswerSchema>
 /** `GET …/console`: the end of the serial console, empty unless the guest was started with `debug`. */
 export const ConsoleAnswerSchema = z.strictObject({ text: z.string() })
 
-/**
- * One line of `GET /v1/events[?workload=NAME]`: first the view of each workload, then a view whenever one changes. Views in between
- * may be left out when the reader is slow; the last one never is.
- */
-export const HostdEventSchema = z.discriminatedUnion('type', [
-  z.strictObject({ type: z.literal('workload'), workload: WorkloadViewSchema }),
-  z.strictObject({ type: z.literal('removed'), name: WorkloadNameSchema, id: z.string() }),
-])
-export type HostdEvent = z.infer<typeof HostdEventSchema>
-
 /** `GET /v1/info`. */
 export const HostdInfoSchema = z.strictObject({
   /** Cloister's version; compare with the caller's own. */
@@ -223,5 +213,6 @@ export const HostdInfoSchema = z.strictObject({
   startedAt: Instant,
   home: z.string(),
   workloads: z.strictObject({ live: z.int(), ended: z.int() }),
+  vms: z.strictObject({ live: z.int(), atRest: z.int() }),
 })
 export type HostdInfo = z.infer<typeof HostdInfoSchema>

@@ -18,6 +18,7 @@ const NO_SESSION = Buffer.concat([SESSION_MARKER, Buffer.alloc(SESSION_ID_BYTES)
 /** The first repetition comes soon, for a half frame may have swallowed part of the marker; later ones are for a guest that boots. */
 const FIRST_REPEAT_MS = 250
 const MAX_REPEAT_MS = 4000
+const MAX_UNREAD_BYTES = 1024
 
 /** Frames over a stream that is one connection (a unix or TCP socket): no markers. Closing the channel ends the stream. */
 export function frameChannel(stream: Duplex, framing: Framing): FrameChannel {
@@ -65,7 +66,8 @@ export function openPortSession(
   const sayHello = () => {
     repeat = setTimeout(sayHello, repeatMs)
     repeatMs = Math.min(repeatMs * 2, MAX_REPEAT_MS)
-    stream.write(hello)
+    // A guest without an agent never reads: repetitions must not pile up.
+    if (stream.writableLength <= MAX_UNREAD_BYTES) stream.write(hello)
   }
   const timer =
     options.timeoutMs === undefined

@@ -4,13 +4,15 @@ import type { HostdClient } from '@cloister/hostd/client'
 import { ensureHostd } from '@cloister/hostd/ensure'
 import type { Directories } from '@cloister/protocol/directories'
 import { CloisterError } from '@cloister/protocol/error'
-import type { HostdEvent } from '@cloister/protocol/hostd-api'
+import type { HostdEvent } from '@cloister/protocol/hostd-events'
 
 export interface FollowOptions {
   readonly hostd: HostdClient
   readonly directories: Directories
   readonly signal: AbortSignal
 }
+
+export type WorkloadEvent = Exclude<HostdEvent, { type: 'vm' }>
 
 /** Between the end of one hostd and the look for the next. */
 const REOPEN_MS = 200
@@ -19,10 +21,11 @@ const REOPEN_MS = 200
 export async function* followWorkload(
   name: string,
   { hostd, directories, signal }: FollowOptions,
-): AsyncGenerator<HostdEvent> {
+): AsyncGenerator<WorkloadEvent> {
   for (let current = hostd; ; current = await ensureHostd(directories, { signal })) {
     try {
-      yield* current.events({ workload: name, signal })
+      for await (const event of current.events({ workload: name, signal }))
+        if (event.type !== 'vm') yield event
     } catch (error) {
       if (!(error instanceof CloisterError && error.code === 'hostd.unreachable')) throw error
     }

@@ -5,6 +5,7 @@ import { CLI_ERRORS } from './cli.ts'
 import { FETCH_ERRORS } from './fetch.ts'
 import { GUEST_IMAGE_ERRORS } from './guest-image.ts'
 import { HOST_ERRORS } from './host.ts'
+import { HOSTD_VM_ERRORS } from './hostd-vm.ts'
 import { LAUNCHER_ERRORS } from './launcher.ts'
 import { MACHINE_ERRORS } from './machine.ts'
 import { OCI_ERRORS } from './oci.ts'
@@ -15,6 +16,7 @@ const CODES = {
   ...PROTOCOL_ERRORS,
   ...CLI_ERRORS,
   ...HOST_ERRORS,
+  ...HOSTD_VM_ERRORS,
   ...LAUNCHER_ERRORS,
   ...MACHINE_ERRORS,
   ...GUEST_IMAGE_ERRORS,

@@ -1,0 +1,486 @@
+/**
+ * One machine over its whole life. What it is and how far it has come is on disk before anything follows from it, so that a hostd that dies at any
+ * point is followed by one that finds the machine, its QEMU and its state again.
+ */
+import { mkdir, readFile } from 'node:fs/promises'
+import { CloisterError } from '@cloister/protocol/error'
+import { STAGES } from '@cloister/protocol/guest-names'
+import {
+  BaselineSchema,
+  isAtRest,
+  type BootLog,
+  type IntegrityEvent,
+  type MemoryDump,
+  type ResizeVmRequest,
+  type Snapshot,
+  type VmEvent,
+  type VmView,
+} from '@cloister/protocol/hostd-vm-api'
+import type { StageRecord, Vm, VmExit } from '@cloister/launcher/vm-spec'
+import type { Backend, VmFolders } from '../backend.ts'
+import { CoalescedWrites } from '../coalesced-writes.ts'
+import { writeDurably } from '../durable-file.ts'
+import type { Guest } from '../guest.ts'
+import { LogRing } from '../log-ring.ts'
+import { endOf, failed, lostEnd, type MachineEnd, type StopAsked } from './machine-end.ts'
+import type { MachineConsole } from './machine-console.ts'
+import { machineFiles, type MachineRecord } from './machine-record.ts'
+import type { MachineStore } from './machine-store.ts'
+
+const MIB = 2 ** 20
+/** Events of one machine: two segments of this. */
+const EVENT_SEGMENT_BYTES = 128 << 10
+const ADOPT_ATTEMPTS = 3
+const ADOPT_PAUSE_MS = 500
+
+export interface MachineContext {
+  readonly backend: Backend
+  readonly store: MachineStore
+  readonly vmFolders: VmFolders
+  readonly changed: (view: VmView) => void
+  readonly log: (message: string) => void
+  /** Claims what a run takes of the host. @throws CloisterError `host.*` */
+  readonly claimRun: (view: VmView) => Promise<Disposable>
+  /** Claims disk beyond what the machine has. @throws CloisterError `host.*` */
+  readonly claimDisk: (view: VmView, moreMiB: number) => Promise<Disposable>
+}
+
+/** A QEMU that runs, and what hostd holds of it. */
+interface Run {
+  readonly vm: Vm
+  readonly guest: Guest
+  readonly console: MachineConsole
+  readonly ring: LogRing
+  /** Settles when the run's end is written down. */
+  readonly ended: Promise<void>
+}
+
+export class Machine {
+  readonly #context: MachineContext
+  readonly #record: MachineRecord
+  readonly #writes: CoalescedWrites
+  readonly #files: ReturnType<typeof machineFiles>
+  /** What is being done to it that nothing else may meet. */
+  #change: Promise<unknown> | undefined
+  /** Settles when it is known what a hostd before this one has left. */
+  #resuming: Promise<void> = Promise.resolve()
+  #run: Run | undefined
+  #stop: (StopAsked & { readonly until: number }) | undefined
+  #events: Promise<LogRing<VmEvent>> | undefined
+  #isReleased = false
+
+  constructor(context: MachineContext, record: MachineRecord) {
+    this.#context = context
+    this.#record = record
+    this.#writes = new CoalescedWrites(() => context.store.save(record))
+    this.#files = machineFiles(context.store.folder(record.view.id))
+  }
+
+  get view(): VmView {
+    return this.#record.view
+  }
+
+  /** Whether a QEMU of it may run. */
+  get isAlive(): boolean {
+    return this.#record.vm !== undefined
+  }
+
+  /** Goes on where a hostd before this one was. Returns at once. */
+  resume(): void {
+    if (isAtRest(this.view.state)) return
+    this.#resuming = this.#goOn().catch(async (error: unknown) => {
+      if (!isAtRest(this.view.state)) await this.#end(failed(CloisterError.from(error)))
+    })
+  }
+
+  /**
+   * Starts it; resolves when its QEMU runs. Starting one that runs does nothing.
+   *
+   * @throws CloisterError `vm.busy`, `host.*`, `guest-image.*`, `qemu.*`, `tee.*`, …
+   */
+  async start(): Promise<void> {
+    await this.#resuming
+    if (this.view.state === 'running' && this.#change === undefined) return
+    await this.#exclusive(() => this.#start())
+  }
+
+  /**
+   * Presses the power button and ends it when that takes too long; resolves when it has ended. Stopping one that is at rest does nothing. A
+   * second call may force what the first one waits for.
+   */
+  async stop({ force, timeoutMs }: { force: boolean; timeoutMs: number }): Promise<void> {
+    if (isAtRest(this.view.state)) return
+    await this.#resuming
+    // A start that is under way ends with a QEMU to stop, or with none.
+    if (this.view.state !== 'stopping') await this.#change?.catch(() => undefined)
+    const run = this.#run
+    if (run === undefined) return
+    const until = Date.now() + timeoutMs
+    if (this.view.state !== 'stopping') {
+      this.#say({ type: 'stopping', ...(force && { why: 'by force' }) })
+      this.#stop = { force, isLate: false, until }
+      await this.#set({ state: 'stopping' }, { stopUntil: new Date(until).toISOString() })
+    } else if (force) this.#stop = { force, isLate: false, until }
+    await run.vm.stop({ force, timeoutMs })
+    await run.ended
+  }
+
+  async restart(options: { force: boolean; timeoutMs: number }): Promise<void> {
+    await this.stop(options)
+    await this.start()
+  }
+
+  /** @throws CloisterError `vm.still-running`, `vm.busy`, `disk.*`, `host.*` */
+  async resize({ cpus, memoryMiB, diskMiB }: ResizeVmRequest): Promise<void> {
+    await this.#atRest(async () => {
+      const { view } = this
+      let disk = view.diskMiB
+      if (diskMiB !== undefined && diskMiB !== disk) {
+        using _claim = await this.#context.claimDisk(view, Math.max(0, diskMiB - disk))
+        await this.#context.backend.machines.resizeDisk(this.#files.disk, diskMiB * MIB)
+        disk = diskMiB
+      }
+      const size = {
+        cpus: cpus ?? view.cpus,
+        memoryMiB: memoryMiB ?? view.memoryMiB,
+        diskMiB: disk,
+      }
+      const { cpus: cpusBefore, memoryMiB: memoryBefore } = view
+      try {
+        await this.#setSurely(size)
+      } catch (error) {
+        // The disk has grown; what only the record says has not changed.
+        this.#record.view = { ...this.view, cpus: cpusBefore, memoryMiB: memoryBefore }
+        throw error
+      }
+      this.#say({ type: 'resized', detail: size })
+    })
+  }
+
+  /** @throws CloisterError `disk.*` */
+  async snapshots(): Promise<Snapshot[]> {
+    const found = await this.#context.backend.machines.listSnapshots(this.#files.disk)
+    return found.map(({ name, at }) => ({ name, createdAt: at.toISOString() }))
+  }
+
+  /** @throws CloisterError `vm.still-running`, `vm.busy`, `snapshot.*`, `disk.*` */
+  async changeSnapshot(what: 'create' | 'restore' | 'delete', name: string): Promise<void> {
+    const { machines } = this.#context.backend
+    const { disk } = this.#files
+    const work = {
+      create: () => machines.createSnapshot(disk, name),
+      restore: () => machines.restoreSnapshot(disk, name),
+      delete: () => machines.deleteSnapshot(disk, name),
+    }
+    await this.#atRest(async () => {
+      await work[what]()
+      if (what === 'restore') await this.#readDiskSize()
+      this.#say({ type: SNAPSHOT_EVENTS[what], detail: { name } })
+    })
+  }
+
+  /** Deletes it with all its files. @throws CloisterError `vm.still-running`, `vm.busy` */
+  async remove(): Promise<void> {
+    await this.#atRest(async () => {
+      this.#isReleased = true
+      await this.#writes.settle().catch(() => undefined)
+      await (await this.#events)?.end()
+      await this.#context.store.remove(this.view.id)
+    })
+  }
+
+  /** The console's log. Who follows it is let go when the machine ends. */
+  async consoleLog(
+    options: { readonly follow: boolean },
+    signal: AbortSignal,
+  ): Promise<AsyncGenerator<string>> {
+    const ring = this.#run?.ring ?? (await LogRing.open(this.#files.console))
+    return ring.read({ follow: options.follow && this.#run !== undefined, signal })
+  }
+
+  /** @throws CloisterError `vm.not-running` */
+  console(): MachineConsole {
+    return this.#running().console
+  }
+
+  /** Lines of its history, oldest first. */
+  async events(signal: AbortSignal): Promise<AsyncGenerator<string>> {
+    return (await this.#history()).read({ follow: false, signal })
+  }
+
+  noteDefined(): void {
+    const { image, diskMiB } = this.view
+    this.#say({ type: 'defined', detail: { image: image.name, diskMiB } })
+  }
+
+  noteIntegrity(event: IntegrityEvent): void {
+    this.#say(event)
+  }
+
+  /** The guest whose agent has answered. @throws CloisterError `vm.not-running`, `vm.no-agent` */
+  guest(): Guest {
+    const { guest } = this.#running()
+    if (!this.view.hasAgent) throw new CloisterError('vm.no-agent')
+    return guest
+  }
+
+  /** @throws CloisterError `vm.not-running`, `vm.boot-log-unavailable` */
+  async bootLog(signal: AbortSignal): Promise<BootLog> {
+    const { vm } = this.#running()
+    const log = await this.#context.backend.machines.findBootLog(vm, signal)
+    if (log === undefined) throw new CloisterError('vm.boot-log-unavailable')
+    return { source: 'memory', log: Buffer.from(log).toString('base64') }
+  }
+
+  /** @throws CloisterError `vm.baseline-unknown` */
+  async baseline(): Promise<object> {
+    let text: string
+    try {
+      text = await readFile(this.#files.baseline, 'utf8')
+    } catch (cause) {
+      throw new CloisterError('vm.baseline-unknown', { cause })
+    }
+    return BaselineSchema.parse(JSON.parse(text))
+  }
+
+  async storeBaseline(baseline: object): Promise<void> {
+    await mkdir(this.#files.integrity, { recursive: true, mode: 0o700 })
+    await writeDurably(this.#files.baseline, JSON.stringify(baseline))
+    this.#say({ type: 'baseline-stored' })
+  }
+
+  /** @param file - absolute; made here. @throws CloisterError `vm.not-running`, `vm.dump-unsupported`, `host.disk-full` */
+  async dumpMemory(file: string, signal: AbortSignal): Promise<MemoryDump> {
+    const { ranges } = await this.#running().vm.dumpMemory(file, signal)
+    this.#say({ type: 'memory-dumped', why: 'asked for over the socket of hostd' })
+    return {
+      file,
+      ranges: ranges.map(({ start, ...range }) => ({ start: `0x${start.toString(16)}`, ...range })),
+    }
+  }
+
+  /** Lets go of everything; a QEMU runs on. */
+  async release(): Promise<void> {
+    this.#isReleased = true
+    await Promise.all([this.#resuming, this.#change?.catch(() => undefined)])
+    const run = this.#run
+    run?.guest.close()
+    await run?.vm.release()
+    await run?.console.end()
+    await this.#writes.settle().catch(() => undefined)
+    await (await this.#events)?.end()
+  }
+
+  async #start(): Promise<void> {
+    using _claim = await this.#context.claimRun(this.view)
+    await this.#readDiskSize()
+    const before = this.view
+    const { why: _why, error: _error, endedAt: _endedAt, vtpmLostAt: _lost, ...rest } = before
+    this.#record.view = { ...rest, stages: [], hasAgent: false }
+    const startedAt = new Date().toISOString()
+    const boots = before.boots + 1
+    try {
+      await this.#setSurely({ state: 'starting', startedAt, boots })
+    } catch (error) {
+      this.#record.view = before
+      this.#context.changed(before)
+      throw error
+    }
+    this.#say({ type: 'starting', detail: { boot: boots } })
+    await this.#launch()
+  }
+
+  /** Starts its QEMU; the machine is `failed` when that fails. */
+  async #launch(): Promise<void> {
+    const { backend, vmFolders, store } = this.#context
+    try {
+      const { machineStart } = await import('./machine-spec.ts')
+      const folder = store.folder(this.view.id)
+      const { spec, image } = await machineStart(backend, vmFolders, this.view, folder)
+      const vm = await backend.startVm(spec, image)
+      try {
+        const { accelerator, process } = vm.state
+        // A QEMU that nobody could find again must not run on.
+        await this.#setSurely({ state: 'running', accelerator, pid: process.pid }, { vm: vm.state })
+      } catch (error) {
+        await vm.stop({ force: true })
+        throw error
+      }
+      await this.#attach(vm)
+      this.#say({ type: 'running', detail: { pid: vm.state.process.pid } })
+    } catch (thrown) {
+      const error = CloisterError.from(thrown)
+      await this.#end(failed(error))
+      throw error
+    }
+  }
+
+  /** Takes up a QEMU that a hostd before this one started, or finds out that it is gone. */
+  async #goOn(): Promise<void> {
+    const { state } = this.#record.view
+    const before = this.#record.vm
+    // Killed while its QEMU was being started; what there was of it has been cleared.
+    if (before === undefined) return state === 'starting' ? this.#launch() : this.#end(STOPPED)
+    const { stopUntil } = this.#record
+    const until = stopUntil === undefined ? undefined : Date.parse(stopUntil)
+    if (until !== undefined) this.#stop = { force: false, isLate: false, until }
+    const vm = await this.#adopt(before)
+    if (vm === undefined) {
+      const isOtherBoot = before.bootId !== (await this.#context.backend.hostBootId())
+      await this.#end(state === 'stopping' ? STOPPED : lostEnd(isOtherBoot))
+      return
+    }
+    await this.#set({ hasAgent: false, ...(state === 'starting' && { state: 'running' }) })
+    await this.#attach(vm)
+    this.#say({ type: 'found-again', detail: { pid: vm.state.process.pid } })
+    if (until !== undefined) void vm.stop({ timeoutMs: Math.max(0, until - Date.now()) })
+  }
+
+  async #adopt(state: NonNullable<MachineRecord['vm']>): Promise<Vm | undefined> {
+    const { backend } = this.#context
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await backend.adoptVm(state)
+      } catch (error) {
+        if (attempt === ADOPT_ATTEMPTS) {
+          await backend.discardVm(state)
+          throw error
+        }
+        await new Promise((resolve) => setTimeout(resolve, ADOPT_PAUSE_MS))
+      }
+    }
+  }
+
+  async #attach(vm: Vm): Promise<void> {
+    // Loaded when the first machine runs: an idle hostd stays small.
+    const { Guest } = await import('../guest.ts')
+    const { carriersFor } = await import('../carriers.ts')
+    const { MachineConsole } = await import('./machine-console.ts')
+    const ring = await LogRing.open(this.#files.console)
+    const guest = new Guest(vm, await carriersFor(this.#record.targets), () =>
+      this.#agentAnswered(),
+    )
+    const console = new MachineConsole(vm.sockets.console, ring)
+    const ended = vm.exited.then((exit) => this.#exited(exit))
+    this.#run = { vm, guest, console, ring, ended }
+    vm.stages.forEach((stage) => this.#addStage(stage))
+    vm.onStage((stage) => this.#addStage(stage))
+    if (vm.vtpm === 'lost') this.#vtpmLost()
+    else vm.onVtpmLost(() => this.#vtpmLost())
+  }
+
+  async #exited(exit: VmExit): Promise<void> {
+    if (this.#isReleased) return
+    const stop = this.#stop
+    const isLate = stop !== undefined && !stop.force && exit.at.getTime() >= stop.until
+    // The memory of a TEE cannot be measured again in place: a restart that its guest asks for is a new QEMU.
+    const isRestart = exit.reason === 'guest-reset' && stop === undefined
+    await this.#end(endOf(exit, stop && { ...stop, isLate }))
+    if (isRestart) await this.start().catch((error: unknown) => this.#log(error))
+  }
+
+  /** Writes down that its QEMU is gone, and why. */
+  async #end(end: MachineEnd): Promise<void> {
+    const run = this.#run
+    this.#run = undefined
+    this.#stop = undefined
+    run?.guest.close()
+    await run?.console.end().catch((error: unknown) => this.#log(error))
+    const { pid: _pid, why: _why, error: _error, ...view } = this.view
+    delete this.#record.vm
+    delete this.#record.stopUntil
+    this.#record.view = { ...view, hasAgent: false }
+    await this.#set({ ...end, endedAt: new Date().toISOString() })
+    const why = end.state === 'failed' ? end.error.why : end.why
+    this.#say({ type: end.state, why: why.slice(0, 2000) })
+  }
+
+  async #readDiskSize(): Promise<void> {
+    const { virtualBytes } = await this.#context.backend.machines.inspectDisk(this.#files.disk)
+    await this.#set({ diskMiB: Math.ceil(virtualBytes / MIB) })
+  }
+
+  #running(): Run {
+    if (this.#run === undefined) throw new CloisterError('vm.not-running')
+    return this.#run
+  }
+
+  #agentAnswered(): void {
+    if (this.view.hasAgent) return
+    this.#say({ type: 'agent-answered' })
+    void this.#set({ hasAgent: true })
+  }
+
+  #vtpmLost(): void {
+    if (this.view.vtpmLostAt !== undefined) return
+    this.#say({ type: 'vtpm-lost', why: 'swtpm has ended: the guest has no TPM until a restart' })
+    void this.#set({ vtpmLostAt: new Date().toISOString() })
+  }
+
+  #addStage({ name, uptimeMs, at }: StageRecord): void {
+    const { stages, startedAt } = this.view
+    const number = STAGES[name]
+    if (stages.some((stage) => stage.number >= number)) return
+    const hostMs = Math.max(0, at.getTime() - Date.parse(startedAt ?? at.toISOString()))
+    void this.#set({ stages: [...stages, { number, name, guestMs: uptimeMs, hostMs }] })
+  }
+
+  /** @throws CloisterError `vm.busy` */
+  async #exclusive<Value>(work: () => Promise<Value>): Promise<Value> {
+    if (this.#change !== undefined || this.#isReleased) throw new CloisterError('vm.busy')
+    const change = work()
+    this.#change = change
+    try {
+      return await change
+    } finally {
+      this.#change = undefined
+    }
+  }
+
+  async #atRest<Value>(work: () => Promise<Value>): Promise<Value> {
+    await this.#resuming
+    if (!isAtRest(this.view.state)) throw new CloisterError('vm.still-running')
+    return this.#exclusive(work)
+  }
+
+  /** Changes the view, and the record beside it. What cannot be written now is written with the next change: a full disk ends no machine. */
+  async #set(view: Partial<VmView>, record: Partial<MachineRecord> = {}): Promise<void> {
+    await this.#setSurely(view, record).catch((error: unknown) => this.#log(error))
+  }
+
+  /** Like {@link #set}, and rejects when it cannot be written. */
+  async #setSurely(view: Partial<VmView>, record: Partial<MachineRecord> = {}): Promise<void> {
+    Object.assign(this.#record, record)
+    this.#record.view = { ...this.view, ...view }
+    this.#context.changed(this.view)
+    await this.#writes.changed()
+  }
+
+  /** Adds to the history. */
+  #say(event: Omit<VmEvent, 'time'>): void {
+    const whole = { time: new Date().toISOString(), ...event }
+    this.#history()
+      .then((ring) => ring.append(whole))
+      .catch((error: unknown) => this.#log(error))
+  }
+
+  #history(): Promise<LogRing<VmEvent>> {
+    this.#events ??= LogRing.open<VmEvent>(this.#files.events, {
+      segmentBytes: EVENT_SEGMENT_BYTES,
+      segments: 2,
+    })
+    return this.#events
+  }
+
+  #log(error: unknown): void {
+    this.#context.log(`${this.view.name}: ${CloisterError.from(error).message}`)
+  }
+}
+
+const STOPPED: MachineEnd = { state: 'stopped', why: 'it was stopped' }
+
+const SNAPSHOT_EVENTS = {
+  create: 'snapshot-made',
+  restore: 'snapshot-restored',
+  delete: 'snapshot-deleted',
+} as const
