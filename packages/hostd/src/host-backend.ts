@@ -40,10 +40,8 @@ export function hostBackend(directories: Directories): Backend {
       return adoptVm(state, await openVmHost(directories))
     },
     async discardVm(state) {
-      const { killProcess } = await import('@cloister/launcher/process-identity')
-      const { removeDirectories } = await import('@cloister/launcher/vm-files')
-      await killProcess(state.process)
-      await removeDirectories(state)
+      const { discardVm } = await import('@cloister/launcher/discard-vm')
+      await discardVm(state)
     },
     async clearLeftovers(folders, keep) {
       const { clearLeftovers } = await import('@cloister/launcher/leftovers')

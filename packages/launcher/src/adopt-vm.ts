@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import { hostBootId, isAlive } from './process-identity.ts'
 import { QmpClient } from './qmp.ts'
 import { RunningVm } from './running-vm.ts'
-import { removeDirectories, SOCKETS } from './vm-files.ts'
+import { removeTraces } from './remove-traces.ts'
+import { SOCKETS } from './vm-files.ts'
 import type { VmHost } from './vm-host.ts'
 import type { Vm, VmState } from './vm-spec.ts'
 
@@ -14,12 +15,12 @@ import type { Vm, VmState } from './vm-spec.ts'
  */
 export async function adoptVm(state: VmState, host: VmHost): Promise<Vm | undefined> {
   if (state.bootId !== (await hostBootId()) || !(await isAlive(state.process))) {
-    await removeDirectories(state)
+    await removeTraces(state)
     return undefined
   }
   const qmp = await connectIfAlive(state)
   if (qmp === undefined) {
-    await removeDirectories(state)
+    await removeTraces(state)
     return undefined
   }
   try {

@@ -8,6 +8,8 @@ export interface EndSigns {
   readonly stop: 'asked' | 'killed' | undefined
   /** Whether QEMU was killed because its guest could not go on. */
   readonly isDead: boolean
+  /** Of `cloister vm`; its guest may ask for a restart. Absent: no. */
+  readonly isMachine?: boolean
   readonly exitCode?: number
   readonly signal?: string
 }
@@ -21,6 +23,7 @@ export function exitReason(signs: EndSigns): VmExitReason {
       return 'guest-shutdown'
     // `-action reboot=shutdown`: the panicking kernel (panic=-1) resets the machine.
     case 'guest-reset':
+      return signs.isMachine === true ? 'guest-reset' : 'guest-panic'
     case 'guest-panic':
       return 'guest-panic'
     case 'host-signal':

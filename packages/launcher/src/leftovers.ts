@@ -1,11 +1,12 @@
 /**
  * Clears what a killed hostd left: VMs that no state names. Each VM has one directory of its name in the runtime folder, and one in the
- * state folder; its QEMU is found by its working directory, even if hostd died before it wrote down the pid.
+ * state folder; its QEMU and swtpm are found by their working directory, even if hostd died before it wrote down the pid.
  */
 import { readFile, readdir, readlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { identifyProcess, killProcess } from './process-identity.ts'
-import { removeDirectories } from './vm-files.ts'
+import { removeTap, tapName } from './machine/tap.ts'
+import { removeDirectories, SOCKETS } from './vm-files.ts'
 
 export interface LeftoverFolders {
   /** Folder whose subfolders are runtime directories, named by VM id. */
@@ -32,15 +33,22 @@ export async function clearLeftovers(
       const identity = await identifyProcess(pid)
       if (identity !== undefined && (await isOurs(pid, id))) await killProcess(identity)
     }
+    await removeTap(tapName(runtimeDirectory))
     await removeDirectories({ runtimeDirectory, stateDirectory: join(folders.state, id) })
   }
   return ids
 }
 
+/** What the command line of an swtpm of ours has. */
+const VTPM_MARK = `type=unixio,path=${SOCKETS.vtpm},`
+
 /** A person's shell may stand in the same directory. */
 async function isOurs(pid: number, id: string): Promise<boolean> {
   const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
-  return command.split('\0').some((word) => word.startsWith(`guest=cloister-${id},`))
+  const words = command.split('\0')
+  return words.some(
+    (word) => word.startsWith(`guest=cloister-${id},`) || word.startsWith(VTPM_MARK),
+  )
 }
 
 /** Ids of VMs only: other folders may stand there. */

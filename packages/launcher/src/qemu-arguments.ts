@@ -4,7 +4,16 @@
  * child inherits, so QEMU needs no right on any directory and no name can carry an option.
  */
 import { GUEST_DISKS, GUEST_PORTS } from '@cloister/protocol/guest-names'
-import { SOCKETS } from './vm-files.ts'
+import { BOARDS, DISK_ERRORS, socketChardev, type Board, type BoardName } from './board.ts'
+import {
+  consoleArguments,
+  flashArguments,
+  machineDiskArguments,
+  tapArguments,
+  vtpmArguments,
+  type MachineDescriptors,
+  type MachineDevices,
+} from './machine/devices.ts'
 import type { Accelerator, PublishedPort } from './vm-spec.ts'
 
 /** A file that QEMU gets as an open descriptor. */
@@ -17,8 +26,7 @@ export interface InheritedFile {
 
 /** What a TEE driver adds to the command line. */
 export interface TeeArguments {
-  /** q35 with PCI devices, or s390-ccw-virtio with channel devices. */
-  readonly board: 'q35' | 's390'
+  readonly board: BoardName
   readonly cpu: string
   /** Options of `-machine`, beyond the shared ones. */
   readonly machine: readonly string[]
@@ -38,12 +46,15 @@ export interface GuestHardware {
   readonly commandLine: string
   readonly ports: readonly PublishedPort[]
   readonly debugSerial: boolean
+  /** Absent: a container's guest. */
+  readonly machine?: MachineDevices
 }
 
 /** Descriptors of the child: 0 to 2 are standard, these follow. Absent: the guest has no such disk. */
-export interface GuestDescriptors {
-  readonly kernel: number
-  readonly initrd: number
+export interface GuestDescriptors extends MachineDescriptors {
+  /** Absent: the guest boots by firmware. */
+  readonly kernel?: number
+  readonly initrd?: number
   /** Only for a TEE whose guest gets it. */
   readonly firmware?: number
   /** The owner's session with SEV firmware. */
@@ -52,32 +63,6 @@ export interface GuestDescriptors {
   readonly root?: number
   readonly initdata?: number
   readonly scratch?: number
-}
-
-interface Board {
-  readonly machine: string
-  /** What `virtio-blk-` and its like end in. */
-  readonly transport: string
-  /** virtio 1.0 through the IOMMU API: shared pages are then explicit, as confidential guests need. */
-  readonly virtio: string
-  readonly serial: string
-}
-
-const BOARDS: Readonly<Record<TeeArguments['board'], Board>> = {
-  /** Everything q35 brings that these guests do not use is off. */
-  q35: {
-    machine:
-      'q35,vmport=off,smm=off,sata=off,smbus=off,usb=off,graphics=off,hpet=off,i8042=off,mem-merge=off,dump-guest-core=off',
-    transport: 'pci',
-    virtio: 'disable-legacy=on,iommu_platform=on',
-    serial: 'isa-serial',
-  },
-  s390: {
-    machine: 's390-ccw-virtio,mem-merge=off,dump-guest-core=off',
-    transport: 'ccw',
-    virtio: 'iommu_platform=on',
-    serial: 'sclpconsole',
-  },
 }
 
 const SANDBOX = 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'
@@ -95,22 +80,54 @@ export function qemuArguments(
   descriptors: GuestDescriptors,
   tee: TeeArguments,
 ): string[] {
-  const board = BOARDS[tee.board]
+  const { machine } = hardware
+  const board = boardOf(tee.board, machine)
+  const restart = machine?.isPlain === true ? 'reset' : 'shutdown'
   return [
     ['-name', `guest=cloister-${hardware.id},debug-threads=on`],
     ['-nodefaults', '-no-user-config', '-display', 'none', '-sandbox', SANDBOX, '-S'],
     ['-machine', [board.machine, ...tee.machine].join(',')],
     ['-accel', hardware.accelerator === 'kvm' ? 'kvm' : 'tcg,thread=multi'],
     ['-cpu', tee.cpu, '-smp', String(hardware.cpus), '-m', `${hardware.memoryMiB}M`],
-    ['-rtc', 'base=utc', '-action', 'reboot=shutdown,panic=exit-failure'],
+    ['-rtc', 'base=utc', '-action', `reboot=${restart},panic=exit-failure`],
     ['-chardev', socketChardev('qmp'), '-mon', 'chardev=qmp,mode=control'],
     tee.objects(descriptors).flatMap((object) => ['-object', object]),
     firmwareArguments(descriptors, tee),
     kernelArguments(hardware, descriptors),
     portArguments(tee.hasTeePort, board),
     diskArguments(descriptors, board),
-    networkArguments(hardware.ports, board),
+    machine === undefined ? [] : machineArguments(machine, descriptors, board),
+    networkArguments(hardware, board),
     hardware.debugSerial ? serialArguments(board) : [],
+  ].flat()
+}
+
+/** System management mode keeps the variables of Secure Boot from the guest; a plain guest has no pages to share. */
+function boardOf(name: BoardName, machine: MachineDevices | undefined): Board {
+  const board = BOARDS[name]
+  if (machine === undefined) return board
+  return {
+    ...board,
+    ...(machine.hasSecureBoot && { machine: board.machine.replace(',smm=off,', ',smm=on,') }),
+    ...(machine.isPlain && { virtio: PLAIN_VIRTIO }),
+  }
+}
+
+/** virtio 1.0. */
+const PLAIN_VIRTIO = 'disable-legacy=on'
+
+function machineArguments(
+  machine: MachineDevices,
+  descriptors: GuestDescriptors,
+  board: Board,
+): string[] {
+  return [
+    flashArguments(machine, descriptors),
+    machineDiskArguments(machine, descriptors, board),
+    machine.hasVtpm ? vtpmArguments() : [],
+    machine.hasConsole ? consoleArguments(board) : [],
+    // The guest's kernel tells of its panic by this device.
+    machine.isPlain ? ['-device', 'pvpanic'] : [],
   ].flat()
 }
 
@@ -129,12 +146,9 @@ function kernelArguments(
   { commandLine }: GuestHardware,
   { kernel, initrd }: GuestDescriptors,
 ): string[] {
+  if (kernel === undefined || initrd === undefined) return []
   const files = ['-kernel', descriptorPath(kernel), '-initrd', descriptorPath(initrd)]
   return [...files, '-append', commandLine]
-}
-
-function socketChardev(name: keyof typeof SOCKETS): string {
-  return `socket,id=${name},path=${SOCKETS[name]},server=on,wait=off`
 }
 
 function portArguments(hasTeePort: boolean, { transport, virtio }: Board): string[] {
@@ -156,9 +170,6 @@ const DISK_OPTIONS = {
   scratch: 'discard=unmap,cache.no-flush=on',
 } as const
 
-/** An error of the host's disk reaches the guest as an error; the default would freeze the guest. */
-const DISK_ERRORS = 'werror=report,rerror=report'
-
 function diskArguments(descriptors: GuestDescriptors, { transport, virtio }: Board): string[] {
   return (['root', 'initdata', 'scratch'] as const).flatMap((name, index) => {
     const descriptor = descriptors[name]
@@ -178,15 +189,22 @@ function diskArguments(descriptors: GuestDescriptors, { transport, virtio }: Boa
 
 const GUEST_ADDRESS = '10.0.2.15'
 
-function networkArguments(ports: readonly PublishedPort[], { transport, virtio }: Board): string[] {
+function networkArguments(
+  { ports, machine }: GuestHardware,
+  { transport, virtio }: Board,
+): string[] {
+  // Only PCI devices have an option ROM to leave out.
+  const rom = transport === 'pci' ? 'romfile=,' : ''
+  const device = `virtio-net-${transport},netdev=net0,${rom}${virtio}`
+  if (machine?.tap !== undefined) return tapArguments(machine.tap, device)
   const forwards = ports.map(
     ({ hostAddress = '127.0.0.1', host, guest }) =>
       `,hostfwd=tcp:${hostAddress}:${host}-${GUEST_ADDRESS}:${guest}`,
   )
-  const user = `user,id=net0,restrict=on,ipv6=off${forwards.join('')}`
-  // Only PCI devices have an option ROM to leave out.
-  const rom = transport === 'pci' ? 'romfile=,' : ''
-  return ['-netdev', user, '-device', `virtio-net-${transport},netdev=net0,${rom}${virtio}`]
+  // A container's guest has its own ways out; a machine's owner wants the network.
+  const reach = machine === undefined ? 'restrict=on,' : ''
+  const user = `user,id=net0,${reach}ipv6=off${forwards.join('')}`
+  return ['-netdev', user, '-device', device]
 }
 
 /** `ringbuf` is bounded and outlives its reader; a file would grow without end. */

@@ -3,13 +3,15 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CloisterError } from '@cloister/protocol/error'
 import { exitReason } from './exit-reason.ts'
-import { killProcess, untilGone } from './process-identity.ts'
+import { isAlive, killProcess, untilGone } from './process-identity.ts'
 import { QmpClient, type QmpEvent } from './qmp.ts'
-import type { QemuProcess } from './qemu-process.ts'
+import type { OwnProcess } from './own-process.ts'
 import { StageReader } from './stage-reader.ts'
-import { removeDirectories, SOCKETS } from './vm-files.ts'
+import { removeTraces } from './remove-traces.ts'
+import { SOCKETS, STATE_FILES } from './vm-files.ts'
 import type {
   MemoryDump,
+  ProcessIdentity,
   StageRecord,
   StopOptions,
   Vm,
@@ -24,6 +26,10 @@ const STOP_TIMEOUT_MS = 10_000
 const QUIT_TIMEOUT_MS = 2_000
 /** What a dead guest wrote last is read from the socket in this time. */
 const DRAIN_TIMEOUT_MS = 500
+/** QEMU that ends takes its swtpm with it, and may be heard later. */
+const VTPM_GRACE_MS = 500
+/** How often an adopted swtpm is looked for. */
+const VTPM_POLL_MS = 2_000
 /** QMP statuses out of which a guest never comes by itself. */
 const DEAD_STATUSES: ReadonlySet<unknown> = new Set([
   'internal-error',
@@ -36,7 +42,9 @@ export interface VmParts {
   readonly state: VmState
   readonly qmp: QmpClient
   /** Absent after adoption: then QEMU is another's child. */
-  readonly process?: QemuProcess
+  readonly process?: OwnProcess
+  /** Likewise for its swtpm, whose identity stands in the state. */
+  readonly vtpm?: OwnProcess
   /** The simulated processor's side of the VM. Absent: the TEE is none of ours. */
   readonly tee?: AsyncDisposable
 }
@@ -52,6 +60,8 @@ export class RunningVm implements Vm {
   #deadStatus: string | undefined
   #stop: 'asked' | 'killed' | undefined
   #isReleased = false
+  #vtpm: Vm['vtpm']
+  readonly #vtpmListeners = new Set<() => void>()
 
   constructor(parts: VmParts) {
     this.#parts = parts
@@ -65,6 +75,8 @@ export class RunningVm implements Vm {
       for (const listener of this.#listeners) listener(stage)
     })
     this.#qmp = this.#watch(parts.qmp)
+    this.#vtpm = parts.state.vtpm === undefined ? 'none' : 'running'
+    void this.#watchVtpm()
     this.exited = this.#untilExited()
   }
 
@@ -78,15 +90,20 @@ export class RunningVm implements Vm {
   }
 
   get vtpm(): Vm['vtpm'] {
-    return 'none'
+    return this.#vtpm
   }
 
-  onVtpmLost(_listener: () => void): () => void {
-    return () => {}
+  onVtpmLost(listener: () => void): () => void {
+    this.#vtpmListeners.add(listener)
+    return () => this.#vtpmListeners.delete(listener)
   }
 
-  dumpMemory(_file: string): Promise<MemoryDump> {
-    return Promise.reject(new CloisterError('vm.dump-unsupported', { where: this.state.id }))
+  async dumpMemory(file: string, signal?: AbortSignal): Promise<MemoryDump> {
+    const { id, hasMemoryDump, stateDirectory } = this.#parts.state
+    if (hasMemoryDump !== true) throw new CloisterError('vm.dump-unsupported', { where: id })
+    const { dumpMemory } = await import('./memory-dump.ts')
+    const source = join(stateDirectory, STATE_FILES.memory)
+    return dumpMemory(await this.#connected(), source, file, signal)
   }
 
   onStage(listener: (stage: StageRecord) => void): () => void {
@@ -119,6 +136,7 @@ export class RunningVm implements Vm {
     this.#qmp.close()
     this.#stageReader.close()
     this.#parts.process?.release()
+    this.#parts.vtpm?.release()
     await this.#parts.tee?.[Symbol.asyncDispose]()
   }
 
@@ -136,6 +154,23 @@ export class RunningVm implements Vm {
       this.#shutdownReason = data['reason']
     // We never pause a guest: it stands still because it cannot go on.
     if (name === 'STOP') void this.#killIfDead()
+  }
+
+  /** swtpm ends with QEMU; an end before that is a loss. */
+  async #watchVtpm(): Promise<void> {
+    const { state, vtpm } = this.#parts
+    if (state.vtpm === undefined) return
+    await (vtpm?.ended ?? this.#untilVtpmGone(state.vtpm))
+    await sleep(VTPM_GRACE_MS, undefined, { ref: false })
+    if (this.#isReleased || this.#vtpm !== 'running') return
+    this.#vtpm = 'lost'
+    for (const listener of this.#vtpmListeners) listener()
+  }
+
+  /** Of an swtpm that is another's child. */
+  async #untilVtpmGone(identity: ProcessIdentity): Promise<void> {
+    while (this.#vtpm === 'running' && !this.#isReleased && (await isAlive(identity)))
+      await sleep(VTPM_POLL_MS, undefined, { ref: false })
   }
 
   async #killIfDead(): Promise<void> {
@@ -179,9 +214,11 @@ export class RunningVm implements Vm {
   async #untilExited(): Promise<VmExit> {
     const end = await this.#untilEnded()
     const at = new Date()
+    const hasLostVtpm = this.#vtpm === 'lost'
+    this.#vtpm = 'none'
     await this.#drain()
     await this.#parts.tee?.[Symbol.asyncDispose]()
-    const leftBehind = await removeDirectories(this.#parts.state).catch(String)
+    const leftBehind = await removeTraces(this.#parts.state).catch(String)
     const { failureCode } = this.#stageReader
     const { lastStage } = this.state
     const reason = exitReason({
@@ -189,6 +226,7 @@ export class RunningVm implements Vm {
       shutdownReason: this.#shutdownReason,
       stop: this.#stop,
       isDead: this.#deadStatus !== undefined,
+      isMachine: this.#parts.state.hasMemoryDump === true,
     })
     const said = reason === 'qemu-failed' ? (this.#parts.process?.said() ?? '') : ''
     const qemuSaid = this.#deadStatus === undefined ? said : `status ${this.#deadStatus}\n${said}`
@@ -200,6 +238,7 @@ export class RunningVm implements Vm {
       ...(failureCode !== undefined && { guestCode: failureCode }),
       ...(qemuSaid !== '' && { qemuSaid }),
       ...(leftBehind !== undefined && { leftBehind }),
+      ...(hasLostVtpm && { hasLostVtpm }),
     }
   }
 

@@ -1,27 +1,23 @@
-/** Starts a VM: checks, files, QEMU standing still, the TEE's launch, then the guest. Whatever fails, nothing is left behind. */
+/** Starts a VM: checks, files, its TPM, QEMU standing still, the TEE's launch, then the guest. Whatever fails, nothing is left behind. */
 import { chown, open, statfs, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CloisterError } from '@cloister/protocol/error'
-import { bootFiles } from './boot-files.ts'
 import type { TeeDriver } from './drivers/driver.ts'
 import { driverOf } from './drivers/table.ts'
 import { checkPorts } from './host-ports.ts'
+import { makeTap, removeTap, tapName } from './machine/tap.ts'
+import { startVtpm } from './machine/vtpm-process.ts'
+import type { OwnProcess } from './own-process.ts'
 import { hostBootId, killProcess } from './process-identity.ts'
-import { qemuArguments, type InheritedFile, type TeeArguments } from './qemu-arguments.ts'
-import { startQemu, type QemuProcess } from './qemu-process.ts'
-import { QmpClient } from './qmp.ts'
+import type { TeeArguments } from './qemu-arguments.ts'
+import { connectQmp, spawnQemu } from './qemu-launch.ts'
 import { RunningVm } from './running-vm.ts'
 import { lowering, type Lowering } from './unprivileged.ts'
-import { writeError, makeDirectories, removeDirectories, SOCKETS, STATE_FILES } from './vm-files.ts'
+import { writeError, makeDirectories, removeDirectories, STATE_FILES } from './vm-files.ts'
 import type { VmHost } from './vm-host.ts'
 import { checkSpec } from './vm-spec-check.ts'
 import type { Vm, VmSpec, VmState } from './vm-spec.ts'
 
-/** From the spawn to the greeting of QMP; half a second on an idle host. */
-const START_TIMEOUT_MS = 30_000
-const CONNECT_PAUSE_MS = 10
-/** A QEMU that has made its socket greets in milliseconds. */
-const GREETING_TIMEOUT_MS = 5_000
 /** A guest gets more scratch space than is free, as other sparse files do, but not on a disk that is nearly full. */
 const LEAST_FREE_BYTES = 512 << 20
 
@@ -58,6 +54,7 @@ async function writeStateFiles(spec: VmSpec): Promise<void> {
       await write('sevCertificate', sevSession.certificate, 0o644)
       await write('sevSession', sevSession.session, 0o644)
     }
+    if (spec.machine !== undefined) await write('memory', '', 0o600)
     if (scratchMiB > 0) await makeScratch(stateDirectory, scratchMiB * 2 ** 20)
   } catch (error) {
     throw writeError(error, stateDirectory)
@@ -80,7 +77,8 @@ interface Launch {
   readonly signal: AbortSignal | undefined
 }
 
-async function launch({ spec, host, driver, tee, signal }: Launch): Promise<Vm> {
+async function launch(plan: Launch): Promise<Vm> {
+  const { spec, host, driver, tee, signal } = plan
   const devices = host.accelerator === 'kvm' ? ['/dev/kvm', ...driver.devices] : driver.devices
   const lowered = lowering(spec.id, {
     devices,
@@ -90,102 +88,63 @@ async function launch({ spec, host, driver, tee, signal }: Launch): Promise<Vm> 
   // Its code and keys load while QEMU starts.
   const simulator = tee.hasTeePort ? host.openSimulator() : undefined
   simulator?.catch(() => {})
-  const process = await start(spec, host, tee, lowered)
-  let qmp: QmpClient | undefined
-  let processor: AsyncDisposable | undefined
-  try {
-    qmp = await connectQmp(spec, process, signal)
-    // QEMU has made its sockets; from now on it has no right on the directory.
-    if (lowered !== undefined) await chown(spec.runtimeDirectory, 0, 0)
-    const state = await describe(spec, host, process)
-    await driver.launched?.(qmp, spec)
-    if (simulator !== undefined) processor = await (await simulator).launch(state, spec)
-    const vm = new RunningVm({ state, qmp, process, ...(processor && { tee: processor }) })
-    signal?.throwIfAborted()
-    await qmp.execute('cont')
-    return vm
-  } catch (error) {
-    qmp?.close()
-    await killProcess(process.identity)
-    await process.ended
-    await processor?.[Symbol.asyncDispose]()
-    throw error
-  }
+  await using undo = new AsyncDisposableStack()
+  const vtpm = await prepareMachine(spec, lowered, undo)
+  const process = await spawnQemu(spec, host, tee, lowered)
+  undo.defer(() => end(process))
+  const qmp = await connectQmp(spec, process, signal)
+  undo.defer(() => qmp.close())
+  // QEMU has made its sockets; from now on it has no right on the directory.
+  if (lowered !== undefined) await chown(spec.runtimeDirectory, 0, 0)
+  const state = await describe(spec, host, process, vtpm)
+  await driver.launched?.(qmp, spec)
+  const processor = simulator && (await (await simulator).launch(state, spec))
+  if (processor !== undefined) undo.use(processor)
+  signal?.throwIfAborted()
+  const parts = { state, qmp, process, ...(vtpm && { vtpm }), ...(processor && { tee: processor }) }
+  const vm = new RunningVm(parts)
+  await qmp.execute('cont')
+  undo.move()
+  return vm
 }
 
-async function start(
+/** What QEMU finds when it starts: the swtpm to connect to, and its network card. */
+async function prepareMachine(
+  spec: VmSpec,
+  lowered: Lowering | undefined,
+  undo: AsyncDisposableStack,
+): Promise<OwnProcess | undefined> {
+  const { machine, runtimeDirectory } = spec
+  if (machine === undefined) return undefined
+  if (lowered !== undefined)
+    await chown(join(spec.stateDirectory, STATE_FILES.memory), lowered.uid, lowered.uid)
+  if (machine.network.kind === 'bridge') {
+    const name = tapName(runtimeDirectory)
+    undo.defer(() => removeTap(name))
+    await makeTap(name, machine.network.bridge, lowered?.uid)
+  }
+  if (machine.vtpm === undefined) return undefined
+  const vtpm = await startVtpm({
+    id: spec.id,
+    runtimeDirectory,
+    files: machine.vtpm,
+    qemu: lowered,
+  })
+  undo.defer(() => end(vtpm))
+  return vtpm
+}
+
+async function end({ identity, ended }: OwnProcess): Promise<void> {
+  await killProcess(identity)
+  await ended
+}
+
+async function describe(
   spec: VmSpec,
   host: VmHost,
-  tee: TeeArguments,
-  lowered: Lowering | undefined,
-): Promise<QemuProcess> {
-  const { stateDirectory, runtimeDirectory: directory } = spec
-  const boot = bootFiles(spec)
-  if (lowered !== undefined) await chown(directory, lowered.uid, lowered.uid)
-  const state = (name: keyof typeof STATE_FILES) => join(stateDirectory, STATE_FILES[name])
-  const files: (InheritedFile & { readonly name: string })[] = []
-  const addDisk = (name: string, path: string, writable = false) =>
-    files.push({ name, path, writable, isReopened: false })
-  const addReopened = (name: string, path: string) =>
-    files.push({ name, path, writable: false, isReopened: true })
-  addReopened('kernel', boot.kernel)
-  addReopened('initrd', boot.initrd)
-  if (tee.firmware !== 'none' && boot.firmware !== undefined) addReopened('firmware', boot.firmware)
-  if (spec.sevSession !== undefined) {
-    addReopened('sevCertificate', state('sevCertificate'))
-    addReopened('sevSession', state('sevSession'))
-  }
-  if (boot.root !== undefined) addDisk('root', boot.root)
-  if (spec.initdataDisk !== undefined) addDisk('initdata', state('initdata'))
-  if (spec.scratchMiB > 0) addDisk('scratch', state('scratch'), true)
-  const hardware = {
-    ...spec,
-    accelerator: host.accelerator,
-    debugSerial: spec.mode === 'debug',
-  }
-  return startQemu({
-    program: host.qemu.program,
-    lowering: lowered,
-    directory,
-    files,
-    arguments: (numbers) => {
-      const descriptors = Object.fromEntries(files.map(({ name }, index) => [name, numbers[index]]))
-      return qemuArguments(hardware, descriptors as never, tee)
-    },
-  })
-}
-
-/** Tries until QEMU has made its socket, has ended, or time is up. */
-async function connectQmp(
-  spec: VmSpec,
-  process: QemuProcess,
-  signal: AbortSignal | undefined,
-): Promise<QmpClient> {
-  const path = join(spec.runtimeDirectory, SOCKETS.qmp)
-  const deadline = performance.now() + START_TIMEOUT_MS
-  let hasEnded = false
-  void process.ended.then(() => (hasEnded = true))
-  for (;;) {
-    signal?.throwIfAborted()
-    try {
-      return await QmpClient.connect(path, GREETING_TIMEOUT_MS)
-    } catch (error) {
-      if (hasEnded) throw startFailure(process.said())
-      const isLate = performance.now() > deadline
-      if (isLate || (error as CloisterError).code !== 'qemu.unresponsive') throw error
-    }
-    await new Promise((resolve) => setTimeout(resolve, CONNECT_PAUSE_MS))
-  }
-}
-
-/** A port may be taken between our check and QEMU's use. */
-function startFailure(said: string): CloisterError {
-  if (/could not set up host forwarding rule/i.test(said))
-    return new CloisterError('host.port-taken', { received: said })
-  return new CloisterError('qemu.start-failed', { received: said })
-}
-
-async function describe(spec: VmSpec, host: VmHost, process: QemuProcess): Promise<VmState> {
+  process: OwnProcess,
+  vtpm: OwnProcess | undefined,
+): Promise<VmState> {
   return {
     version: 1,
     id: spec.id,
@@ -197,5 +156,7 @@ async function describe(spec: VmSpec, host: VmHost, process: QemuProcess): Promi
     runtimeDirectory: spec.runtimeDirectory,
     stateDirectory: spec.stateDirectory,
     startedAt: new Date().toISOString(),
+    ...(vtpm && { vtpm: vtpm.identity }),
+    ...(spec.machine && { hasMemoryDump: true }),
   }
 }

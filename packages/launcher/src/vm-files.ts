@@ -22,6 +22,7 @@ export const STATE_FILES = {
   sevCertificate: 'sev-certificate.b64',
   sevSession: 'sev-session.b64',
   launchContext: 'launch-context.json',
+  memory: 'memory.dump',
 } as const
 
 /** unix(7): sun_path holds 108 bytes with its NUL. */

@@ -4,17 +4,19 @@ import { isAbsolute } from 'node:path'
 import { CloisterError } from '@cloister/protocol/error'
 import { LIMITS } from '@cloister/protocol/limits'
 import { isFirmwareBoot } from './boot-files.ts'
+import { checkMachine } from './machine/machine-check.ts'
 import { TEE_IDS, type VmSpec } from './vm-spec.ts'
 
 /** Linux keeps 2048 bytes of the command line on x86 (COMMAND_LINE_SIZE). */
 const MAX_COMMAND_LINE_BYTES = 2047
 
-/** @throws CloisterError `vm.spec-invalid`, `tee.unknown`, `tee.mode-unfit` */
+/** @throws CloisterError `vm.spec-invalid`, `tee.unknown`, `tee.mode-unfit`, `tee.machine-unfit` */
 export function checkSpec(spec: VmSpec): void {
   if (spec.tee !== 'none' && !TEE_IDS.includes(spec.tee))
     throw new CloisterError('tee.unknown', { received: spec.tee })
   const problem = RULES.find((rule) => !rule.holds(spec))
   if (problem !== undefined) throw new CloisterError('vm.spec-invalid', { where: problem.where })
+  checkMachine(spec)
   // INVARIANT: a simulated guest never runs a command line that hardware evidence could carry, nor the reverse.
   const isSimulated = spec.tee === 'simulated'
   if (spec.mode === 'hardware' ? isSimulated : spec.mode === 'simulated' && !isSimulated)
@@ -26,10 +28,6 @@ const RULES: readonly { readonly where: string; holds(spec: VmSpec): boolean }[]
   { where: 'runtimeDirectory', holds: ({ runtimeDirectory }) => isAbsolute(runtimeDirectory) },
   { where: 'stateDirectory', holds: ({ stateDirectory }) => isAbsolute(stateDirectory) },
   { where: 'boot', holds: ({ boot }) => pathsOf(boot).every((path) => isAbsolute(path)) },
-  {
-    where: 'machine',
-    holds: ({ boot, machine }) => !isFirmwareBoot(boot) || machine !== undefined,
-  },
   { where: 'cpus', holds: ({ cpus }) => isWithin(cpus, 1, 255) },
   { where: 'memoryMiB', holds: ({ memoryMiB }) => isWithin(memoryMiB, 128, 1 << 20) },
   { where: 'scratchMiB', holds: ({ scratchMiB }) => isWithin(scratchMiB, 0, 1 << 24) },

@@ -26,6 +26,12 @@ export const GUEST_PROGRAMS = {
   unpackWorker: 'unpack-worker.mjs',
 } as const
 
+/** Disks of a machine of `cloister vm`, beside those of a measured boot. */
+export const MACHINE_DISKS = {
+  system: 'cloister-system',
+  seed: 'cloister-seed',
+} as const
+
 /** How the guest proves itself; named on the measured command line as `cloister.mode=`. */
 export const ATTESTER_MODES = ['hardware', 'simulated', 'probe', 'debug'] as const
 export type AttesterMode = (typeof ATTESTER_MODES)[number]

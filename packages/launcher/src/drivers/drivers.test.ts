@@ -53,7 +53,8 @@ const hostOf = (host: hosts.FakeHost, accelerator: Accelerator = 'kvm') => ({
 /** The words of a whole command line that the driver decides. */
 async function words(spec: VmSpec, host: hosts.FakeHost, descriptors = DESCRIPTORS) {
   const tee = await driverOf(spec.tee).arguments(spec, hostOf(host))
-  const all = qemuArguments({ ...spec, accelerator: 'kvm', debugSerial: false }, descriptors, tee)
+  const { machine: _, ...rest } = spec
+  const all = qemuArguments({ ...rest, accelerator: 'kvm', debugSerial: false }, descriptors, tee)
   const value = (option: string) => all[all.indexOf(option) + 1]
   const objects = all.flatMap((word, index) => (word === '-object' ? [all[index + 1]] : []))
   return { all, value, objects }

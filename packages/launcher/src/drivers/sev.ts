@@ -8,7 +8,7 @@ import {
   predictSevEsLaunchDigest,
   predictSevLaunchDigest,
 } from '@cloister/verifier/launch/sev-digest'
-import { bootFiles } from '../boot-files.ts'
+import { isFirmwareBoot } from '../boot-files.ts'
 import type { HostView } from '../probe/host-view.ts'
 import { SEV_TIERS, sevLeaves } from '../probe/sev-leaves.ts'
 import type { VmSpec } from '../vm-spec.ts'
@@ -47,7 +47,7 @@ function sevDriver(id: 'sev' | 'sev-es'): TeeDriver {
             'sev-guest,id=sev0',
             `cbitpos=${cBit},reduced-phys-bits=1`,
             `policy=0x${policy.toString(16)}`,
-            'kernel-hashes=on',
+            ...(isFirmwareBoot(spec.boot) ? [] : ['kernel-hashes=on']),
             ...(sevCertificate === undefined
               ? []
               : [`dh-cert-file=/proc/self/fd/${sevCertificate}`]),
@@ -70,15 +70,18 @@ function sevDriver(id: 'sev' | 'sev-es'): TeeDriver {
 /** `launchDigest`: what the measurement of the launch is made over, 32 bytes. */
 async function predict(spec: VmSpec, id: 'sev' | 'sev-es'): Promise<LaunchPrediction> {
   const vcpuType = vcpuTypeOf(spec)
+  const { boot, cpus } = spec
+  // A boot by firmware is measured as far as the firmware's code: neither its variables nor what it starts.
   const [firmware, kernelHashes] = await Promise.all([
-    readFirmware(bootFiles(spec).firmware),
-    hashKernel(spec),
+    readFirmware(isFirmwareBoot(boot) ? boot.code : boot.firmware),
+    isFirmwareBoot(boot) ? undefined : hashKernel(spec),
   ])
+  const launch = { firmware, ...(kernelHashes && { kernelHashes }) }
   try {
     const digest =
       id === 'sev'
-        ? await predictSevLaunchDigest({ firmware, kernelHashes })
-        : await predictSevEsLaunchDigest({ firmware, kernelHashes, vcpuType, vcpus: spec.cpus })
+        ? await predictSevLaunchDigest(launch)
+        : await predictSevEsLaunchDigest({ ...launch, vcpuType, vcpus: cpus })
     return { launchDigest: toHex(digest) }
   } catch (error) {
     throw firmwareError(error)

@@ -3,14 +3,14 @@
  * reports: that is what simulation means, and why its root is pinned apart from AMD's. The keys of ARK and ASK are not kept.
  */
 import { createPrivateKey, generateKeyPair, randomBytes, type KeyObject } from 'node:crypto'
-import { link, mkdir, open, readFile, rm } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { CloisterError } from '@cloister/protocol/error'
 import { fromHex, toHex } from '@cloister/verifier/bytes/hex'
 import { encodePem, parsePem } from '@cloister/verifier/formats/pem'
 import { z } from 'zod'
-import { writeError } from '../vm-files.ts'
+import { createOnce } from '../write-once.ts'
 import { issueChain, type EndorsementChain } from './endorsement-chain.ts'
 
 const StoreSchema = z.strictObject({
@@ -41,7 +41,7 @@ const FILE = 'processor.json'
 export async function openKeyStore(directory: string): Promise<SimulatedIdentity> {
   const path = join(directory, FILE)
   const text = await readFile(path, 'utf8').catch(() => undefined)
-  return parseStore(text ?? (await createStore(directory, path)), path)
+  return parseStore(text ?? (await createOnce(path, await makeStore())), path)
 }
 
 function parseStore(text: string, where: string): SimulatedIdentity {
@@ -56,31 +56,6 @@ function parseStore(text: string, where: string): SimulatedIdentity {
   } catch (error) {
     throw new CloisterError('simulator.keys-unreadable', { where, cause: error })
   }
-}
-
-/** Of two processes that make it at once the first wins, and both use that one. */
-async function createStore(directory: string, path: string): Promise<string> {
-  const text = await makeStore()
-  const draft = `${path}.${process.pid}`
-  try {
-    await mkdir(directory, { recursive: true, mode: 0o700 })
-    await rm(draft, { force: true })
-    await writeDurably(draft, text)
-    await link(draft, path).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EEXIST') throw error
-    })
-    return await readFile(path, 'utf8')
-  } catch (error) {
-    throw writeError(error, path)
-  } finally {
-    await rm(draft, { force: true })
-  }
-}
-
-async function writeDurably(path: string, text: string): Promise<void> {
-  await using handle = await open(path, 'wx', 0o600)
-  await handle.writeFile(text)
-  await handle.sync()
 }
 
 async function makeStore(): Promise<string> {

@@ -1,8 +1,12 @@
-/** Starts QEMU in a session of its own, so that it outlives hostd, with files as inherited descriptors and a bounded memory of stderr. */
+/**
+ * Starts a program (QEMU, swtpm) in a session of its own, so that it outlives hostd, with files as inherited descriptors and a bounded
+ * memory of stderr.
+ */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { constants } from 'node:fs'
 import { open, type FileHandle } from 'node:fs/promises'
 import { CloisterError } from '@cloister/protocol/error'
+import type { ErrorCode } from '@cloister/protocol/errors/catalogue'
 import { identifyProcess } from './process-identity.ts'
 import type { InheritedFile } from './qemu-arguments.ts'
 import type { Lowering } from './unprivileged.ts'
@@ -15,35 +19,37 @@ const STDERR_BYTES = 8 << 10
 /** 0 to 2 are standard. */
 const FIRST_DESCRIPTOR = 3
 
-export interface QemuCommand {
+export interface OwnCommand {
   readonly program: string
   readonly lowering: Lowering | undefined
   /** Gets the descriptors of `files`, in their order. */
   arguments(descriptors: readonly number[]): readonly string[]
   readonly files: readonly InheritedFile[]
   readonly directory: string
+  /** Codes for a program that is not there, and for one that ends at once. */
+  readonly errors: { readonly missing: ErrorCode; readonly failed: ErrorCode }
 }
 
-export interface QemuEnd {
+export interface ProcessEnd {
   readonly exitCode?: number
   readonly signal?: string
 }
 
-export interface QemuProcess {
+export interface OwnProcess {
   readonly identity: ProcessIdentity
-  readonly ended: Promise<QemuEnd>
+  readonly ended: Promise<ProcessEnd>
   /** The end of what it wrote to stderr. */
   said(): string
   /** Lets this process exit while QEMU runs on. */
   release(): void
 }
 
-/** @throws CloisterError `vm.file-missing`, `vm.file-unreadable`, `qemu.missing`, `vm.unprivileged-impossible`, `qemu.start-failed` */
-export async function startQemu(command: QemuCommand): Promise<QemuProcess> {
+/** @throws CloisterError `vm.file-missing`, `vm.file-unreadable`, `vm.unprivileged-impossible`, and those of the command */
+export async function startOwn(command: OwnCommand): Promise<OwnProcess> {
   const handles: FileHandle[] = []
   try {
     for (const file of command.files) handles.push(await openInherited(file, command.lowering))
-    return await spawnQemu(command, handles)
+    return await spawnOwn(command, handles)
   } finally {
     await Promise.all(handles.map((handle) => handle.close()))
   }
@@ -62,7 +68,7 @@ async function openInherited(file: InheritedFile, lowered: unknown): Promise<Fil
   throw new CloisterError('vm.file-unreadable', { where: file.path })
 }
 
-async function spawnQemu(command: QemuCommand, handles: FileHandle[]): Promise<QemuProcess> {
+async function spawnOwn(command: OwnCommand, handles: FileHandle[]): Promise<OwnProcess> {
   const descriptors = handles.map((_, index) => FIRST_DESCRIPTOR + index)
   const whole = [
     ...(command.lowering?.command ?? []),
@@ -73,7 +79,7 @@ async function spawnQemu(command: QemuCommand, handles: FileHandle[]): Promise<Q
   const child = spawn(program, rest, {
     cwd: command.directory,
     detached: true,
-    // Nothing of our environment is QEMU's business.
+    // Nothing of our environment is its business.
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
     stdio: ['ignore', 'ignore', 'pipe', ...handles.map((handle) => handle.fd)],
   })
@@ -83,7 +89,7 @@ async function spawnQemu(command: QemuCommand, handles: FileHandle[]): Promise<Q
   const identity = child.pid === undefined ? undefined : await identifyProcess(child.pid)
   if (identity === undefined) {
     await ended
-    throw new CloisterError('qemu.start-failed', { received: said() })
+    throw new CloisterError(command.errors.failed, { received: said() })
   }
   const release = () => {
     child.unref()
@@ -92,13 +98,13 @@ async function spawnQemu(command: QemuCommand, handles: FileHandle[]): Promise<Q
   return { identity, ended, said, release }
 }
 
-function spawned(child: ChildProcess, command: QemuCommand): Promise<void> {
+function spawned(child: ChildProcess, command: OwnCommand): Promise<void> {
   return new Promise((resolve, reject) => {
     child.once('spawn', resolve)
     child.once('error', (error) =>
       reject(
         new CloisterError(
-          command.lowering === undefined ? 'qemu.missing' : 'vm.unprivileged-impossible',
+          command.lowering === undefined ? command.errors.missing : 'vm.unprivileged-impossible',
           { cause: error },
         ),
       ),
@@ -106,7 +112,7 @@ function spawned(child: ChildProcess, command: QemuCommand): Promise<void> {
   })
 }
 
-function endOf(child: ChildProcess): Promise<QemuEnd> {
+function endOf(child: ChildProcess): Promise<ProcessEnd> {
   return new Promise((resolve) => {
     child.once('error', () => resolve({}))
     child.once('exit', (exitCode, signal) =>
