@@ -3,7 +3,8 @@
  * (`jwk` with `x5c`), so that an unmodified Trustee can verify them. Only this broker's own tokens are accepted back.
  */
 import { createPublicKey, sign, verify, type KeyObject } from 'node:crypto'
-import { ecdsaToDer, ecdsaToP1363 } from '@cloister/verifier/formats/ecdsa-signature'
+import { ecdsaToDer } from '@cloister/verifier/crypto/ecdsa-der'
+import { ecdsaToP1363 } from '@cloister/verifier/formats/ecdsa-signature'
 import type { Identity } from '../identity.ts'
 
 /** Trustee's bound on a request head is 128 KiB; a token beyond this is not one of ours. */

@@ -1,9 +1,13 @@
 import { FormatError } from './format-error.ts'
 
+/** What the runtime itself writes hexadecimal with, where it can: claims and checks hold every field so. */
+const native = nativeHex()
+
 const DIGITS = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
 
 /** Lowercase, two digits a byte, no prefix. */
 export function toHex(bytes: Uint8Array): string {
+  if (native !== undefined) return native(bytes)
   let text = ''
   for (const byte of bytes) text += DIGITS[byte]
   return text
@@ -29,3 +33,14 @@ function digit(text: string, index: number): number {
   if (lower >= 0x61 && lower <= 0x66) return lower - 0x57
   throw new FormatError('hex', 'digits', index, 'not a hexadecimal digit')
 }
+
+/** `Uint8Array.prototype.toHex` of newer runtimes, `hexSlice` of Node's Buffer; undefined where there is neither. */
+function nativeHex(): ((bytes: Uint8Array) => string) | undefined {
+  const { Buffer } = globalThis as { Buffer?: { prototype: { hexSlice?: HexSlice } } }
+  const standard = (Uint8Array.prototype as { toHex?: (this: Uint8Array) => string }).toHex
+  if (standard !== undefined) return (bytes) => standard.call(bytes)
+  const slice = Buffer?.prototype.hexSlice
+  return slice && ((bytes) => slice.call(bytes, 0, bytes.length))
+}
+
+type HexSlice = (this: Uint8Array, start: number, end: number) => string

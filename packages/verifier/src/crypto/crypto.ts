@@ -69,3 +69,6 @@ export const SCHEMES: Readonly<Record<SignatureScheme, SchemeParts>> = {
   'rsa-pkcs1-sha384': { kind: 'rsa-pkcs1', hash: 'sha384', curve: undefined },
   'rsa-pkcs1-sha512': { kind: 'rsa-pkcs1', hash: 'sha512', curve: undefined },
 }
+
+/** Bytes of a coordinate, and of r and of s in a signature. */
+export const SCALAR_BYTES = { 'P-256': 32, 'P-384': 48, 'P-521': 66 } as const

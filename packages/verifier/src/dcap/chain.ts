@@ -53,9 +53,15 @@ async function signerAmong(
   return undefined
 }
 
+const fingerprints = new WeakMap<Certificate, string>()
+
 /** The root is pinned by its content. */
 async function isRoot(certificate: Certificate, { fingerprint }: IntelRoot): Promise<boolean> {
-  return toHex(await runtimeCrypto.digest('SHA-256', certificate.raw)) === fingerprint
+  const known = fingerprints.get(certificate)
+  if (known !== undefined) return known === fingerprint
+  const own = toHex(await runtimeCrypto.digest('SHA-256', certificate.raw))
+  fingerprints.set(certificate, own)
+  return own === fingerprint
 }
 
 /** @param below - intermediates under it on this path */

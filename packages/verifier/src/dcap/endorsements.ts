@@ -11,6 +11,7 @@ import type { Certificate } from '../formats/x509-certificate.ts'
 import { parseRevocationList } from '../formats/x509-crl.ts'
 import type { RevocationList } from '../formats/x509-crl.ts'
 import { commonName } from '../formats/x509-name.ts'
+import { keyOf } from '../formats/x509-verify.ts'
 import { INTEL_NAME, INTEL_ROOT, intelRootCertificate } from './anchors.ts'
 import type { IntelRoot } from './anchors.ts'
 import { chainToRoot } from './chain.ts'
@@ -47,6 +48,8 @@ export interface PreparedDcapEndorsements {
   readonly revocationLists: readonly RevocationList[]
   readonly tcbInfos: readonly Endorsed<TcbInfo>[]
   readonly qeIdentities: readonly Endorsed<QeIdentity>[]
+  /** Those that signed one of the statements, each once; leaf first, root last. */
+  readonly signingChains: readonly (readonly Certificate[])[]
   /** What could not be parsed: each one is a failed check. */
   readonly malformed: readonly string[]
 }
@@ -96,12 +99,19 @@ export async function prepareDcapEndorsements(
         chain: await signerOf(statement.signed, signers),
       })),
     )
+  const endorsed = {
+    tcbInfos: await endorse(tcbInfos),
+    qeIdentities: await endorse(qeIdentities),
+  }
+  const used = [...endorsed.tcbInfos, ...endorsed.qeIdentities].flatMap(({ chain }) =>
+    chain === undefined ? [] : [chain],
+  )
   return {
     [MADE_HERE]: root,
     certificates,
     revocationLists: lists.flat(),
-    tcbInfos: await endorse(tcbInfos),
-    qeIdentities: await endorse(qeIdentities),
+    ...endorsed,
+    signingChains: [...new Set(used)],
     malformed,
   }
 }
@@ -131,7 +141,7 @@ async function signerOf(
   for (const chain of chains) {
     const [leaf] = chain
     if (leaf === undefined || chain.length !== 2) continue
-    const key = await runtimeCrypto.importPublicKey(leaf.spki, 'ecdsa-p256-sha256')
+    const key = await keyOf(leaf, 'ecdsa-p256-sha256')
     if (key !== undefined && (await runtimeCrypto.verify(key, signed.text, signed.signature)))
       return chain
   }

@@ -27,14 +27,15 @@ export function checkWindow(
   checks: Checks,
 ): void {
   // Times are written out only where they say why: this is on the path of every appraisal.
-  if (from <= now) checks.add(`dcap.${subject}.not-yet-valid`, 'pass', { where })
+  if (from.getTime() <= now.getTime())
+    checks.add(`dcap.${subject}.not-yet-valid`, 'pass', { where })
   else
     checks.add(`dcap.${subject}.not-yet-valid`, 'fail', {
       expected: `from ${from.toISOString()}`,
       received: now.toISOString(),
       where,
     })
-  if (now <= until) checks.add(`dcap.${subject}.expired`, 'pass', { where })
+  if (now.getTime() <= until.getTime()) checks.add(`dcap.${subject}.expired`, 'pass', { where })
   else
     checks.add(`dcap.${subject}.expired`, 'undecided', {
       expected: `until ${until.toISOString()}`,
@@ -60,8 +61,8 @@ export interface RevocationRequest {
   readonly allowMissing: boolean
 }
 
-/** Signatures of lists are checked once for each prepared set. */
-const verified = new WeakMap<RevocationList, WeakMap<Certificate, boolean>>()
+/** Each list with the key that its signature holds under: checked once for each prepared set, whichever copy of the issuer is at hand. */
+const signers = new WeakMap<RevocationList, Uint8Array>()
 
 /** Each certificate but the root is looked up in the list of its issuer. @param chains - leaf first, root last */
 export async function checkRevocation(
@@ -69,17 +70,16 @@ export async function checkRevocation(
   request: RevocationRequest,
   checks: Checks,
 ): Promise<void> {
-  const links = new Map<string, { issuer: Certificate; issued: Certificate[] }>()
+  const links: { readonly issuer: Certificate; readonly issued: Certificate[] }[] = []
   for (const chain of chains)
-    for (const [index, certificate] of chain.slice(0, -1).entries()) {
-      const issuer = chain[index + 1] as Certificate
-      const key = toHex(issuer.subject.raw)
-      const link = links.get(key) ?? { issuer, issued: [] }
-      links.set(key, link)
-      link.issued.push(certificate)
+    for (let at = 0; at < chain.length - 1; at++) {
+      const certificate = chain[at] as Certificate
+      const issuer = chain[at + 1] as Certificate
+      const link = links.find((other) => equalBytes(other.issuer.subject.raw, issuer.subject.raw))
+      if (link === undefined) links.push({ issuer, issued: [certificate] })
+      else link.issued.push(certificate)
     }
-  for (const { issuer, issued } of links.values())
-    await checkIssuer(issuer, issued, request, checks)
+  for (const { issuer, issued } of links) await checkIssuer(issuer, issued, request, checks)
 }
 
 async function checkIssuer(
@@ -106,20 +106,19 @@ async function checkIssuer(
   const window = { from: latest.thisUpdate, until: latest.nextUpdate }
   checkWindow('revocation', window, { now, where }, checks)
   for (const { serial, subject } of issued) {
-    const revoked = lists.some(({ revokedSerials }) => revokedSerials.has(toHex(serial)))
+    const number = toHex(serial)
+    const revoked = lists.some(({ revokedSerials }) => revokedSerials.has(number))
     checks.require('dcap.revocation.revoked', !revoked, {
-      received: `${commonName(subject)}, serial number ${toHex(serial)}`,
+      received: `${commonName(subject)}, serial number ${number}`,
       where,
     })
   }
 }
 
 async function isSignedOnce(list: RevocationList, issuer: Certificate): Promise<boolean> {
-  const byIssuer = verified.get(list) ?? new WeakMap<Certificate, boolean>()
-  verified.set(list, byIssuer)
-  const known = byIssuer.get(issuer)
-  if (known !== undefined) return known
+  const known = signers.get(list)
+  if (known !== undefined && equalBytes(known, issuer.spki)) return true
   const good = isEcdsaSha256(list) && (await isSignedBy(list, issuer))
-  byIssuer.set(issuer, good)
+  if (good) signers.set(list, issuer.spki)
   return good
 }

@@ -8,7 +8,7 @@ import type { Certificate, Extension } from '../formats/x509-certificate.ts'
 
 const FORMAT = 'PCK extension'
 export const SGX_EXTENSION_OID = '1.2.840.113741.1.13.1'
-const COMPONENTS = 16
+const COMPONENT_SUFFIXES = Array.from({ length: 16 }, (_, index) => `2.${index + 1}`)
 
 export interface PckIdentity {
   /** 16 bytes. */
@@ -38,9 +38,7 @@ export function readPckIdentity(certificate: Certificate): PckIdentity {
   const configuration = fields.get(`${SGX_EXTENSION_OID}.7`)
   return {
     ppid: octets(need(fields, '1').raw, 16),
-    components: Array.from({ length: COMPONENTS }, (_, index) =>
-      integer(need(tcb, `2.${index + 1}`).raw, 255),
-    ),
+    components: COMPONENT_SUFFIXES.map((suffix) => integer(need(tcb, suffix).raw, 255)),
     pceSvn: integer(need(tcb, '2.17').raw, 65_535),
     cpuSvn: octets(need(tcb, '2.18').raw, 16),
     pceId: toHex(octets(need(fields, '3').raw, 2)),

@@ -1,5 +1,4 @@
 /** The PCK certificate of a quote: found, chained to Intel's root, named rightly, in date and not revoked. */
-import { runtimeCrypto } from '#crypto'
 import { equalBytes } from '../bytes/equal.ts'
 import { FormatError } from '../bytes/format-error.ts'
 import { toHex } from '../bytes/hex.ts'
@@ -8,8 +7,8 @@ import { parsePem } from '../formats/pem.ts'
 import { parseCertificate } from '../formats/x509-certificate.ts'
 import type { Certificate } from '../formats/x509-certificate.ts'
 import { commonName } from '../formats/x509-name.ts'
+import { keyOf } from '../formats/x509-verify.ts'
 import type { CheckSink } from '../result/check.ts'
-import type { EndorsementCache } from '../result/endorsement-cache.ts'
 import { INTEL_NAME } from './anchors.ts'
 import type { IntelRoot } from './anchors.ts'
 import { chainToRoot } from './chain.ts'
@@ -33,36 +32,15 @@ export interface PckChain {
 export interface PckOptions {
   readonly endorsements: PreparedDcapEndorsements
   readonly root: IntelRoot
-  readonly now: Date
-  readonly cache?: EndorsementCache | undefined
 }
 
 /** The chain, or undefined with the reason among the checks. */
 export async function pckChain(
-  quote: Quote,
-  options: PckOptions,
-  checks: Checks,
-): Promise<PckChain | undefined> {
-  const { cache, now, root } = options
-  const { type, data } = quote.certification
-  const digest = cache && toHex(await runtimeCrypto.digest('SHA-256', data))
-  const key = `dcap:${root.fingerprint}:${type}:${digest}`
-  const known = cache?.get(key, now) as PckChain | undefined
-  if (known !== undefined) {
-    checks.add('dcap.endorsement.untrusted-root', 'pass', { where: 'PCK chain, verified before' })
-    return known
-  }
-  const found = await findChain(quote, options, checks)
-  if (found !== undefined) cache?.set(key, found, now)
-  return found
-}
-
-async function findChain(
   { certification }: Quote,
   { endorsements, root }: PckOptions,
   checks: Checks,
 ): Promise<PckChain | undefined> {
-  const own = ownCertificates(certification, checks)
+  const own = ownCertificates(certification, endorsements, checks)
   if (own === undefined) return undefined
   const name = root.prefix + INTEL_NAME.pck
   const leaf = own[0] ?? suppliedLeaf(certification, endorsements, name)
@@ -90,19 +68,25 @@ async function findChain(
     where: 'PCK chain',
   })
   const identity = readIdentity(leaf, checks)
-  const key = await runtimeCrypto.importPublicKey(leaf.spki, 'ecdsa-p256-sha256')
+  const key = await keyOf(leaf, 'ecdsa-p256-sha256')
   if (key === undefined) checks.add('dcap.pck.malformed', 'fail', { where: 'public key' })
   return named && identity !== undefined && key !== undefined ? { chain, key, identity } : undefined
 }
 
-/** Certificates that the quote brings along, leaf first; none for the types that only name one. */
+/**
+ * Certificates that the quote brings along, leaf first; none for the types that only name one. Those that the collateral holds too, as
+ * a rule all but the leaf, are taken from there: parsed, their keys imported and their signatures checked.
+ */
 function ownCertificates(
   { type, data }: CertificationData,
+  { certificates: known }: PreparedDcapEndorsements,
   checks: Checks,
 ): readonly Certificate[] | undefined {
   if (type !== 4 && type !== 5) return []
   try {
-    const certificates = parsePem(data).map(({ der }) => parseCertificate(der))
+    const certificates = parsePem(data).map(
+      ({ der }) => known.find(({ raw }) => equalBytes(raw, der)) ?? parseCertificate(der),
+    )
     if (certificates.length === 0)
       throw new FormatError('PCK chain', 'certificates', 0, 'there are none')
     return certificates

@@ -5,6 +5,7 @@ import { equalBytes } from '../bytes/equal.ts'
 import { FormatError } from '../bytes/format-error.ts'
 import { fromHex, toHex } from '../bytes/hex.ts'
 import { isZero } from '../bytes/reader.ts'
+import type { PublicKey } from '../crypto/crypto.ts'
 import { P256_SPKI_HEAD } from '../formats/jwk.ts'
 import type { CheckSink } from '../result/check.ts'
 import type { EndorsementCache } from '../result/endorsement-cache.ts'
@@ -19,7 +20,7 @@ import type { DcapPolicy } from './policy.ts'
 import { ECDSA_P256, parseQuote } from './quote.ts'
 import type { Quote, QuoteBody } from './quote.ts'
 import { pckChain } from './verify-pck.ts'
-import type { PckChain } from './verify-pck.ts'
+import type { PckChain, PckOptions } from './verify-pck.ts'
 
 type Checks = CheckSink<TcbCheckCode>
 
@@ -85,16 +86,20 @@ export async function verifyQuote(
     : await prepareDcapEndorsements(options.endorsements, root)
   for (const problem of endorsements.malformed)
     checks.add('dcap.endorsement.malformed', 'fail', { received: problem })
-  const pck = await pckChain(quote, { endorsements, root, now, cache }, checks)
-  if (pck === undefined) return undefined
-  const signed = await checkSignatures(quote, pck, checks)
+  const vouched = await attestationKey(quote, { endorsements, root, now, cache }, checks)
+  if (vouched === undefined) return undefined
+  const { pck, key, holds } = vouched
+  // A point that is not on the curve gives no key.
+  const byKey =
+    key !== undefined && (await runtimeCrypto.verify(key, quote.signed, quote.signature))
+  checks.require('dcap.quote.signature-invalid', byKey, {
+    where: `quote 0x0..0x${quote.signed.length.toString(16)}`,
+  })
+  const signed = holds && byKey
   checkCertificateDates(pck.chain, now, checks)
   const request = { quote, pck: pck.identity, endorsements, policy, now }
   const tcb = appraiseTcb(request, checks)
-  const signers = [...endorsements.tcbInfos, ...endorsements.qeIdentities].flatMap(({ chain }) =>
-    chain === undefined ? [] : [chain],
-  )
-  const signingChains = [...new Set(signers)]
+  const { signingChains } = endorsements
   for (const [signer] of signingChains) if (signer) checkCertificateDates([signer], now, checks)
   await checkRevocation(
     [pck.chain, ...signingChains],
@@ -105,7 +110,39 @@ export async function verifyQuote(
   return signed ? { pck: pck.identity, tcb } : undefined
 }
 
-async function checkSignatures(quote: Quote, pck: PckChain, checks: Checks): Promise<boolean> {
+interface VouchedKey {
+  readonly pck: PckChain
+  /** Undefined when it is no point of the curve. */
+  readonly key: PublicKey | undefined
+  /** Whether the PCK signed the Quoting Enclave's report, and that report names the key. */
+  readonly holds: boolean
+}
+
+/**
+ * The key that signed the quote, with what vouches for it. A Quoting Enclave makes it once and uses it for every quote, so the
+ * signature of the PCK over it is remembered by the content of all that it depends on.
+ */
+async function attestationKey(
+  quote: Quote,
+  options: PckOptions & Pick<DcapVerifyOptions, 'now' | 'cache'>,
+  checks: Checks,
+): Promise<VouchedKey | undefined> {
+  const { cache, now, root } = options
+  const cacheKey = cache && (await vouchedDigest(quote, root))
+  const known =
+    cacheKey === undefined ? undefined : (cache?.get(cacheKey, now) as VouchedKey | undefined)
+  if (known !== undefined) {
+    checks.add('dcap.endorsement.untrusted-root', 'pass', { where: 'PCK chain, verified before' })
+    checks.add('dcap.qe.signature-invalid', 'pass')
+    const { reportData } = quote.qeReport
+    checks.add('dcap.qe.key-mismatch', 'pass', {
+      expected: toHex(reportData.subarray(0, 32)),
+      received: toHex(reportData),
+    })
+    return known
+  }
+  const pck = await pckChain(quote, options, checks)
+  if (pck === undefined) return undefined
   const byPck = await runtimeCrypto.verify(pck.key, quote.qeReportBytes, quote.qeReportSignature)
   checks.require('dcap.qe.signature-invalid', byPck)
   const bound = await runtimeCrypto.digest(
@@ -119,14 +156,25 @@ async function checkSignatures(quote: Quote, pck: PckChain, checks: Checks): Pro
     received: toHex(reportData),
   })
   const spki = concatBytes(P256_SPKI_HEAD, quote.attestationKey)
-  // A point that is not on the curve gives no key.
   const key = await runtimeCrypto.importPublicKey(spki, 'ecdsa-p256-sha256')
-  const byKey =
-    key !== undefined && (await runtimeCrypto.verify(key, quote.signed, quote.signature))
-  checks.require('dcap.quote.signature-invalid', byKey, {
-    where: `quote 0x0..0x${quote.signed.length.toString(16)}`,
-  })
-  return byPck && binds && byKey
+  const vouched = { pck, key, holds: byPck && binds }
+  if (vouched.holds && key !== undefined && cacheKey !== undefined)
+    cache?.set(cacheKey, vouched, now)
+  return vouched
+}
+
+/** Over everything that {@link attestationKey} depends on; the lengths tell where each part of unfixed length ends. */
+async function vouchedDigest(quote: Quote, { fingerprint }: IntelRoot): Promise<string> {
+  const { certification, qeAuthData } = quote
+  const whole = concatBytes(
+    quote.attestationKey,
+    quote.qeReportBytes,
+    quote.qeReportSignature,
+    qeAuthData,
+    certification.data,
+  )
+  const digest = toHex(await runtimeCrypto.digest('SHA-256', whole))
+  return `dcap-qe:${fingerprint}:${certification.type}:${qeAuthData.length}:${digest}`
 }
 
 function checkPlatform(pck: PckIdentity, { allowedPlatforms }: DcapPolicy, checks: Checks): void {

@@ -175,7 +175,7 @@ export function readSequence(format: string, bytes: Uint8Array): DerReader {
 /** Dotted text of an OBJECT IDENTIFIER's contents; undefined when malformed or an arc exceeds 2^31. */
 export function oidText(contents: Uint8Array): string | undefined {
   if (contents.length === 0 || contents.length > 64) return undefined
-  const arcs: number[] = []
+  let text = ''
   let arc = 0
   let started = false
   for (const byte of contents) {
@@ -184,13 +184,14 @@ export function oidText(contents: Uint8Array): string | undefined {
     arc = (arc << 7) | (byte & 0x7f)
     started = (byte & 0x80) !== 0
     if (started) continue
-    arcs.push(arc)
+    // The first holds two: 40 times the root, which is 0 to 2, and the arc below it.
+    if (text === '') {
+      const root = Math.min(Math.floor(arc / 40), 2)
+      text = `${root}.${arc - root * 40}`
+    } else text += `.${arc}`
     arc = 0
   }
-  if (started) return undefined
-  const [first = 0, ...others] = arcs
-  const root = Math.min(Math.floor(first / 40), 2)
-  return [root, first - root * 40, ...others].join('.')
+  return started ? undefined : text
 }
 
 export function isMinimalInteger(contents: Uint8Array): boolean {

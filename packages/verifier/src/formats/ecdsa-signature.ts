@@ -1,6 +1,5 @@
-/** ECDSA signatures: `SEQUENCE { r, s }` of X.509 and r ‖ s of fixed size (IEEE P1363) of our crypto interface. */
+/** ECDSA signatures: from `SEQUENCE { r, s }` of X.509 to r ‖ s of fixed size (IEEE P1363) of our crypto interface. */
 import { readSequence } from './der-reader.ts'
-import { derInteger, derSequence } from './der-writer.ts'
 
 /**
  * @param size - bytes of r and of s: 32 for P-256, 48 for P-384, 66 for P-521
@@ -21,9 +20,4 @@ export function ecdsaToP1363(signature: Uint8Array, size: number): Uint8Array {
   }
   reader.end()
   return whole
-}
-
-export function ecdsaToDer(signature: Uint8Array): Uint8Array<ArrayBuffer> {
-  const size = signature.length / 2
-  return derSequence(derInteger(signature.subarray(0, size)), derInteger(signature.subarray(size)))
 }

@@ -1,7 +1,7 @@
 /** PEM (RFC 7468): text armour around DER. Both line ends, text between blocks and a trailing NUL are accepted. */
 import { fromBase64, toBase64 } from '../bytes/base64.ts'
 import { FormatError } from '../bytes/format-error.ts'
-import { fromUtf8 } from '../bytes/text.ts'
+import { fromUtf8, toUtf8 } from '../bytes/text.ts'
 
 const MAX_BLOCKS = 64
 
@@ -11,9 +11,18 @@ export interface PemBlock {
   readonly der: Uint8Array
 }
 
+const BEGIN = toUtf8('-----BEGIN ')
+const SEARCHED = 4096
+
+/** Whether armour begins within the first 4096 bytes; what one SEQUENCE of DER fills to the last byte is none. */
 export function isPem(bytes: Uint8Array): boolean {
-  const head = new TextDecoder('latin1').decode(bytes.subarray(0, 4096))
-  return head.includes('-----BEGIN ')
+  const [tag, form, high = 0, low = 0] = bytes
+  if (tag === 0x30 && form === 0x82 && high * 256 + low + 4 === bytes.length) return false
+  const last = Math.min(bytes.length, SEARCHED) - BEGIN.length
+  for (let at = 0; at <= last; at++)
+    if (bytes[at] === BEGIN[0] && BEGIN.every((byte, index) => bytes[at + index] === byte))
+      return true
+  return false
 }
 
 /**

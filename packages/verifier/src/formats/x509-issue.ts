@@ -2,9 +2,9 @@
  * Makes X.509 certificates and revocation lists: for the simulated secure processor, for the broker's and the agent's TLS
  * keys and for tests. Pure; the caller's {@link Signer} holds the key.
  */
+import { ecdsaToDer } from '../crypto/ecdsa-der.ts'
 import { derBitString, derExplicit, derInteger, derNull, derOctetString } from './der-writer.ts'
 import { derBoolean, derOid, derSequence, derTime } from './der-writer.ts'
-import { ecdsaToDer } from './ecdsa-signature.ts'
 import { OID } from './x509-algorithm.ts'
 import type { Extension } from './x509-certificate.ts'
 import { encodeName } from './x509-name.ts'

@@ -24,6 +24,8 @@ export interface Name {
   readonly raw: Uint8Array
   /** In the order of the certificate. */
   readonly attributes: readonly NameAttribute[]
+  /** If there is exactly one. */
+  readonly commonName: string | undefined
 }
 
 const MAX_ATTRIBUTES = 32
@@ -42,18 +44,22 @@ export function readName(outer: DerReader, field: string): Name {
       pair.end()
     } while (!set.done)
   }
-  return { raw: element.raw, attributes }
+  const [first, second] = valuesOf(attributes, NAME_OID.commonName)
+  return { raw: element.raw, attributes, commonName: second === undefined ? first : undefined }
 }
 
 /** Values of one attribute, in order. */
 export function nameValues(name: Name, oid: string): string[] {
-  return name.attributes.filter((attribute) => attribute.oid === oid).map(({ value }) => value)
+  return valuesOf(name.attributes, oid)
 }
 
 /** The common name if there is exactly one. */
 export function commonName(name: Name): string | undefined {
-  const values = nameValues(name, NAME_OID.commonName)
-  return values.length === 1 ? values[0] : undefined
+  return name.commonName
+}
+
+function valuesOf(attributes: readonly NameAttribute[], wanted: string): string[] {
+  return attributes.flatMap(({ oid, value }) => (oid === wanted ? [value] : []))
 }
 
 /** One attribute per RDN; country as PrintableString, all others as UTF8String. */

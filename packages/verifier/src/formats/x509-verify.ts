@@ -1,7 +1,8 @@
 /** Whether one certificate or list was signed by a key: the signature alone, no dates, no names. */
 import { runtimeCrypto } from '#crypto'
 import { FormatError } from '../bytes/format-error.ts'
-import { SCHEMES } from '../crypto/crypto.ts'
+import { SCALAR_BYTES, SCHEMES } from '../crypto/crypto.ts'
+import type { PublicKey, SignatureScheme } from '../crypto/crypto.ts'
 import { ecdsaToP1363 } from './ecdsa-signature.ts'
 import { schemeFor } from './x509-algorithm.ts'
 import type { KeyKind, SignatureAlgorithm } from './x509-algorithm.ts'
@@ -19,20 +20,44 @@ export interface IssuerKey {
   readonly keyKind: KeyKind
 }
 
-const COORDINATE_BYTES = { 'P-256': 32, 'P-384': 48, 'P-521': 66 } as const
+/** An import costs as much as a third of a P-256 check, and one issuer signs certificates, lists and statements. */
+const imported = new WeakMap<IssuerKey, PublicKey>()
 
-/** False for a wrong signature, and also when algorithm and key do not fit or the key is unusable. */
+/** The key of a certificate, imported once for as long as the parsed certificate lives; undefined when the runtime refuses it. */
+export async function keyOf(
+  certificate: IssuerKey,
+  scheme: SignatureScheme,
+): Promise<PublicKey | undefined> {
+  const known = imported.get(certificate)
+  if (known?.scheme === scheme) return known
+  const key = await runtimeCrypto.importPublicKey(certificate.spki, scheme)
+  if (key !== undefined) imported.set(certificate, key)
+  return key
+}
+
+/** Parsed certificates and lists whose signature holds, with the parsed issuer under whose key it does. */
+const signers = new WeakMap<Signed, IssuerKey>()
+
+/**
+ * False for a wrong signature, and also when algorithm and key do not fit or the key is unusable. What was found to hold is remembered for
+ * as long as both parsed values live, so that nothing is checked twice in one appraisal or under one prepared set.
+ */
 export async function isSignedBy(signed: Signed, issuer: IssuerKey): Promise<boolean> {
+  if (signers.get(signed) === issuer) return true
+  const good = await holds(signed, issuer)
+  if (good) signers.set(signed, issuer)
+  return good
+}
+
+async function holds(signed: Signed, issuer: IssuerKey): Promise<boolean> {
   const scheme = schemeFor(signed.signatureAlgorithm, issuer.keyKind)
   if (scheme === undefined) return false
-  const key = await runtimeCrypto.importPublicKey(issuer.spki, scheme)
+  const key = await keyOf(issuer, scheme)
   if (key === undefined) return false
   const { curve } = SCHEMES[scheme]
   try {
     const signature =
-      curve === undefined
-        ? signed.signature
-        : ecdsaToP1363(signed.signature, COORDINATE_BYTES[curve])
+      curve === undefined ? signed.signature : ecdsaToP1363(signed.signature, SCALAR_BYTES[curve])
     return await runtimeCrypto.verify(key, signed.tbs, signature)
   } catch (error) {
     if (error instanceof FormatError) return false

@@ -3,7 +3,6 @@ import { runtimeCrypto } from '#crypto'
 import { concatBytes } from '../bytes/concat.ts'
 import { FormatError } from '../bytes/format-error.ts'
 import { toHex } from '../bytes/hex.ts'
-import { toUtf8 } from '../bytes/text.ts'
 import type { PublicKey } from '../crypto/crypto.ts'
 import { coseSignedBytes } from '../formats/cose-sign1.ts'
 import { parseCertificate } from '../formats/x509-certificate.ts'
@@ -11,6 +10,7 @@ import type { Certificate } from '../formats/x509-certificate.ts'
 import { commonName } from '../formats/x509-name.ts'
 import { findChainProblem } from '../formats/x509-ordered-chain.ts'
 import type { ChainFault } from '../formats/x509-ordered-chain.ts'
+import { keyOf } from '../formats/x509-verify.ts'
 import type { CheckSink } from '../result/check.ts'
 import type { EndorsementCache } from '../result/endorsement-cache.ts'
 import type { NitroCheckCode } from './check-codes.ts'
@@ -114,7 +114,7 @@ async function verifyChain(
     return undefined
   }
   for (const code of Object.values(FAULT_CODE)) checks.add(code, 'pass')
-  const key = await runtimeCrypto.importPublicKey(leaf.spki, 'ecdsa-p384-sha384')
+  const key = await keyOf(leaf, 'ecdsa-p384-sha384')
   if (key === undefined) {
     checks.add('nitro.endorsement.constraints', 'fail', { where: 'leaf key is not P-384' })
     return undefined
@@ -135,24 +135,26 @@ function parseCertificates(
   }
 }
 
-/** A digest over everything that the chain depends on, each part with its length. */
+/** Everything that the chain depends on: each part with its length, the contents by their digest. */
 async function cacheKey(ders: readonly Uint8Array[], roots: readonly string[]): Promise<string> {
   const lengths = ders.map(({ length }) => length).join()
-  const whole = concatBytes(toUtf8(`${lengths}:${roots.join()}:`), ...ders)
-  return `nitro:${toHex(await runtimeCrypto.digest('SHA-256', whole))}`
+  const digest = toHex(await runtimeCrypto.digest('SHA-256', concatBytes(...ders)))
+  return `nitro:${roots.join()}:${lengths}:${digest}`
 }
 
 function checkDates(certificates: readonly Certificate[], now: Date, checks: Checks): void {
   for (const { notBefore, notAfter, subject } of certificates) {
     const where = commonName(subject)
-    if (notBefore <= now) checks.add('nitro.endorsement.not-yet-valid', 'pass', { where })
+    if (notBefore.getTime() <= now.getTime())
+      checks.add('nitro.endorsement.not-yet-valid', 'pass', { where })
     else
       checks.add('nitro.endorsement.not-yet-valid', 'fail', {
         expected: `from ${notBefore.toISOString()}`,
         received: now.toISOString(),
         where,
       })
-    if (now <= notAfter) checks.add('nitro.endorsement.expired', 'pass', { where })
+    if (now.getTime() <= notAfter.getTime())
+      checks.add('nitro.endorsement.expired', 'pass', { where })
     else
       checks.add('nitro.endorsement.expired', 'undecided', {
         expected: `until ${notAfter.toISOString()}`,

@@ -7,6 +7,7 @@ import { toDer } from '../formats/pem.ts'
 import { parseCertificate } from '../formats/x509-certificate.ts'
 import type { Certificate } from '../formats/x509-certificate.ts'
 import { findChainProblem } from '../formats/x509-ordered-chain.ts'
+import { keyOf } from '../formats/x509-verify.ts'
 import type { CheckSink } from '../result/check.ts'
 import type { NvidiaCheckCode } from './check-codes.ts'
 import { hasFwid } from './fwid.ts'
@@ -85,7 +86,7 @@ async function leafOf(
   )
   if (leaves.length > 1)
     for (const leaf of leaves.slice(0, MAX_LEAVES)) {
-      const key = await runtimeCrypto.importPublicKey(leaf.spki, 'ecdsa-p384-sha384')
+      const key = await keyOf(leaf, 'ecdsa-p384-sha384')
       if (key !== undefined && (await runtimeCrypto.verify(key, signed, signature))) return leaf
     }
   return leaves[0] ?? certificates[0]

@@ -5,6 +5,7 @@ import { FormatError } from '../bytes/format-error.ts'
 import { toHex } from '../bytes/hex.ts'
 import type { Certificate } from '../formats/x509-certificate.ts'
 import { commonName } from '../formats/x509-name.ts'
+import { keyOf } from '../formats/x509-verify.ts'
 import type { CheckSink } from '../result/check.ts'
 import { deviceChain } from './chain.ts'
 import type { NvidiaCheckCode } from './check-codes.ts'
@@ -48,7 +49,7 @@ export async function verifyNvidiaReport(
   checkDates(chain, now, checks)
   checks.add('nvidia.revocation.missing', 'not-checked')
   const known = checkFwid(leaf, report, checks)
-  const key = await runtimeCrypto.importPublicKey(leaf.spki, 'ecdsa-p384-sha384')
+  const key = await keyOf(leaf, 'ecdsa-p384-sha384')
   const signed =
     key !== undefined && (await runtimeCrypto.verify(key, report.signed, report.signature))
   return checks.require('nvidia.signature.invalid', signed) && known

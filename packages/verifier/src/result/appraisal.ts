@@ -94,7 +94,9 @@ function codesWith<Code extends string>(
   checks: readonly Check<Code>[],
   outcome: Check['outcome'],
 ): Reasons<Code> | undefined {
-  const codes = [...new Set(checks.filter((check) => check.outcome === outcome).map((c) => c.code))]
+  const codes: Code[] = []
+  for (const check of checks)
+    if (check.outcome === outcome && !codes.includes(check.code)) codes.push(check.code)
   const [first, ...others] = codes
   return first === undefined ? undefined : [first, ...others]
 }

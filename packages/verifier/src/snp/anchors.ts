@@ -71,11 +71,14 @@ export function chainName(
 
 /** Whether a name has exactly these attributes, each once, in any order. */
 export function isNamed(name: Name, wanted: readonly NameAttribute[]): boolean {
-  const texts = (attributes: readonly NameAttribute[]) =>
-    attributes.map(({ oid, value }) => `${oid}=${value}`).sort()
-  const have = texts(name.attributes)
-  const want = texts(wanted)
-  return have.length === want.length && have.every((text, index) => text === want[index])
+  const have = name.attributes
+  const isIn = ({ oid, value }: NameAttribute, list: readonly NameAttribute[]) =>
+    list.some((other) => other.oid === oid && other.value === value)
+  return (
+    have.length === wanted.length &&
+    wanted.every((attribute) => isIn(attribute, have)) &&
+    have.every((attribute) => isIn(attribute, wanted))
+  )
 }
 
 /** Lowercase hex without separators, of a fingerprint that a person may have typed. @throws RangeError */

@@ -11,7 +11,7 @@ import { parseCertificate } from '../formats/x509-certificate.ts'
 import type { Certificate } from '../formats/x509-certificate.ts'
 import { KEY_USAGE, basicConstraints, crlUris, keyUsage } from '../formats/x509-extensions.ts'
 import { commonName } from '../formats/x509-name.ts'
-import { isSignedBy } from '../formats/x509-verify.ts'
+import { isSignedBy, keyOf } from '../formats/x509-verify.ts'
 import type { CheckSink } from '../result/check.ts'
 import { amdCertificates } from './amd-certificates.ts'
 import { chainName, isNamed, SIMULATED_NAMING } from './anchors.ts'
@@ -70,7 +70,7 @@ export async function findChain(
   const rightRights = checkConstraints(parts, request.kind, checks)
   const endorsement = readLeaf(leaf, checks)
   if (!rightNames || !rightRights || endorsement === undefined) return undefined
-  const leafKey = await runtimeCrypto.importPublicKey(leaf.spki, 'ecdsa-p384-sha384')
+  const leafKey = await keyOf(leaf, 'ecdsa-p384-sha384')
   if (leafKey === undefined) {
     checks.add('snp.endorsement.malformed', 'fail', { where: 'leaf public key' })
     return undefined
@@ -97,9 +97,7 @@ async function findIntermediate(
   { certificates }: ChainRequest,
   checks: Checks,
 ): Promise<Certificate | undefined> {
-  const candidates = distinct([...certificates, ...builtInCertificates()])
-    .filter((certificate) => equalBytes(certificate.subject.raw, leaf.issuer.raw))
-    .slice(0, MAX_ISSUERS)
+  const candidates = issuersOf(leaf, certificates)
   if (candidates.length === 0) {
     const expected = commonName(leaf.issuer)
     checks.add('snp.endorsement.missing', 'undecided', { expected, where: 'issuer of the leaf' })
@@ -119,10 +117,7 @@ async function findRoot(
   intermediate: Certificate,
   request: ChainRequest,
 ): Promise<{ root: SnpRoot; ark: Certificate } | undefined> {
-  const candidates = distinct([...request.certificates, ...builtInCertificates()])
-    .filter((certificate) => equalBytes(certificate.subject.raw, intermediate.issuer.raw))
-    .slice(0, MAX_ISSUERS)
-  for (const ark of candidates) {
+  for (const ark of issuersOf(intermediate, request.certificates)) {
     const root = await pinnedRoot(ark, request)
     if (
       root !== undefined &&
@@ -222,10 +217,18 @@ function readLeaf(leaf: Certificate, checks: Checks): Endorsement | undefined {
   }
 }
 
-function distinct(certificates: readonly Certificate[]): Certificate[] {
+/** Certificates that may have issued this one, each once: given ones first, then those built in. */
+function issuersOf(
+  { issuer }: Certificate,
+  certificates: readonly Certificate[],
+): readonly Certificate[] {
   const kept: Certificate[] = []
-  for (const certificate of certificates)
-    if (!kept.some((other) => equalBytes(other.raw, certificate.raw))) kept.push(certificate)
+  for (const candidate of [...certificates, ...builtInCertificates()]) {
+    if (!equalBytes(candidate.subject.raw, issuer.raw)) continue
+    if (kept.some((other) => equalBytes(other.raw, candidate.raw))) continue
+    kept.push(candidate)
+    if (kept.length === MAX_ISSUERS) break
+  }
   return kept
 }
 

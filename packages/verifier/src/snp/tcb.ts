@@ -59,8 +59,13 @@ export function encodeTcb(tcb: Tcb, line: ProductLine): Uint8Array<ArrayBuffer> 
 
 /** Whether every byte that no component uses is zero. */
 export function hasOnlyKnownComponents(raw: Uint8Array, line: ProductLine): boolean {
-  const places = Object.values(LAYOUTS[line])
-  return raw.every((byte, index) => byte === 0 || places.includes(index))
+  const { fmc, bootloader, tee, snp, microcode } = LAYOUTS[line]
+  for (let index = 0; index < raw.length; index++) {
+    const used =
+      index === fmc || index === bootloader || index === tee || index === snp || index === microcode
+    if (!used && raw[index] !== 0) return false
+  }
+  return true
 }
 
 /** Components in which `tcb` is below `floor`; never compared as one integer. Absent components have no floor. */
@@ -74,8 +79,12 @@ export function isSameTcb(a: Tcb, b: Tcb): boolean {
 
 /** `fmc 0, bootloader 10, tee 0, snp 27, microcode 27`. */
 export function tcbText(tcb: Partial<Tcb>): string {
-  const known = TCB_COMPONENTS.filter((name) => tcb[name] !== null && tcb[name] !== undefined)
-  return known.map((name) => `${name} ${tcb[name]}`).join(', ')
+  let text = ''
+  for (const name of TCB_COMPONENTS) {
+    const svn = tcb[name]
+    if (svn !== null && svn !== undefined) text += `${text === '' ? '' : ', '}${name} ${svn}`
+  }
+  return text
 }
 
 function at(raw: Uint8Array, index: number): number {

@@ -3,12 +3,10 @@
  * Compares nothing with what anybody expects: see `appraise.ts`.
  */
 import { runtimeCrypto } from '#crypto'
-import { concatBytes } from '../bytes/concat.ts'
 import { equalBytes } from '../bytes/equal.ts'
 import { FormatError } from '../bytes/format-error.ts'
 import { toHex } from '../bytes/hex.ts'
 import { isZero } from '../bytes/reader.ts'
-import { toUtf8 } from '../bytes/text.ts'
 import { toDer } from '../formats/pem.ts'
 import { parseCertificate } from '../formats/x509-certificate.ts'
 import type { Certificate } from '../formats/x509-certificate.ts'
@@ -130,6 +128,15 @@ function checkSigningKey(report: SnpReport, checks: Checks): 'vcek' | 'vlek' | u
   return algorithm && signing && known ? signingKey : undefined
 }
 
+/** A chain with the certificates that it was found among, compared byte for byte: cheaper than a digest over them, and as sure. */
+interface KnownChain {
+  readonly inputs: readonly Uint8Array[]
+  readonly chain: SnpChain
+}
+
+/** More than this is verified anew each time, so that junk beside a good chain cannot fill the cache's memory. */
+const MAX_CACHED_BYTES = 65_536
+
 /** The chain, from the cache when the same certificates were verified for the same leaf before. */
 async function endorsementChain(
   evidence: SnpEvidence,
@@ -138,15 +145,18 @@ async function endorsementChain(
   options: SnpVerifyOptions,
   checks: Checks,
 ): Promise<SnpChain | undefined> {
-  const inputs = [...(evidence.certificates ?? []), ...(options.endorsements.certificates ?? [])]
+  const given = [...(evidence.certificates ?? []), ...(options.endorsements.certificates ?? [])]
   const { cache, now, hardwareRoots, simulatedRoots } = options
-  const key = cache && (await cacheKey(inputs, report, kind, options))
-  const known = key === undefined ? undefined : (cache?.get(key, now) as SnpChain | undefined)
-  if (known !== undefined) {
+  const key = cache && cacheKey(given, report, kind, options)
+  const known = key === undefined ? undefined : (cache?.get(key, now) as KnownChain | undefined)
+  if (known !== undefined && areSame(known.inputs, given)) {
+    const { chain } = known
     checks.add('snp.endorsement.signature-invalid', 'pass', { where: 'leaf, verified before' })
-    checks.add('snp.endorsement.untrusted-root', 'pass', { received: known.root.fingerprint })
-    return known
+    checks.add('snp.endorsement.untrusted-root', 'pass', { received: chain.root.fingerprint })
+    return chain
   }
+  // What is kept must neither change with the caller's buffers nor keep them alive.
+  const inputs = key === undefined ? given : given.map((input) => Uint8Array.from(input))
   const certificates = parseCertificates(inputs, checks)
   if (certificates === undefined) return undefined
   const isForReport = (leaf: Certificate) => isLeafOf(leaf, report)
@@ -154,22 +164,34 @@ async function endorsementChain(
     { kind, certificates, hardwareRoots, simulatedRoots, isForReport },
     checks,
   )
-  if (chain !== undefined && key !== undefined) cache?.set(key, chain, now)
+  if (chain !== undefined && key !== undefined) cache?.set(key, { inputs, chain }, now)
   return chain
 }
 
-/** A digest over everything that {@link findChain} depends on, each part with its length. */
-async function cacheKey(
+/** With the inputs, everything that {@link findChain} depends on. Undefined for more than is kept. */
+function cacheKey(
   inputs: readonly Uint8Array[],
   report: SnpReport,
   kind: string,
   { hardwareRoots, simulatedRoots }: SnpVerifyOptions,
-): Promise<string> {
-  const roots = hardwareRoots.map(({ fingerprint }) => fingerprint).join()
-  const lengths = Uint32Array.from(inputs, ({ length }) => length)
-  const context = toUtf8(`${kind}:${lengths.join()}:${roots}:${simulatedRoots.join()}:`)
-  const whole = concatBytes(context, report.chipId, report.reportedTcb, ...inputs)
-  return `snp:${toHex(await runtimeCrypto.digest('SHA-256', whole))}`
+): string | undefined {
+  let lengths = ''
+  let total = 0
+  for (const { length } of inputs) {
+    lengths += `,${length}`
+    total += length
+  }
+  if (total > MAX_CACHED_BYTES) return undefined
+  let roots = ''
+  for (const { fingerprint } of hardwareRoots) roots += fingerprint
+  for (const fingerprint of simulatedRoots) roots += `,${fingerprint}`
+  return `snp:${kind}:${toHex(report.chipId)}:${toHex(report.reportedTcb)}:${roots}:${lengths}`
+}
+
+function areSame(a: readonly Uint8Array[], b: readonly Uint8Array[]): boolean {
+  return (
+    a.length === b.length && a.every((bytes, index) => equalBytes(bytes, b[index] as Uint8Array))
+  )
 }
 
 function parseCertificates(
@@ -295,14 +317,16 @@ function checkDates({ ark, intermediate, leaf }: SnpChain, now: Date, checks: Ch
   for (const { notBefore, notAfter, subject } of [ark, intermediate, leaf]) {
     const where = commonName(subject)
     // Times are written out only where they say why: this is on the path of every appraisal.
-    if (notBefore <= now) checks.add('snp.endorsement.not-yet-valid', 'pass', { where })
+    if (notBefore.getTime() <= now.getTime())
+      checks.add('snp.endorsement.not-yet-valid', 'pass', { where })
     else
       checks.add('snp.endorsement.not-yet-valid', 'fail', {
         expected: `from ${notBefore.toISOString()}`,
         received: now.toISOString(),
         where,
       })
-    if (now <= notAfter) checks.add('snp.endorsement.expired', 'pass', { where })
+    if (now.getTime() <= notAfter.getTime())
+      checks.add('snp.endorsement.expired', 'pass', { where })
     else
       checks.add('snp.endorsement.expired', 'undecided', {
         expected: `until ${notAfter.toISOString()}`,

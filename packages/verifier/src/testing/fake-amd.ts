@@ -3,6 +3,7 @@
  * `appraise`; only {@link FakeAmd.appraise} knows them. Node only; nothing outside of tests imports this file.
  */
 import { createHash, generateKeyPairSync } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
 import { NAME_OID } from '../formats/x509-name.ts'
 import type { Signer } from '../formats/x509-issue.ts'
 import { keySigner, spkiOf } from '../node/key-signer.ts'
@@ -43,6 +44,8 @@ export interface FakeAmdOptions {
   readonly names?: FakeNames
   readonly notBefore?: Date
   readonly notAfter?: Date
+  /** RSA with 4096 bits for ARK, ASK and ASVK, as AMD's are; takes seconds to make. */
+  readonly rsaAuthorities?: boolean
 }
 
 interface Key {
@@ -69,7 +72,8 @@ export class FakeAmd {
     const { notBefore = new Date('2020-01-01'), notAfter = new Date('2045-01-01') } = options
     this.line = line
     this.identity = { naming: NAMINGS[names], line, notBefore, notAfter }
-    const [ark, ask, asvk, leaf] = [newKey(), newKey(), newKey(), newKey()]
+    const authority = options.rsaAuthorities === true ? newRsaKey : newKey
+    const [ark, ask, asvk, leaf] = [authority(), authority(), authority(), newKey()]
     this.arkSigner = ark.signer
     this.askSigner = ask.signer
     this.asvkSigner = asvk.signer
@@ -121,6 +125,13 @@ export class FakeAmd {
 }
 
 function newKey(): Key {
-  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-384' })
+  return keyOf(generateKeyPairSync('ec', { namedCurve: 'P-384' }).privateKey)
+}
+
+function newRsaKey(): Key {
+  return keyOf(generateKeyPairSync('rsa', { modulusLength: 4096 }).privateKey)
+}
+
+function keyOf(privateKey: KeyObject): Key {
   return { signer: keySigner(privateKey), spki: spkiOf(privateKey) }
 }

@@ -1,0 +1,40 @@
+/**
+ * `SEQUENCE { r INTEGER, s INTEGER }` (RFC 3279 section 2.2.3) from r ‖ s of equal size (IEEE P1363). Written in one go: it stands
+ * before every native ECDSA check, where the general DER writer would cost a tenth of a P-256 check.
+ */
+export function ecdsaToDer(signature: Uint8Array): Uint8Array<ArrayBuffer> {
+  const size = signature.length / 2
+  const r = integerOf(signature, 0, size)
+  const s = integerOf(signature, size, signature.length)
+  const length = r.length + s.length + 4
+  const head = length < 0x80 ? [0x30, length] : [0x30, 0x81, length]
+  const der = new Uint8Array(head.length + length)
+  der.set(head)
+  const after = put(signature, r, der, head.length)
+  put(signature, s, der, after)
+  return der
+}
+
+interface Integer {
+  /** The first byte that is not zero, or the last. */
+  readonly start: number
+  readonly end: number
+  /** With the zero byte that keeps it positive. */
+  readonly length: number
+}
+
+function integerOf(signature: Uint8Array, from: number, end: number): Integer {
+  let start = from
+  while (start < end - 1 && signature[start] === 0) start++
+  const lead = (signature[start] ?? 0) >= 0x80 ? 1 : 0
+  return { start, end, length: end - start + lead }
+}
+
+/** @returns the offset after it */
+function put(signature: Uint8Array, integer: Integer, der: Uint8Array, at: number): number {
+  const { start, end, length } = integer
+  der[at] = 0x02
+  der[at + 1] = length
+  der.set(signature.subarray(start, end), at + 2 + length - (end - start))
+  return at + 2 + length
+}
