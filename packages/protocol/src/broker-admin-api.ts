@@ -59,8 +59,16 @@ export const ReleasePolicySchema = z.strictObject({
     )
     .min(1),
   guestImages: z.array(z.strictObject({ name: Name, minimumVersion: z.int().min(1) })).min(1),
-  /** Processor lines that may have it, each with the lowest reported, committed and launch TCB. A line not listed gets nothing. */
+  /**
+   * Processor lines that may have it, each with the lowest reported, committed and launch TCB. A line not listed gets nothing, unless the preset has a
+   * figure for its processor.
+   */
   minimumTcb: z.partialRecord(z.enum(PROCESSOR_LINES), MinimumTcbSchema),
+  /** One of the verifier's dated presets, such as `2026-04`: minimums for each processor by AMD's bulletins; those above hold beside it. */
+  minimumTcbPreset: z
+    .string()
+    .regex(/^\d{4}-\d{2}$/)
+    .optional(),
   guestPolicy: z
     .strictObject({
       allowSmt: z.boolean().default(true),

@@ -28,6 +28,7 @@ import { ResourcePathSchema } from '@cloister/protocol/workload'
 import { FormatError } from '@cloister/verifier/bytes/format-error'
 import { parseRevocationList } from '@cloister/verifier/formats/x509-crl'
 import { commonName } from '@cloister/verifier/formats/x509-name'
+import { isTcbPreset, TCB_PRESETS } from '@cloister/verifier/snp/tcb-presets'
 import type { BrokerEnv } from '../http/app.ts'
 import { parseJson } from '../http/body.ts'
 import type { BrokerParts } from '../parts.ts'
@@ -263,9 +264,21 @@ async function read<Schema extends z.ZodType>(
 
 /** @throws CloisterError `broker.rego` */
 async function assertEnforceable(policy: AnyReleasePolicy | undefined): Promise<void> {
+  assertKnownPreset(policy)
   if (policy?.rego === undefined) return
   const { assertReleaseRego } = await import('../release/rego-policy.ts')
   assertReleaseRego(policy.rego)
+}
+
+/** A preset that nobody knows would release nothing, and nobody would know why. */
+function assertKnownPreset(policy: AnyReleasePolicy | undefined): void {
+  const preset = policy?.kind === 'tpm' ? undefined : policy?.minimumTcbPreset
+  if (preset === undefined || isTcbPreset(preset)) return
+  throw new CloisterError('request.malformed', {
+    where: 'release.minimumTcbPreset',
+    expected: Object.keys(TCB_PRESETS).join(' or '),
+    received: preset,
+  })
 }
 
 function resourcePath(c: AdminContext): string {

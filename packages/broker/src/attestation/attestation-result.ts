@@ -31,6 +31,8 @@ export const SnpClaimsSchema = z.object({
   migration_agent: z.boolean(),
   vmpl: z.int(),
   processor: z.enum(PROCESSOR_LINES),
+  /** Null for reports of version 2, which do not name it. */
+  processor_id: z.object({ family: z.int(), model: z.int(), stepping: z.int() }).nullable(),
   reported_tcb: MinimumTcbSchema,
   committed_tcb: MinimumTcbSchema,
   launch_tcb: MinimumTcbSchema,

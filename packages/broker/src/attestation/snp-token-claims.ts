@@ -29,6 +29,7 @@ export function snpClaimsForToken(claims: VerifiedClaims, anchor: Anchor): SnpCl
     migration_agent: claims.reportIdMa !== NO_MIGRATION_AGENT,
     vmpl: claims.vmpl,
     processor: line,
+    processor_id: claims.processor,
     reported_tcb: tcb(reportedTcb),
     committed_tcb: tcb(claims.committedTcb),
     launch_tcb: tcb(claims.launchTcb),

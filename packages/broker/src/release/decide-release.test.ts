@@ -37,6 +37,7 @@ const CLAIMS: SnpClaims = {
   migration_agent: false,
   vmpl: 0,
   processor: 'Genoa',
+  processor_id: { family: 0x19, model: 0x11, stepping: 1 },
   reported_tcb: TCB,
   committed_tcb: TCB,
   launch_tcb: TCB,
@@ -220,6 +221,36 @@ test('decideRelease() denies what is not there at all, first of all the secret',
   const unlisted = { registry: { guestImages: [{ ...IMAGE, name: 'other' }] } }
   assert.equal(first(unlisted), 'release.image-not-listed')
   assert.equal(first({ policy: { minimumTcb: { Turin: TCB } } }), 'release.processor')
+})
+
+test('a dated preset is the minimum of its processor, beside that of the line, and refuses what it has no figure for', () => {
+  const preset = { minimumTcb: {}, minimumTcbPreset: '2026-04' }
+  const mended = { bootloader: 0, tee: 0, snp: 0x1b, microcode: 0x56 }
+  const on = (tcb: typeof TCB, claims: Partial<SnpClaims> = {}): Partial<SnpClaims> => ({
+    reported_tcb: tcb,
+    committed_tcb: tcb,
+    launch_tcb: tcb,
+    ...claims,
+  })
+  const codes = (policy: Change['policy'], claims: Partial<SnpClaims>) =>
+    failedCodes({ policy, claims })
+  const belowAll = ['release.tcb.reported', 'release.tcb.committed', 'release.tcb.launch']
+  assert.deepEqual(codes(preset, on(mended)), [])
+  assert.deepEqual(codes(preset, on({ ...mended, microcode: 0x55 })), belowAll)
+  const siena = { family: 0x19, model: 0xa0, stepping: 2 }
+  assert.deepEqual(codes(preset, on({ ...mended, microcode: 0x19 }, { processor_id: siena })), [])
+  const unknown = on(mended, { processor_id: { family: 0x19, model: 0xa0, stepping: 9 } })
+  assert.deepEqual(codes(preset, unknown), ['release.processor', ...belowAll])
+  assert.deepEqual(codes(preset, on(mended, { processor_id: null })), [
+    'release.processor',
+    ...belowAll,
+  ])
+  const both = { ...preset, minimumTcb: { Genoa: { ...mended, snp: 0x1c } } }
+  assert.deepEqual(codes(both, on(mended)), belowAll)
+  assert.deepEqual(codes({ ...preset, minimumTcbPreset: '1999-01' }, on(mended)), [
+    'release.processor',
+    ...belowAll,
+  ])
 })
 
 const AFFIRMED = `package policy

@@ -8,6 +8,7 @@ import { tokenClaims } from '../attestation/token-signer.ts'
 import { MODE_OF_ANCHORS, type ReferenceValue } from '../storage/reference-values.ts'
 import type { Secret } from '../storage/secrets.ts'
 import type { WorkloadRevision } from '../storage/workload-registry.ts'
+import { isTcbPreset, tcbFloorOf } from '@cloister/verifier/snp/tcb-presets'
 import type { RegoAnswer, RegoQuestion } from './rego-policy.ts'
 
 /** What the owner registered about this Attester, as it stands now. */
@@ -222,22 +223,45 @@ function guestPolicyAllowed({ policy, attestation: { claims } }: ReleaseRequest)
 }
 
 function processorListed({ policy, attestation: { claims } }: ReleaseRequest): ReleaseCheck {
-  return check('release.processor', policy.minimumTcb[claims.processor] !== undefined, {
-    expected: Object.keys(policy.minimumTcb).join(' or '),
-    received: claims.processor,
+  const { minimumTcb, minimumTcbPreset: preset } = policy
+  const lines = Object.keys(minimumTcb)
+  const known = preset === undefined ? [] : [`a processor of preset ${preset}`]
+  return check('release.processor', floorsFor(policy, claims).length > 0, {
+    expected: [...lines, ...known].join(' or '),
+    received: processorText(claims),
   })
 }
 
-function minimumTcb(
-  code: ReleaseCheckCode,
-  pick: (claims: TeeResult['claims']) => MinimumTcb,
-): ReleaseRule {
+type Claims = TeeResult['claims']
+
+type Floor = { readonly [Component in keyof MinimumTcb]?: number | null | undefined }
+
+/** By line and by preset; both hold where both say something. */
+function floorsFor({ minimumTcb, minimumTcbPreset: preset }: ReleasePolicy, claims: Claims) {
+  const own: Floor | undefined = minimumTcb[claims.processor]
+  const known = preset !== undefined && isTcbPreset(preset)
+  const dated = known ? tcbFloorOf(preset, claims.processor_id ?? undefined) : undefined
+  return [
+    ...(own === undefined ? [] : [{ tcb: own, text: tcbText(own) }]),
+    ...(dated === undefined
+      ? []
+      : [{ tcb: dated.tcb, text: `${tcbText(dated.tcb)} (${dated.bulletins.join(', ')})` }]),
+  ]
+}
+
+function processorText({ processor, processor_id: id }: Claims): string {
+  if (id === null) return `${processor}, which processor is not said`
+  return `${processor}, family 0x${id.family.toString(16)}, model 0x${id.model.toString(16)}, stepping ${id.stepping}`
+}
+
+function minimumTcb(code: ReleaseCheckCode, pick: (claims: Claims) => MinimumTcb): ReleaseRule {
   return ({ policy, attestation: { claims } }) => {
-    const minimum = policy.minimumTcb[claims.processor]
+    const floors = floorsFor(policy, claims)
     const actual = pick(claims)
-    const enough = minimum !== undefined && TCB_COMPONENTS.every(atLeast(actual, minimum))
+    const enough =
+      floors.length > 0 && floors.every(({ tcb }) => TCB_COMPONENTS.every(atLeast(actual, tcb)))
     return check(code, enough, {
-      expected: minimum === undefined ? 'none given' : tcbText(minimum),
+      expected: floors.length === 0 ? 'none given' : floors.map(({ text }) => text).join(' and '),
       received: tcbText(actual),
     })
   }
@@ -246,13 +270,13 @@ function minimumTcb(
 const TCB_COMPONENTS = ['fmc', 'bootloader', 'tee', 'snp', 'microcode'] as const
 
 /** Component by component, never as one number. */
-function atLeast(actual: MinimumTcb, minimum: MinimumTcb) {
+function atLeast(actual: MinimumTcb, minimum: Floor) {
   return (component: (typeof TCB_COMPONENTS)[number]) =>
     (actual[component] ?? 0) >= (minimum[component] ?? 0)
 }
 
-function tcbText(tcb: MinimumTcb): string {
-  return TCB_COMPONENTS.filter((component) => tcb[component] !== undefined)
+function tcbText(tcb: Floor): string {
+  return TCB_COMPONENTS.filter((component) => tcb[component] != null)
     .map((component) => `${component} ${tcb[component]}`)
     .join(', ')
 }

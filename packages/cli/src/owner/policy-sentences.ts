@@ -46,13 +46,17 @@ function workloadPhrase({
 }
 
 function anchorSentences(
-  { anchors, minimumTcb }: ReleasePolicy,
+  { anchors, minimumTcb, minimumTcbPreset: preset }: ReleasePolicy,
   allowSimulated: boolean,
 ): string[] {
   const lines = Object.entries(minimumTcb).map(
     ([line, tcb]) =>
       `${line} with at least bootloader ${tcb.bootloader}, tee ${tcb.tee}, snp ${tcb.snp}, microcode ${tcb.microcode}`,
   )
+  if (preset !== undefined)
+    lines.push(
+      `processors for which preset ${preset} of AMD's bulletins has a figure, at that or newer`,
+    )
   return [
     ...(anchors.includes('amd')
       ? [

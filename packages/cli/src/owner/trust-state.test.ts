@@ -16,7 +16,7 @@ const NONCE = new Uint8Array(32).fill(7)
 const KEY = new Uint8Array(91).fill(1)
 const INITDATA = encodeInitdata({ algorithm: 'sha256', data: {} })
 const DIGESTS = { hardware: 'aa'.repeat(48), simulated: 'bb'.repeat(48), debug: 'cc'.repeat(48) }
-const GOOD_TCB = { fmc: null, bootloader: 10, tee: 1, snp: 25, microcode: 0x60 } as const
+const GOOD_TCB = { fmc: null, bootloader: 10, tee: 1, snp: 27, microcode: 0x60 } as const
 const OLD_TCB = { ...GOOD_TCB, snp: 3 }
 
 const MANIFEST = {
@@ -97,7 +97,7 @@ test('without a revocation list, or with a TCB of known holes, it is degraded, a
     checks.filter(({ outcome }) => outcome === 'warning').map(({ code }) => code)
   assert.deepEqual([unchecked.trust, old.trust], ['degraded', 'degraded'])
   assert.ok(warnings(unchecked).includes('snp.revocation.missing'))
-  assert.ok(warnings(old).includes('snp.tcb.below-minimum'))
+  assert.ok(warnings(old).includes('snp.tcb.below-preset'))
 })
 
 test("AMD's lists, asked for by the line of the root, make it verified, or refused where they revoke", async () => {

@@ -16,7 +16,7 @@ import type { SnpPolicy } from '@cloister/verifier/snp/policy'
 import { PRODUCT_LINES } from '@cloister/verifier/snp/product'
 import { parseSnpReport } from '@cloister/verifier/snp/report'
 import type { AmdLists } from '../endorsements/amd-lists.ts'
-import { DEFAULT_MINIMUM_TCB } from './minimum-tcb.ts'
+import { DEFAULT_TCB_PRESET } from './minimum-tcb.ts'
 import { openingsCheck } from './policy-openings.ts'
 
 /** In the words of every list, page and JSON object. Only `verified` may be shown green. */
@@ -66,7 +66,7 @@ export interface OwnerReferences {
 export type AppraiseReport = typeof appraiseSnp
 
 /** What `verified` demands beyond the verifier's defaults: as the broker before it releases a secret under the policies that `run` writes. */
-const VERIFIED: SnpPolicy = { requireRevocationList: true, minimumTcb: DEFAULT_MINIMUM_TCB }
+const VERIFIED: SnpPolicy = { requireRevocationList: true, minimumTcbPreset: DEFAULT_TCB_PRESET }
 
 /** @param nonce - the one that the evidence was asked with, 16 to 64 bytes */
 export async function computeTrust(

@@ -5,7 +5,7 @@ import { CloisterError } from '@cloister/protocol/error'
 import type { GuestImageManifest } from '@cloister/protocol/guest-image-manifest'
 import { encodeInitdata, initdataOf } from '@cloister/protocol/initdata'
 import type { WorkloadInput } from '@cloister/protocol/workload'
-import { DEFAULT_MINIMUM_TCB } from '../owner/minimum-tcb.ts'
+import { DEFAULT_TCB_PRESET, SIMULATED_MINIMUM_TCB } from '../owner/minimum-tcb.ts'
 import type { BrokerClient } from '../owner/broker-client.ts'
 import type { RunTee } from './choose-tee.ts'
 
@@ -65,7 +65,9 @@ export function releasePolicyFor(
     anchors: [tee === 'simulated' ? 'simulated' : 'amd'],
     workloads: [{ name }],
     guestImages: [{ name: manifest.name, minimumVersion: manifest.imageVersion }],
-    minimumTcb: DEFAULT_MINIMUM_TCB,
+    ...(tee === 'simulated'
+      ? { minimumTcb: SIMULATED_MINIMUM_TCB }
+      : { minimumTcb: {}, minimumTcbPreset: DEFAULT_TCB_PRESET }),
   }
 }
 

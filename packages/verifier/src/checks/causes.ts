@@ -42,6 +42,8 @@ export const CAUSES: Readonly<Record<string, string>> = {
   'snp.tcb.order': 'Contradictory fields: damage, or firmware that misbehaves',
   'snp.tcb.below-minimum':
     'Firmware or microcode of the host is older than the policy demands; or the minimums do not mention its line',
+  'snp.tcb.below-preset':
+    'Firmware or microcode lack the mitigations of the bulletins named, or the sources have no figure for the processor',
   'snp.mitigation': 'The firmware lacks the mitigation, or reports before version 5 cannot say',
   'snp.chip.masked': 'The host hides the chip id from guests (MASK_CHIP_ID)',
   'snp.chip.not-allowed': 'The guest runs on a machine that `allowedChips` does not name',

@@ -26,6 +26,8 @@ export const FIXES: Readonly<Record<string, string>> = {
   'snp.guest-svn': 'Launch with a newer ID block',
   'snp.firmware': 'Update the SNP firmware of the host and commit it',
   'snp.tcb': 'Update firmware and microcode of the host',
+  'snp.tcb.below-preset':
+    'Update firmware and microcode of the host; for a processor without a figure set `minimumTcb` yourself, by AMD’s bulletins',
   'snp.mitigation': 'Update the SNP firmware of the host',
   'snp.chip': 'Add the chip id to `enrolledChips` or `allowedChips` if you know the machine',
   'snp.chip.masked': 'Have the host boot without MASK_CHIP_ID, or set `allowMaskedChipId`',

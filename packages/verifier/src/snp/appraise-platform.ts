@@ -6,6 +6,7 @@ import type { SnpCheckCode } from './check-codes.ts'
 import type { RequiredPlatform, SnpPolicy } from './policy.ts'
 import type { PlatformInfo } from './report-flags.ts'
 import type { FirmwareVersion, SnpReport } from './report.ts'
+import { tcbFloorOf } from './tcb-presets.ts'
 import { componentsBelow, isSameTcb, readTcb, tcbText } from './tcb.ts'
 import type { VerifiedSnpReport } from './verify.ts'
 
@@ -21,6 +22,7 @@ export function appraisePlatform(
   })
   checkTcbOrder(verified, policy, checks)
   checkMinimumTcb(verified, policy, checks)
+  checkTcbPreset(verified, policy, checks)
   checkFirmware(verified, policy, checks)
   checkMitigations(verified.report, policy, checks)
   checkPlatformOptions(verified.report.platformInfo, policy, checks)
@@ -79,6 +81,38 @@ function checkMinimumTcb(
     const holds = floor !== undefined && componentsBelow(tcb, floor).length === 0
     const expected = floor === undefined ? `a minimum for ${line}` : `at least ${tcbText(floor)}`
     checks.require(code, holds, { expected, received, where: name })
+  }
+}
+
+/** Says which bulletins a report fails. */
+function checkTcbPreset(
+  { report, line }: VerifiedSnpReport,
+  { minimumTcbPreset: preset }: SnpPolicy,
+  checks: Checks,
+): void {
+  const code = 'snp.tcb.below-preset'
+  if (preset === undefined) {
+    checks.add(code, 'not-checked')
+    return
+  }
+  const floor = tcbFloorOf(preset, report.processor)
+  if (floor === undefined) {
+    const { family, model, stepping } = report.processor ?? {}
+    checks.require(code, false, {
+      expected: `a processor for which preset ${preset} has a figure`,
+      received:
+        family === undefined
+          ? 'a report that names no processor'
+          : `family 0x${family.toString(16)}, model 0x${model?.toString(16)}, stepping ${stepping}`,
+    })
+    return
+  }
+  const { part, tcb: minimum, bulletins } = floor
+  const expected = `${part} at least ${tcbText(minimum)} (preset ${preset}: ${bulletins.join(', ')})`
+  for (const where of ['reportedTcb', 'committedTcb', 'currentTcb', 'launchTcb'] as const) {
+    const tcb = readTcb(report[where], line)
+    const holds = componentsBelow(tcb, minimum).length === 0
+    checks.require(code, holds, { expected, received: tcbText(tcb), where })
   }
 }
 

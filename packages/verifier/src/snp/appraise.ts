@@ -104,7 +104,12 @@ function anchorOf(root: SnpRoot): Anchor {
 
 /** Judged only against the policy's minimums: AMD publishes no signed statement of what is current. */
 function tcbStatus({ checks }: CheckList<SnpCheckCode>): string {
-  const minimums = checks.filter(({ code }) => code === 'snp.tcb.below-minimum')
+  const minimums = checks.filter(
+    ({ code, outcome }) =>
+      (code === 'snp.tcb.below-minimum' || code === 'snp.tcb.below-preset') &&
+      outcome !== 'not-checked',
+  )
   if (minimums.some(({ outcome }) => outcome === 'fail')) return 'OutOfDate'
-  return minimums.every(({ outcome }) => outcome === 'pass') ? 'UpToDate' : 'NotJudged'
+  // All four TCBs, by one of the two.
+  return minimums.length >= 4 ? 'UpToDate' : 'NotJudged'
 }

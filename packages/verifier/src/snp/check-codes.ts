@@ -48,6 +48,8 @@ export const SNP_CHECKS = {
   'snp.tcb.unknown-component': 'Reserved components of a TCB version are set',
   'snp.tcb.order': 'Reported, committed or launch TCB is above the current one',
   'snp.tcb.below-minimum': 'A component of the TCB is below the minimum',
+  'snp.tcb.below-preset':
+    'A component of the TCB is below what the dated preset names for this processor, or it names nothing',
   'snp.mitigation.missing': 'A required mitigation bit is not set',
   'snp.chip.masked': 'The chip id is masked, so the chip cannot be told',
   'snp.chip.not-allowed': 'The chip is not on the list',

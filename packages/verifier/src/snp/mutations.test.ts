@@ -355,6 +355,8 @@ const CASES: readonly Case[] = [
   policyCase('snp.tcb.below-minimum', { minimumTcb: { Genoa: { microcode: 85 } } }),
   policyCase('snp.tcb.below-minimum', { minimumTcb: { Milan: { microcode: 1 } } }),
   policyCase('snp.tcb.below-minimum', { minimumLaunchTcb: { Genoa: { snp: 24 } } }),
+  policyCase('snp.tcb.below-preset', { minimumTcbPreset: '2026-04' }),
+  policyCase('snp.tcb.below-preset', { minimumTcbPreset: '2026-05' }),
   policyCase('snp.mitigation.missing', { requireMitigations: 1n }),
   {
     code: 'snp.chip.masked',

@@ -2,6 +2,7 @@
 import { refuseUnknownKeys } from '../result/known-keys.ts'
 import type { SnpPolicy } from './policy.ts'
 import type { ProductLine } from './product.ts'
+import { TCB_PRESETS, isTcbPreset } from './tcb-presets.ts'
 import type { Tcb } from './tcb.ts'
 
 const POLICY: Readonly<Record<keyof SnpPolicy, true>> = {
@@ -14,6 +15,7 @@ const POLICY: Readonly<Record<keyof SnpPolicy, true>> = {
   requirePlatform: true,
   minimumAbi: true,
   minimumTcb: true,
+  minimumTcbPreset: true,
   minimumLaunchTcb: true,
   minimumFirmware: true,
   minimumGuestSvn: true,
@@ -41,6 +43,9 @@ const COMPONENTS: Readonly<Record<keyof Tcb, true>> = {
 /** @throws TypeError */
 export function checkPolicyKeys(policy: SnpPolicy): void {
   refuseUnknownKeys('policy', policy, POLICY)
+  const { minimumTcbPreset: preset } = policy
+  if (preset !== undefined && !isTcbPreset(preset))
+    throw new TypeError(`policy.minimumTcbPreset is none of ${Object.keys(TCB_PRESETS).join(', ')}`)
   refuseUnknownKeys('policy.minimumFirmware', policy.minimumFirmware ?? {}, LINES)
   for (const name of ['minimumTcb', 'minimumLaunchTcb'] as const) {
     const minimums = policy[name] ?? {}

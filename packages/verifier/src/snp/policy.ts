@@ -1,6 +1,7 @@
 import type { ExpectedBytes } from '../result/expectation.ts'
 import type { ProductLine } from './product.ts'
 import type { FirmwareVersion } from './report.ts'
+import type { TcbPreset } from './tcb-presets.ts'
 import type { Tcb } from './tcb.ts'
 
 /** Reference Values of one guest. Leaving out one of the first three is an error; `'any'` skips it and shows in the result. */
@@ -41,6 +42,11 @@ export interface SnpPolicy {
   readonly minimumAbi?: { readonly major: number; readonly minor: number }
   /** Least components of reported, committed, current and launch TCB per line; a line without an entry is then refused. */
   readonly minimumTcb?: Partial<Record<ProductLine, Partial<Tcb>>>
+  /**
+   * Minimums of that date by AMD's bulletins, for all four TCBs and beside `minimumTcb`; a processor for which it has no figure is refused, and so are
+   * reports of version 2, which name no processor.
+   */
+  readonly minimumTcbPreset?: TcbPreset
   /** Replaces `minimumTcb` for the launch TCB. */
   readonly minimumLaunchTcb?: Partial<Record<ProductLine, Partial<Tcb>>>
   /** Least firmware version, current and committed, per line; a line without an entry is then refused. */
