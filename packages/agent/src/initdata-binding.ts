@@ -3,22 +3,22 @@ import { CloisterError } from '@cloister/protocol/error'
 import {
   initdataDigest,
   initdataField,
+  parseAnyWorkload,
   parseInitdata,
   parseInitdataDisk,
-  parseWorkload,
   type Initdata,
 } from '@cloister/protocol/initdata'
 import { REPORT_DATA_BYTES } from '@cloister/protocol/report-data'
-import type { Workload } from '@cloister/protocol/workload'
+import type { AnyWorkload } from '@cloister/protocol/vm-workload'
 import type { MeasuredAttester } from './attesters/attester.ts'
 import type { AgentPolicy } from './policy/agent-policy.ts'
 import { policyOf } from './policy/initdata-policy.ts'
 
-export interface BoundInitdata {
+export interface BoundInitdata<Subject extends AnyWorkload> {
   /** The exact bytes that are measured. */
   readonly document: Uint8Array
   readonly initdata: Initdata
-  readonly workload: Workload
+  readonly workload: Subject
   /** Decides what the host may ask. */
   readonly policy: AgentPolicy
 }
@@ -32,7 +32,7 @@ export interface BoundInitdata {
 export async function bindInitdata(
   disk: Uint8Array,
   attester: MeasuredAttester,
-): Promise<BoundInitdata> {
+): Promise<BoundInitdata<AnyWorkload>> {
   const document = parseInitdataDisk(disk)
   const { hostData } = await attester.attest(new Uint8Array(REPORT_DATA_BYTES))
   if (hostData.every((byte) => byte === 0)) throw new CloisterError('initdata.unmeasured')
@@ -49,6 +49,6 @@ export async function bindInitdata(
       expected: 'algorithm sha256',
       received: initdata.algorithm,
     })
-  const workload = parseWorkload(initdata)
+  const workload = parseAnyWorkload(initdata)
   return { document, initdata, workload, policy: await policyOf(initdata, workload) }
 }

@@ -4,43 +4,49 @@
  */
 import { open, readFile } from 'node:fs/promises'
 import { CloisterError } from '@cloister/protocol/error'
-import { GUEST_DISKS, GUEST_PORTS, GUEST_PROGRAMS } from '@cloister/protocol/guest-names'
+import {
+  GUEST_DISKS,
+  GUEST_PORTS,
+  GUEST_PROGRAMS,
+  type StageName,
+} from '@cloister/protocol/guest-names'
 import { INITDATA_DISK_BYTES } from '@cloister/protocol/initdata'
+import { isVmWorkload } from '@cloister/protocol/vm-workload'
 import { attesterFor, kernelHasTee } from './attesters/table.ts'
 import { runAgent } from './agent.ts'
 import { crunRuntime } from './container/runtime.ts'
 import { systemClock } from './guest/clock.ts'
 import { readGuestImage } from './guest/guest-image.ts'
-import { attesterMode } from './guest/kernel-command-line.ts'
-import { findDisks, findPorts, requireDevice } from './guest/named-devices.ts'
+import { attesterMode, guestKind } from './guest/kernel-command-line.ts'
+import { findDisks, findPorts, requireDevice, type DeviceNames } from './guest/named-devices.ts'
 import { openPort } from './guest/port.ts'
 import { runProgram } from './guest/program.ts'
 import { openStagePort, type StagePort } from './guest/stage-port.ts'
-import { pullWorkloadImage } from './image/pull.ts'
+import { pullWorkloadImage, type PullOptions } from './image/pull.ts'
 import { bindInitdata } from './initdata-binding.ts'
 import { makeScratch } from './scratch/scratch.ts'
 import { watchScratch } from './scratch/watch.ts'
 import type { Log } from './service/dispatch.ts'
+import { runVmAgent } from './vm/vm-agent.ts'
+import { vmPlaces } from './vm/vm-places.ts'
 
 const SCRATCH = '/var/lib/cloister'
 const RUN = '/run/cloister'
 const UNPACK_WORKER = new URL(GUEST_PROGRAMS.unpackWorker, import.meta.url)
+/** systemd ends no process of root whose name begins so (systemd.io, "Storage daemons for the root file system"). */
+const VM_PROCESS_NAME = '@cloister-agent'
 
 async function boot(stage: StagePort, ports: Awaited<ReturnType<typeof findPorts>>): Promise<void> {
-  const mode = attesterMode(await readFile('/proc/cmdline', 'latin1'))
+  const commandLine = await readFile('/proc/cmdline', 'latin1')
+  const mode = attesterMode(commandLine)
   // Only a debug image has a console; elsewhere the words would go nowhere, and must.
   const log: Log = (message) => {
     if (mode === 'debug') console.error(typeof message === 'string' ? message : message())
   }
+  const kind = guestKind(commandLine)
   const disks = await findDisks()
-  const scratchDisk = disks.devices.get(GUEST_DISKS.scratch)
   // At once, for it takes longest: it holds nothing before the initdata was checked.
-  const scratch = makeScratch({
-    mountPoint: SCRATCH,
-    run: runProgram,
-    ...(scratchDisk !== undefined && { device: scratchDisk }),
-  })
-  scratch.catch(() => undefined)
+  const scratch = kind === 'container' ? startScratch(disks) : undefined
   const guestImage = await readGuestImage()
   const attester = await attesterFor(mode, {
     hasTee: () => kernelHasTee(),
@@ -52,27 +58,45 @@ async function boot(stage: StagePort, ports: Awaited<ReturnType<typeof findPorts
   )
   stage.reached('initdata')
 
-  const tampered = scratchDisk === undefined ? new Promise<never>(() => undefined) : watchScratch()
-  await Promise.race([
-    tampered,
-    runAgent(
-      {
-        agentPort: openPort(requireDevice(ports, GUEST_PORTS.agent)),
-        netPort: openPort(requireDevice(ports, GUEST_PORTS.net)),
-        attester,
-        runtime: crunRuntime({ run: runProgram, directory: `${RUN}/crun` }),
-        clock: systemClock(runProgram),
-        pullImage: (options) => pullWorkloadImage({ ...options, unpackWorker: UNPACK_WORKER }),
-        scratch,
-        scratchDirectory: SCRATCH,
-        runDirectory: RUN,
-        epoch: guestImage.epoch,
-        onStage: (name) => stage.reached(name),
-        log,
-      },
-      bound,
-    ),
-  ])
+  const parts = {
+    agentPort: openPort(requireDevice(ports, GUEST_PORTS.agent)),
+    netPort: openPort(requireDevice(ports, GUEST_PORTS.net)),
+    attester,
+    clock: systemClock(runProgram),
+    epoch: guestImage.epoch,
+    onStage: (name: StageName) => stage.reached(name),
+    log,
+  }
+  const { workload } = bound
+  if (isVmWorkload(workload) && scratch === undefined) {
+    process.title = VM_PROCESS_NAME
+    await runVmAgent({ ...parts, ...vmPlaces(disks) }, { ...bound, workload })
+  } else if (!isVmWorkload(workload) && scratch !== undefined) {
+    const machine = {
+      ...parts,
+      runtime: crunRuntime({ run: runProgram, directory: `${RUN}/crun` }),
+      pullImage: (options: PullOptions) =>
+        pullWorkloadImage({ ...options, unpackWorker: UNPACK_WORKER }),
+      scratch: scratch.mounted,
+      scratchDirectory: SCRATCH,
+      runDirectory: RUN,
+    }
+    await Promise.race([scratch.tampered, runAgent(machine, { ...bound, workload })])
+  } else throw new CloisterError('agent.guest-kind', { expected: kind })
+}
+
+function startScratch(disks: DeviceNames) {
+  const device = disks.devices.get(GUEST_DISKS.scratch)
+  const mounted = makeScratch({
+    mountPoint: SCRATCH,
+    run: runProgram,
+    ...(device !== undefined && { device }),
+  })
+  mounted.catch(() => undefined)
+  const tampered = device === undefined ? new Promise<never>(() => undefined) : watchScratch()
+  // Whoever waits for it takes it; before that nobody does.
+  tampered.catch(() => undefined)
+  return { mounted, tampered }
 }
 
 /** The first bytes of a disk, as many as there are up to `limit`. */

@@ -187,7 +187,7 @@ export async function startGuest(world: World, options: GuestOptions = {}): Prom
       onStage: (stage) => stages.push(stage),
       log: (message) => console.push(typeof message === 'string' ? message : message()),
     },
-    bound,
+    { ...bound, workload },
   )
   ended.catch(() => undefined)
   const mux = await hostStreams(world, netPort, options.brokerPort)

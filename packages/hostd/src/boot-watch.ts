@@ -19,6 +19,12 @@ export const STAGE_DEADLINES: StageDeadlines = {
   initdata: 120_000,
   attest: 300_000,
   attested: 120_000,
+  // A quarter of a large disk under emulation.
+  keys: 3_600_000,
+  install: 3_600_000,
+  'install-25': 3_600_000,
+  'install-50': 3_600_000,
+  'install-75': 3_600_000,
   pull: 3_600_000,
   unpacked: 120_000,
   ready: 120_000,

@@ -1,6 +1,9 @@
 #!/bin/busybox sh
 # First process of the guest, in the measured initrd. It loads the drivers, opens the verified root, sets up the network, closes
 # the kernel and hands over to `supervise` in the root. Every failure writes a code to the stage port and powers off.
+#
+# With `cloister.guest=vm` on the measured command line it brings up the owner's own system instead: the verified root with the agent
+# stays aside, and once the agent has attested and opened the system disk, the disk's own first process takes this one's place.
 set -u
 umask 022
 
@@ -87,15 +90,18 @@ load_modules() {
 
 mode=
 root=
+guest=
 for word in $(cat /proc/cmdline); do
   case $word in
     cloister.mode=*) mode=${word#*=} ;;
     cloister.root=*) root=${word#*=} ;;
+    cloister.guest=*) guest=${word#*=} ;;
   esac
 done
 if [ "$mode" = debug ]; then exec >/dev/console 2>&1; fi
 
-# --- stage 10: ports appear a moment after their driver
+# --- stage 10: ports appear a moment after their driver, which some kernels have built in
+load_modules port
 tries=0
 until stage_port=$(port_device cloister.stage) && [ -n "$stage_port" ]; do
   tries=$((tries + 1))
@@ -132,7 +138,7 @@ table="0 $((blocks * 8)) verity 1 $disk $disk 4096 4096 $blocks $((offset / 4096
 dmsetup create root --readonly --table "$table" || fail verity-failed
 stage 30 verity
 
-mkdir /newroot
+mkdir /newroot /sysroot
 mount -t erofs -o ro,nodev /dev/mapper/root /newroot || fail root-failed
 
 # --- stage 40: the other drivers, while a Node that does nothing brings its pages into memory: the agent starts sooner by them
@@ -143,6 +149,68 @@ if [ -e /dev/sev-guest ] || [ -e /dev/tdx_guest ]; then tee=present; fi
 case $mode$tee in
   simulatedpresent) fail tee-present ;;
   hardware) fail tee-absent ;;
+esac
+
+# Writes settings of the kernel, each a line of its path and its value.
+harden() {
+  while read -r path value; do
+    echo "$value" >"/proc/sys/$path" || fail hardening-failed
+  done
+}
+
+# --- a VM: its own system sets up its network and closes its kernel further as its owner wants
+start_vm() {
+  mkdir -p /sys/kernel/security
+  mount -t securityfs -o nosuid,nodev,noexec securityfs /sys/kernel/security || fail root-failed
+  read -r lockdown </sys/kernel/security/lockdown
+  case $lockdown in *'[integrity]'* | *'[confidentiality]'*) ;; *) fail hardening-failed ;; esac
+  umount /sys/kernel/security
+  ip link set lo up || fail network-failed
+  harden <<'END'
+kernel/kptr_restrict 2
+kernel/sysrq 0
+kernel/yama/ptrace_scope 2
+END
+
+  # The agent's own view of the machine: mounts that the VM's system never sees, for it will stand on another root.
+  mount -t proc -o nosuid,nodev,noexec proc /newroot/proc || fail root-failed
+  mount -t sysfs -o nosuid,nodev,noexec sysfs /newroot/sys || fail root-failed
+  mount -t devtmpfs -o nosuid,noexec devtmpfs /newroot/dev || fail root-failed
+  mount -t tmpfs -o nosuid,nodev,mode=0755,size=64m tmpfs /newroot/run || fail root-failed
+  mount -t tmpfs -o nosuid,nodev,mode=0700,size=16m tmpfs /newroot/tmp || fail root-failed
+  mount -t configfs -o nosuid,nodev,noexec configfs /newroot/sys/kernel/config
+  mkdir -p /newroot/run/cloister/units
+  mkfifo /newroot/run/cloister/handover
+  stage 40 root
+  chroot /newroot /usr/bin/busybox sh /usr/lib/cloister/supervise vm &
+
+  # One line of the agent, which is measured: device, file system, options, first process, and whether the image has cloud-init.
+  # A guest whose agent ends before that powers off. The end of another child interrupts the wait, which then begins again.
+  cloud=
+  until read -r device type options init cloud </newroot/run/cloister/handover && [ -n "$cloud" ]; do usleep 20000; done
+  mount -t "$type" -o "$options" "$device" /sysroot || fail system-mount-failed
+  # A link is for the system's own root to follow.
+  [ -x "/sysroot$init" ] || [ -h "/sysroot$init" ] || fail system-init-missing
+  for place in dev proc sys run; do [ -d "/sysroot/$place" ] || fail system-init-missing; done
+  mount -t tmpfs -o nosuid,nodev,mode=0755 tmpfs /sysroot/run || fail system-mount-failed
+  mkdir -p /sysroot/run/systemd/system
+  cp -a /newroot/run/cloister/units/. /sysroot/run/systemd/system/
+  if [ "$cloud" = cloud-init ]; then
+    mkdir -p /sysroot/run/cloister/cloud.cfg.d
+    cp -a /sysroot/etc/cloud/cloud.cfg.d/. /sysroot/run/cloister/cloud.cfg.d/ &&
+      cp /newroot/run/cloister/cloud.cfg /sysroot/run/cloister/cloud.cfg.d/zz_cloister.cfg &&
+      mount -o bind /sysroot/run/cloister/cloud.cfg.d /sysroot/etc/cloud/cloud.cfg.d || fail system-mount-failed
+  fi
+  for place in sys dev proc; do
+    /bin/busybox mount -o move "/$place" "/sysroot/$place" || fail system-mount-failed
+  done
+  exec /bin/busybox switch_root /sysroot "$init"
+}
+
+case $guest in
+  '') ;;
+  vm) start_vm ;;
+  *) fail command-line-invalid ;;
 esac
 
 # --- mounts
@@ -164,9 +232,7 @@ if [ -e /sys/class/net/eth0 ]; then
 fi
 
 # --- the kernel is closed: what follows cannot be opened again without a new boot
-while read -r path value; do
-  echo "$value" >"/proc/sys/$path" || fail hardening-failed
-done <<'END'
+harden <<'END'
 kernel/core_pattern |/bin/false
 kernel/dmesg_restrict 1
 kernel/kptr_restrict 2

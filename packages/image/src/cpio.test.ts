@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
-import { encodeCpio } from './cpio.ts'
+import { decodeCpio, encodeCpio } from './cpio.ts'
 
 const ENTRIES = [
   { path: 'bin', directory: true },
@@ -45,4 +45,17 @@ test('encodeCpio() gives directories, programs and files their modes, and root a
 
 test('encodeCpio() gives the same bytes for the same entries', () => {
   assert.deepEqual(encodeCpio(ENTRIES, 7), encodeCpio(ENTRIES, 7))
+})
+
+test('decodeCpio() gives back what encodeCpio() took, and refuses anything else', () => {
+  const archive = encodeCpio(ENTRIES, 7)
+  assert.deepEqual(encodeCpio(decodeCpio(archive), 7), archive)
+  assert.throws(() => decodeCpio(archive.subarray(0, archive.length - 1024)), RangeError)
+  assert.throws(() => decodeCpio(archive.subarray(1)), RangeError)
+  const link = Buffer.from(archive)
+  link.write('0000a1ff', 14, 'latin1')
+  assert.throws(() => decodeCpio(link), RangeError)
+  const long = Buffer.from(archive)
+  long.write('7fffffff', 54, 'latin1')
+  assert.throws(() => decodeCpio(long), RangeError)
 })

@@ -53,6 +53,40 @@ export function encodeCpio(entries: readonly CpioEntry[], mtime: number): Buffer
   return Buffer.concat(pieces, length)
 }
 
+const HEADER_BYTES = 110
+const FIELDS = { mode: 1, fileSize: 6, nameSize: 11 } as const
+const FILE_TYPE = { mask: 0o170000, directory: 0o040000, file: 0o100000 } as const
+
+/**
+ * The entries of an archive that {@link encodeCpio} wrote.
+ *
+ * @throws RangeError for any other archive: ends early, another magic, links, devices
+ */
+export function decodeCpio(archive: Buffer): CpioEntry[] {
+  const entries: CpioEntry[] = []
+  const aligned = (offset: number) => offset + (-offset & (ALIGNMENT - 1))
+  for (let offset = 0; ;) {
+    const header = archive.toString('latin1', offset, offset + HEADER_BYTES)
+    if (!/^070701[0-9a-f]{104}$/.test(header)) throw new RangeError(`no cpio entry at ${offset}`)
+    const number = (field: number) =>
+      Number.parseInt(header.slice(6 + field * 8, 14 + field * 8), 16)
+    const nameEnd = offset + HEADER_BYTES + number(FIELDS.nameSize)
+    const path = archive.toString('utf8', offset + HEADER_BYTES, nameEnd - 1)
+    if (path === TRAILER) return entries
+    const start = aligned(nameEnd)
+    const end = start + number(FIELDS.fileSize)
+    if (end > archive.length) throw new RangeError(`the cpio entry ${path} is cut short`)
+    const mode = number(FIELDS.mode)
+    const type = mode & FILE_TYPE.mask
+    if (type === FILE_TYPE.directory) entries.push({ path, directory: true })
+    else if (type === FILE_TYPE.file) {
+      const content = archive.subarray(start, end)
+      entries.push({ path, content, ...(mode === MODE.executable && { executable: true }) })
+    } else throw new RangeError(`the cpio entry ${path} is neither a file nor a directory`)
+    offset = aligned(end)
+  }
+}
+
 function hex8(value: number): string {
   return value.toString(16).padStart(8, '0')
 }

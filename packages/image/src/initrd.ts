@@ -4,7 +4,7 @@ import { join } from 'node:path'
 
 import type { CpioEntry } from './cpio.ts'
 import type { KernelModule } from './kernel-modules.ts'
-import { encodeCpio } from './cpio.ts'
+import { decodeCpio, encodeCpio } from './cpio.ts'
 import { readContent } from './files.ts'
 import { LOADER, libraryClosure } from './library-closure.ts'
 
@@ -38,9 +38,28 @@ export async function buildInitrd(
   ]
   for (const [name, path] of libraries)
     entries.push({ path: `${LIBRARIES}/${name}`, content: await readContent(tree, path) })
-  entries.push({ path: 'modules.list', content: Buffer.from(modulesList(modules)) })
-  for (const { name, content } of modules) entries.push({ path: `modules/${name}.ko`, content })
-  return encodeCpio(entries, epoch)
+  return encodeCpio([...entries, ...moduleEntries(modules)], epoch)
+}
+
+const MODULES_LIST = 'modules.list'
+
+/** The same initial file system with the modules of another kernel. */
+export function exchangeModules(
+  initrd: Buffer,
+  modules: readonly KernelModule[],
+  epoch: number,
+): Buffer {
+  const kept = decodeCpio(initrd).filter(
+    ({ path }) => path !== MODULES_LIST && !path.startsWith('modules/'),
+  )
+  return encodeCpio([...kept, ...moduleEntries(modules)], epoch)
+}
+
+function moduleEntries(modules: readonly KernelModule[]): CpioEntry[] {
+  return [
+    { path: MODULES_LIST, content: Buffer.from(modulesList(modules)) },
+    ...modules.map(({ name, content }) => ({ path: `modules/${name}.ko`, content })),
+  ]
 }
 
 /** One line a module: its need and its name. */

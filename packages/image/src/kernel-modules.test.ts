@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { gzipSync, zstdCompressSync } from 'node:zlib'
 
 import { dependencies, loadOrder } from './kernel-modules.ts'
 import { temporaryDirectory } from './testing/temporary-directory.ts'
 
+const NONE = { port: [], root: [], 'root-optional': [], required: [], optional: [] }
 const module = (depends: string) => `\x7fELF…\0license=GPL\0depends=${depends}\0name=x\0`
 
 test('dependencies() reads the modinfo entry', () => {
@@ -22,7 +24,7 @@ test('loadOrder() puts dependencies first, each once, and leaves out what is bui
     [`${folder}/late.ko`]: module('shared,other'),
     [`${folder}/other.ko`]: module(''),
   })
-  const selection = { root: ['dm-verity'], 'root-optional': [], required: [], optional: ['late'] }
+  const selection = { ...NONE, root: ['dm-verity'], optional: ['late'] }
   const order = await loadOrder(tree, selection, {})
   assert.deepEqual(
     order.map(({ name, need }) => `${need} ${name}`),
@@ -32,6 +34,23 @@ test('loadOrder() puts dependencies first, each once, and leaves out what is bui
 
 test('loadOrder() fails for a module that the kernel does not have', async (context) => {
   const tree = await temporaryDirectory(context, { 'usr/lib/modules/6.12.0/modules.builtin': '' })
-  const selection = { root: ['absent'], 'root-optional': [], required: [], optional: [] }
+  const selection = { ...NONE, root: ['absent'] }
   await assert.rejects(loadOrder(tree, selection, {}), { code: 'guest-image.content-missing' })
+})
+
+test('loadOrder() leaves out optional modules only where it is told so, and unpacks each kind', async (context) => {
+  const folder = 'usr/lib/modules/6.1.0/kernel'
+  const content = module('')
+  const tree = await temporaryDirectory(context, {
+    'usr/lib/modules/6.1.0/modules.builtin': '',
+    [`${folder}/a.ko.gz`]: gzipSync(content),
+    [`${folder}/b.ko.zst`]: zstdCompressSync(content),
+  })
+  const selection = { ...NONE, required: ['a', 'b'], optional: ['absent'] }
+  await assert.rejects(loadOrder(tree, selection, {}), { code: 'guest-image.content-missing' })
+  const order = await loadOrder(tree, selection, { mayLackOptional: true })
+  assert.deepEqual(
+    order.map((one) => one.content.toString()),
+    [content, content],
+  )
 })

@@ -4,7 +4,7 @@
  */
 
 /** Part of the image version, which rises with it; see {@link imageVersion}. */
-export const RECIPE_REVISION = 1
+export const RECIPE_REVISION = 2
 
 /** The one suite of the guest, whatever the host runs. */
 export const GUEST_SUITE = 'trixie'
@@ -53,6 +53,7 @@ export const OPENED_LIBRARIES = ['libgcc_s.so.1'] as const
  * Nothing can be loaded later. Built into the kernel are virtio, virtio_pci, virtio_console, ext4 and the plain ciphers.
  */
 export const MODULES = {
+  port: [],
   /** Needed to mount the root; Node is read into memory while the others load. */
   root: ['virtio_blk', 'dm-mod', 'dm-verity', 'erofs'],
   /** Checks the root's blocks by the processor's own instructions. */
@@ -69,6 +70,26 @@ export const MODULES = {
   ],
   /** For processors and platforms that have what they drive; their refusal is no failure, here as above. */
   optional: ['crc32c-intel', 'aesni-intel', 'sev-guest', 'tdx-guest'],
+} as const
+
+/** The same for a kernel that comes out of a VM's disk image, which may have any of these built in. */
+export const VM_MODULES = {
+  /** The stages are told through these. */
+  port: ['virtio_pci', 'virtio_console'],
+  root: ['virtio_blk', 'dm-mod', 'dm-verity', 'erofs'],
+  'root-optional': ['sha256-ssse3', 'sha256_generic'],
+  required: ['dm-crypt', 'dm-integrity', 'xts', 'authenc'],
+  optional: [
+    'crc32c_generic',
+    'crc32c-intel',
+    'aesni-intel',
+    'hmac',
+    'configfs',
+    'tsm',
+    'sev-guest',
+    'tdx-guest',
+    'virtio_net',
+  ],
 } as const
 
 /**

@@ -32,6 +32,10 @@ export const MACHINE_DISKS = {
   seed: 'cloister-seed',
 } as const
 
+/** What a guest is for, named on the measured command line as `cloister.guest=`; absent there: a container. */
+export const GUEST_KINDS = ['container', 'vm'] as const
+export type GuestKind = (typeof GUEST_KINDS)[number]
+
 /** How the guest proves itself; named on the measured command line as `cloister.mode=`. */
 export const ATTESTER_MODES = ['hardware', 'simulated', 'probe', 'debug'] as const
 export type AttesterMode = (typeof ATTESTER_MODES)[number]
@@ -49,6 +53,12 @@ export const STAGES = {
   initdata: 60,
   attest: 70,
   attested: 80,
+  /** Of a VM: its disk's keys are there, then the content of a new disk is taken over, by quarters. */
+  keys: 84,
+  install: 85,
+  'install-25': 86,
+  'install-50': 87,
+  'install-75': 88,
   pull: 90,
   unpacked: 100,
   ready: 110,

@@ -11,6 +11,12 @@ import { parse } from 'smol-toml'
 import { z } from 'zod'
 import { CloisterError } from './error.ts'
 import { LIMITS } from './limits.ts'
+import {
+  isVmWorkload,
+  VmWorkloadSchema,
+  type AnyWorkload,
+  type VmWorkloadInput,
+} from './vm-workload.ts'
 import { WorkloadSchema, type Workload, type WorkloadInput } from './workload.ts'
 
 /** Members of `[data]` that Cloister reads; the others are for the workload or for other readers. */
@@ -129,7 +135,7 @@ export function parseInitdataDisk(disk: Uint8Array): Uint8Array {
 }
 
 /** Initdata that holds a workload, and an agent policy in Rego when there is one. */
-export function initdataOf(workload: WorkloadInput, policy?: string): Initdata {
+export function initdataOf(workload: WorkloadInput | VmWorkloadInput, policy?: string): Initdata {
   return {
     algorithm: 'sha256',
     data: {
@@ -139,8 +145,18 @@ export function initdataOf(workload: WorkloadInput, policy?: string): Initdata {
   }
 }
 
-/** @throws CloisterError `initdata.workload-malformed` */
+/** The workload of a container. @throws CloisterError `initdata.workload-malformed`, for that of a VM too */
 export function parseWorkload(initdata: Initdata): Workload {
+  const workload = parseAnyWorkload(initdata)
+  if (!isVmWorkload(workload)) return workload
+  throw new CloisterError('initdata.workload-malformed', {
+    expected: 'a container',
+    received: 'a VM',
+  })
+}
+
+/** @throws CloisterError `initdata.workload-malformed` */
+export function parseAnyWorkload(initdata: Initdata): AnyWorkload {
   const text = initdata.data[INITDATA_MEMBERS.workload]
   if (text === undefined)
     throw new CloisterError('initdata.workload-malformed', { why: 'there is no cloister.json' })
@@ -150,7 +166,8 @@ export function parseWorkload(initdata: Initdata): Workload {
   } catch (cause) {
     throw new CloisterError('initdata.workload-malformed', { why: 'it is not JSON', cause })
   }
-  const parsed = WorkloadSchema.safeParse(value)
+  const isVm = typeof value === 'object' && value !== null && 'vm' in value
+  const parsed = (isVm ? VmWorkloadSchema : WorkloadSchema).safeParse(value)
   if (!parsed.success)
     throw new CloisterError('initdata.workload-malformed', { why: firstIssue(parsed.error) })
   return parsed.data

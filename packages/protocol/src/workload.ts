@@ -1,6 +1,7 @@
 /**
  * The workload as its owner wrote it: the member `cloister.json` of the initdata's `[data]`. It is measured (its digest
- * is the guest's HOST_DATA), readable by the host, and the only source of what the guest may run.
+ * is the guest's HOST_DATA), readable by the host, and the only source of what the guest may run. This is that of a container; that of a
+ * VM stands in `vm-workload`.
  */
 import { z } from 'zod'
 
@@ -10,7 +11,7 @@ export const DigestSchema = z.string().regex(/^sha256:[0-9a-f]{64}$/)
 /** `repository/type/tag`, the path of a resource at the broker. */
 export const ResourcePathSchema = z.string().regex(/^[\w-][\w.-]*\/[\w-][\w.-]*\/[\w-][\w.-]*$/)
 
-const BrokerSchema = z.strictObject({
+export const WorkloadBrokerSchema = z.strictObject({
   /** Base URL, https. The host name is only for the Host header: the connection goes to the mux target `broker`. */
   url: z.url({ protocol: /^https$/ }),
   /** SHA-256 of the DER SubjectPublicKeyInfo, hex, of the keys that the broker's TLS may have; two so that keys can rotate. */
@@ -87,21 +88,25 @@ const HostPolicySchema = z.strictObject({
   rawAttestationApi: z.boolean().default(false),
 })
 
+export const OwnNameSchema = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/)
+export const MuxTargetSchema = z.string().regex(/^[a-z0-9-]{1,32}$/)
+export const GuestPortSchema = z.int().min(1).max(65535)
+
 export const WorkloadSchema = z.strictObject({
   version: z.literal(1),
-  name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/),
+  name: OwnNameSchema,
   /** Rises with each registration of this name at the broker. */
   revision: z.int().min(1),
-  broker: BrokerSchema,
+  broker: WorkloadBrokerSchema,
   image: ImageSchema,
   container: ContainerSchema,
   hostPolicy: HostPolicySchema.prefault({}),
   network: z
     .strictObject({
       /** Names of mux targets that the guest may open; nothing else is reachable unless `egress`. */
-      targets: z.array(z.string().regex(/^[a-z0-9-]{1,32}$/)).default(['broker']),
+      targets: z.array(MuxTargetSchema).default(['broker']),
       /** Guest TCP ports that the host forwards to. Bytes on them are in clear to the host unless the workload encrypts. */
-      ports: z.array(z.int().min(1).max(65535)).default([]),
+      ports: z.array(GuestPortSchema).default([]),
       egress: z.enum(['none', 'user']).default('none'),
     })
     .prefault({}),

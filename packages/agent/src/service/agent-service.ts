@@ -28,8 +28,8 @@ const SERVING = 1
 /** As Kata's agent says. */
 const GRPC_VERSION = '0.0.1'
 
-export function agentMethods({ container, onDestroy }: AgentServiceOptions): Methods {
-  const done = create(EmptySchema)
+/** What every guest answers, a VM too. */
+export function healthMethods(): Methods {
   return {
     Check: async () => create(HealthCheckResponseSchema, { status: SERVING }),
     Version: async () =>
@@ -37,6 +37,13 @@ export function agentMethods({ container, onDestroy }: AgentServiceOptions): Met
         grpcVersion: GRPC_VERSION,
         agentVersion: AGENT_VERSION,
       }),
+  }
+}
+
+export function agentMethods({ container, onDestroy }: AgentServiceOptions): Methods {
+  const done = create(EmptySchema)
+  return {
+    ...healthMethods(),
     CreateSandbox: async () => done,
     DestroySandbox: async () => {
       onDestroy()

@@ -21,7 +21,7 @@ import {
   initdataDigest,
   initdataField,
   parseInitdata,
-  parseWorkload,
+  parseAnyWorkload,
 } from '@cloister/protocol/initdata'
 import { LIMITS } from '@cloister/protocol/limits'
 import { ResourcePathSchema } from '@cloister/protocol/workload'
@@ -237,7 +237,7 @@ function describeGuestImage({
 
 function newRevision(name: string, document: Uint8Array) {
   const initdata = parseInitdata(document)
-  const workload = parseWorkload(initdata)
+  const workload = parseAnyWorkload(initdata)
   if (workload.name !== name)
     throw new CloisterError('broker.workload.name', { expected: name, received: workload.name })
   const field = initdataField(initdataDigest(document, initdata.algorithm), HOST_DATA_BYTES)

@@ -8,6 +8,7 @@ import { HOST_ERRORS } from './host.ts'
 import { HOSTD_VM_ERRORS } from './hostd-vm.ts'
 import { LAUNCHER_ERRORS } from './launcher.ts'
 import { MACHINE_ERRORS } from './machine.ts'
+import { MEASURED_VM_ERRORS } from './measured-vm.ts'
 import { OCI_ERRORS } from './oci.ts'
 import { PROTOCOL_ERRORS } from './protocol.ts'
 import type { ErrorEntry } from './entry.ts'
@@ -20,6 +21,7 @@ const CODES = {
   ...LAUNCHER_ERRORS,
   ...MACHINE_ERRORS,
   ...GUEST_IMAGE_ERRORS,
+  ...MEASURED_VM_ERRORS,
   ...OCI_ERRORS,
   ...AGENT_ERRORS,
   ...BROKER_ERRORS,

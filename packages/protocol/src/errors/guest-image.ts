@@ -219,4 +219,18 @@ export const GUEST_IMAGE_ERRORS = {
     status: 500,
     exit: 1,
   },
+  'guest-boot.system-mount-failed': {
+    title: 'The VM stopped: its root file system cannot be mounted',
+    why: 'the opened disk holds no file system of the kind that the initdata names',
+    fix: ['restore the disk from a copy of its owner'],
+    status: 500,
+    exit: 1,
+  },
+  'guest-boot.system-init-missing': {
+    title: 'The VM stopped: its root file system has no first process',
+    why: 'the program that the initdata names as init, or a folder that every system has, is not there',
+    fix: ['boot the image by its firmware and repair it'],
+    status: 500,
+    exit: 1,
+  },
 } as const satisfies Record<string, ErrorEntry>

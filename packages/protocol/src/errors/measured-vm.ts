@@ -1,0 +1,71 @@
+import type { ErrorEntry } from './entry.ts'
+
+/** The owner's side of a measured boot: what is taken out of a disk image, and what an image or a TEE cannot give. */
+export const MEASURED_VM_ERRORS = {
+  'vm-boot.kernel-missing': {
+    title: 'Cannot measure the boot of the image: no kernel found in it',
+    why: 'neither /boot of the root nor a boot partition holds a kernel together with its modules',
+    fix: ['install a kernel package in the image', 'cloister vm create --tee none NAME'],
+    status: 422,
+    exit: 5,
+  },
+  'vm-boot.kernel-unfit': {
+    title: 'Cannot measure the boot of the image: its kernel lacks a driver',
+    why: 'the initrd needs device mapper with verity, crypt and integrity, EROFS and virtio, as modules or built in',
+    fix: ['install a distribution kernel in the image, for instance linux-image-cloud-amd64'],
+    status: 422,
+    exit: 5,
+  },
+  'vm-boot.tee-driver-missing': {
+    title: 'Cannot start the VM under this TEE: its kernel cannot attest',
+    why: 'the kernel in the image has no driver for attestation reports of this TEE (configfs-tsm, from Linux 6.7)',
+    fix: [
+      'install a newer kernel in the image, for instance from backports',
+      'cloister vm create --tee simulated NAME',
+    ],
+    status: 422,
+    exit: 5,
+  },
+  'vm-boot.root-missing': {
+    title: 'Cannot find the root file system in the image',
+    why: 'no partition holds a file system that the guest can mount with an /etc and a first process',
+    fix: ['cloister vm create --tee none NAME'],
+    status: 422,
+    exit: 5,
+  },
+  'vm-boot.init-missing': {
+    title: 'Cannot measure the boot of the image: it has no first process',
+    why: '/sbin/init is neither a program nor a link in the root of the image',
+    fix: ['install an init system in the image'],
+    status: 422,
+    exit: 5,
+  },
+  'vm-boot.disk-too-small': {
+    title: 'Cannot encrypt the disk: the size asked for is too small',
+    why: 'the root file system and the integrity tags do not fit',
+    fix: ['cloister vm create --disk with a larger size'],
+    status: 422,
+    exit: 6,
+  },
+  'vm-boot.host-orders': {
+    title: 'Cannot protect the image: a program in it takes orders from the host',
+    why: 'an agent of the platform is installed, by which whoever runs the host commands the VM as root',
+    fix: ['remove the program named below from the image'],
+    status: 422,
+    exit: 2,
+  },
+  'vm-boot.combination': {
+    title: 'Cannot create the VM: the TEE cannot give this together',
+    why: 'see docs/concepts/what-a-tee-gives-a-vm.md for what goes with what',
+    fix: ['leave one of the two options out'],
+    status: 422,
+    exit: 6,
+  },
+  'vm-boot.not-encrypted': {
+    title: 'The VM has no encrypted disk',
+    why: 'it was created without --encrypt-disk',
+    fix: ['cloister vm create --encrypt-disk NAME'],
+    status: 409,
+    exit: 6,
+  },
+} as const satisfies Record<string, ErrorEntry>
