@@ -13,7 +13,7 @@ import {
 } from './workload.ts'
 
 /** File systems of a root that the boot bundle's modules and the agent can mount. */
-export const ROOT_FILE_SYSTEMS = ['ext4', 'xfs', 'btrfs'] as const
+export const ROOT_FILE_SYSTEMS = ['ext4'] as const
 export type RootFileSystem = (typeof ROOT_FILE_SYSTEMS)[number]
 
 /** A path of the root as it stands in a unit name or a mount: no dots, nothing that needs quoting. */
