@@ -68,7 +68,11 @@ async function openInherited(file: InheritedFile, lowered: unknown): Promise<Fil
   throw new CloisterError('vm.file-unreadable', { where: file.path })
 }
 
-async function spawnOwn(command: OwnCommand, handles: FileHandle[]): Promise<OwnProcess> {
+/** With files that the caller opened, and closes. @throws as {@link startOwn} */
+export async function spawnOwn(
+  command: OwnCommand,
+  handles: readonly FileHandle[],
+): Promise<OwnProcess> {
   const descriptors = handles.map((_, index) => FIRST_DESCRIPTOR + index)
   const whole = [
     ...(command.lowering?.command ?? []),
