@@ -1,5 +1,5 @@
 /** Builds a guest image from the newest packages, or again from those of its lock, and puts it in place as a whole. */
-import { chmod, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises'
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -13,9 +13,7 @@ import type { BuildContext } from './run.ts'
 import { assemble } from './assemble.ts'
 import { DEFAULT_IMAGE, loadGuestImage } from './images.ts'
 import { copyInputs, fetchInputs, readLock } from './inputs.ts'
-
-/** Beginning of the names of directories that no build has finished; hidden from lists of images. */
-const UNFINISHED = '.unfinished.'
+import { errorCode, makeUnfinished, replaceDirectory } from './unfinished.ts'
 
 export interface BuildOptions extends BuildContext {
   readonly directories: Pick<Directories, 'images'>
@@ -39,12 +37,9 @@ export async function buildGuestImage(options: BuildOptions): Promise<GuestImage
   if (!GuestImageManifestSchema.shape.name.safeParse(name).success)
     throw new CloisterError('guest-image.name-invalid', { received: name.slice(0, 80) })
   const target = join(directories.images, name)
-  await mkdir(directories.images, { recursive: true })
-  await removeLeftovers(directories.images)
-  const made = await mkdtemp(join(directories.images, `${UNFINISHED}${process.pid}.`))
+  const made = await makeUnfinished(directories.images)
   const work = await mkdtemp(join(tmpdir(), 'cloister-image-'))
   try {
-    await chmod(made, 0o755)
     // As root, apt fetches as the user _apt, who must be able to enter.
     await chmod(work, 0o755)
     onProgress?.('fetch')
@@ -75,46 +70,4 @@ async function replacedManifest(target: string): Promise<GuestImageManifest | un
     if (error instanceof CloisterError) return undefined
     throw error
   }
-}
-
-/** Of two builds of one name at the same time the later one stays. */
-async function replaceDirectory(made: string, target: string): Promise<void> {
-  const old = `${made}.old`
-  try {
-    await rename(target, old).catch(ignore('ENOENT'))
-    await rename(made, target).catch(async (error: unknown) => {
-      ignore('ENOTEMPTY', 'EEXIST')(error)
-      await rm(target, { recursive: true, force: true })
-      await rename(made, target)
-    })
-  } finally {
-    await rm(old, { recursive: true, force: true })
-  }
-}
-
-/** Directories of builds that were killed: their names say which process made them. */
-async function removeLeftovers(images: string): Promise<void> {
-  for (const entry of await readdir(images)) {
-    if (!entry.startsWith(UNFINISHED)) continue
-    const pid = Number(entry.slice(UNFINISHED.length).split('.')[0])
-    if (!isAlive(pid)) await rm(join(images, entry), { recursive: true, force: true })
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0)
-  } catch (error) {
-    return errorCode(error) === 'EPERM'
-  }
-}
-
-function ignore(...codes: readonly string[]): (error: unknown) => void {
-  return (error) => {
-    if (!codes.includes(errorCode(error))) throw error
-  }
-}
-
-function errorCode(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : ''
 }

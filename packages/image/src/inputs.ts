@@ -139,7 +139,8 @@ async function fetchFirmware(address: string, work: string, context: BuildContex
   }
 }
 
-async function keepPackages(
+/** Copies fetched packages into `packages/` of an image directory and describes each for the lock. */
+export async function keepPackages(
   from: string,
   directory: string,
   suite: string,

@@ -43,7 +43,12 @@ export class PrivateApt {
     return apt
   }
 
-  /** The packages that an empty system would get with these: their dependencies, nothing recommended. */
+  /**
+   * The packages that an empty system would get with these: their dependencies, nothing recommended.
+   *
+   * @param packages - names, `name/suite`, or patterns of apt
+   * @returns each as `name=version`, for {@link download}
+   */
   async closure(packages: readonly string[]): Promise<string[]> {
     const listing = await this.#run('apt-get', [
       'install',
@@ -53,7 +58,8 @@ export class PrivateApt {
       '-qq',
       ...packages,
     ])
-    return [...listing.matchAll(/^'[^']+' ([a-z0-9][a-z0-9.+-]*)_/gm)].map(([, name]) => name!)
+    const files = listing.matchAll(/^'[^']+' ([a-z0-9][a-z0-9.+-]*)_([^_ ]+)_[a-z0-9]+\.deb /gm)
+    return [...files].map(([, name, version]) => `${name}=${decodeURIComponent(version!)}`)
   }
 
   /** The package names in the `Depends` of the newest version of a package. */

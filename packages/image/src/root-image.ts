@@ -3,14 +3,12 @@
  * tools come from the guest's own packages and run by their own loader, so the host's versions shape no byte.
  */
 import { stat } from 'node:fs/promises'
-import { join } from 'node:path'
 
 import { CloisterError } from '@cloister/protocol/error'
 
 import type { BuildContext } from './run.ts'
 import { sha256File } from './files.ts'
-import { LIBRARY_DIRECTORIES, LOADER } from './library-closure.ts'
-import { run } from './run.ts'
+import { runPackaged } from './run-packaged.ts'
 
 export const BLOCK_BYTES = 4096
 
@@ -67,18 +65,4 @@ export async function packRoot(
   if (rootHash === undefined)
     throw new CloisterError('guest-image.tool-failed', { where: 'veritysetup' })
   return { rootHash, salt, dataBlocks, hashOffset: size }
-}
-
-async function runPackaged(
-  packages: string,
-  program: string,
-  args: readonly string[],
-  context: BuildContext,
-): Promise<string> {
-  const libraries = LIBRARY_DIRECTORIES.map((directory) => join(packages, directory)).join(':')
-  const loader = join(packages, LOADER)
-  return run(loader, ['--library-path', libraries, join(packages, program), ...args], {
-    ...context,
-    env: { LC_ALL: 'C', PATH: '/usr/bin:/bin', TMPDIR: packages },
-  })
 }

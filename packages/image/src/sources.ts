@@ -16,6 +16,8 @@ const FOLDERS = [
   'packages/rego/src',
   'packages/verifier/src',
 ] as const
+/** Disk images for machines: nothing of these goes into a guest image. */
+const LEFT_OUT = 'packages/image/src/disk/'
 const LOCK_FILE = 'package-lock.json'
 const INPUT_NAME = 'cloister'
 
@@ -44,5 +46,6 @@ function sourceFiles(folder: string): string[] {
   return readdirSync(`${REPOSITORY}${folder}`, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && !entry.name.endsWith('.test.ts'))
     .map((entry) => `${entry.parentPath}/${entry.name}`.slice(REPOSITORY.length))
+    .filter((path) => !path.startsWith(LEFT_OUT))
     .toSorted()
 }

@@ -5,7 +5,12 @@ import { CloisterError } from '@cloister/protocol/error'
 import { confirm } from '../confirm.ts'
 import type { Command, Invocation } from '../command.ts'
 import { installPackages } from '../setup/install-packages.ts'
-import { missingRequirements, RUN_REQUIREMENTS, TEST_REQUIREMENTS } from '../setup/requirements.ts'
+import {
+  CATALOGUE_REQUIREMENTS,
+  missingRequirements,
+  RUN_REQUIREMENTS,
+  TEST_REQUIREMENTS,
+} from '../setup/requirements.ts'
 
 /** Files of `node --test`, below the root of the repository. */
 const SUITES = {
@@ -47,7 +52,9 @@ async function openRecord(suite: string, again: boolean): Promise<string> {
 async function setUp({ options, output, signal, directories }: Invocation): Promise<void> {
   // Somebody who types this command without a terminal (CI) wants the tests to pass, not a question.
   const yes = options['yes'] === true || !process.stdin.isTTY
-  await installPackages(missingRequirements([...RUN_REQUIREMENTS, ...TEST_REQUIREMENTS]), {
+  const ofSuite = options['e2e'] === true ? CATALOGUE_REQUIREMENTS : []
+  const required = [...RUN_REQUIREMENTS, ...TEST_REQUIREMENTS, ...ofSuite]
+  await installPackages(missingRequirements(required), {
     confirm: async (question) => await confirm(question, yes, signal),
     talk: output.talk,
     signal,

@@ -25,6 +25,16 @@ export const RUN_REQUIREMENTS: readonly Requirement[] = [
   { program: 'xz', debianPackage: 'xz-utils', purpose: 'unpacks kernel modules' },
 ]
 
+/** For building disk images of the catalogue, beside {@link RUN_REQUIREMENTS}. */
+export const CATALOGUE_REQUIREMENTS: readonly Requirement[] = [
+  {
+    program: 'mmdebstrap',
+    debianPackage: 'mmdebstrap',
+    purpose: 'installs the disk images of the catalogue',
+  },
+  { program: 'sfdisk', debianPackage: 'fdisk', purpose: 'writes partition tables' },
+]
+
 /** For tests against tools that others wrote, beside {@link RUN_REQUIREMENTS}. */
 export const TEST_REQUIREMENTS: readonly Requirement[] = [
   { program: 'skopeo', debianPackage: 'skopeo', purpose: 'interoperability of encrypted images' },

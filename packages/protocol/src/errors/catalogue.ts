@@ -3,6 +3,7 @@ import { AGENT_ERRORS } from './agent.ts'
 import { BROKER_ERRORS } from './broker.ts'
 import { CLI_ERRORS } from './cli.ts'
 import { FETCH_ERRORS } from './fetch.ts'
+import { DISK_IMAGE_ERRORS } from './disk-image.ts'
 import { GUEST_IMAGE_ERRORS } from './guest-image.ts'
 import { HOST_ERRORS } from './host.ts'
 import { HOSTD_VM_ERRORS } from './hostd-vm.ts'
@@ -22,6 +23,7 @@ const CODES = {
   ...MACHINE_ERRORS,
   ...GUEST_IMAGE_ERRORS,
   ...MEASURED_VM_ERRORS,
+  ...DISK_IMAGE_ERRORS,
   ...OCI_ERRORS,
   ...AGENT_ERRORS,
   ...BROKER_ERRORS,
