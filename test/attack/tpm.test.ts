@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto'
 import { connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { promisify } from 'node:util'
@@ -12,6 +13,7 @@ import { httpExchange } from '@cloister/agent/broker/http-exchange'
 import { KbsClient } from '@cloister/agent/broker/kbs-client'
 import { connectPinned } from '@cloister/agent/broker/pinned-tls'
 import { tpmEnrolment } from '@cloister/agent/broker/tpm-enrolment'
+import { InstalledAgent } from '@cloister/agent/installed/installed-agent'
 import { makeGuestKey, teePublicKey, type GuestKey } from '@cloister/agent/keys'
 import { startSwtpm, type Swtpm } from '@cloister/agent/testing/swtpm'
 import type { TpmDevice } from '@cloister/agent/tpm/device'
@@ -373,6 +375,32 @@ test('removing the CA ends what stands under it: tokens, certificates and enrolm
   assert.equal(await attestWith(field, {}), 'release.tpm.anchor')
   const { code } = await enrol(field, 'challenge', await challengeOf(attester))
   assert.equal(code, 'tpm.ek.untrusted-root')
+})
+
+test('the installed agent goes the whole way, and tries again while the CA is not pinned', async () => {
+  await using field = await openField()
+  const fingerprint = await pinAnchor(field.t, site)
+  await field.t.owner('DELETE', `/anchors/tpm/${fingerprint}`)
+  const { address, spki } = field.t.broker
+  const said: string[] = []
+  await using agent = new InstalledAgent({
+    configuration: {
+      version: 1,
+      broker: { url: `https://${address.host}:${address.port}`, spki: [spki] },
+      resources: [SECRET],
+    },
+    found: { attester, tpm: attester },
+    connect: async (host, port) => connect(port, host),
+    log: (message) => said.push(message),
+    retryMs: 50,
+    restPort: 0,
+  })
+  const attested = agent.attest()
+  while (said.length < 2) await sleep(20)
+  assert.match(said[0]!, /agent\.enrolment-refused/)
+  await pinAnchor(field.t, site)
+  await attested
+  assert.equal(said.at(-1), 'attested')
 })
 
 test('a certificate of another broker is none', async () => {

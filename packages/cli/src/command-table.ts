@@ -156,6 +156,11 @@ const TABLE: Readonly<Record<string, TableEntry>> = {
     summary: 'manifest, layers, encryption and signatures of an image',
     load: () => import('./commands/image-inspect.ts'),
   },
+  'agent package': {
+    group: 'Images',
+    summary: 'build the agent as a Debian package for your own VMs',
+    load: () => import('./commands/agent-package.ts'),
+  },
   'guest-image build': {
     group: 'Images',
     summary: 'build the guest image from Debian packages',

@@ -22,7 +22,7 @@ export interface Evidence {
 
 export interface Attester {
   /** The TEE as the KBS protocol names it. */
-  readonly tee: 'snp' | 'tpm'
+  readonly tee: 'snp' | 'tdx' | 'tpm'
   /**
    * @param reportData - 64 bytes; composed by us only, never what others chose
    * @throws CloisterError `agent.report-failed`, `agent.tpm-*`

@@ -10,32 +10,59 @@ import type { RawReport, ReportSource } from './attester.ts'
 
 export const CONFIGFS_TSM = '/sys/kernel/config/tsm/report'
 
+/** Guest drivers that this agent knows, as the kernel names them. */
+export const TSM_PROVIDERS = ['sev_guest', 'tdx_guest'] as const
+export type TsmProvider = (typeof TSM_PROVIDERS)[number]
+
 /** Reports of the SNP guest driver. */
 export function configfsSource(directory = CONFIGFS_TSM): ReportSource {
-  return async (reportData) => {
-    const entry = join(directory, `cloister-${randomBytes(8).toString('hex')}`)
-    try {
-      await mkdir(entry)
-    } catch (cause) {
-      throw failed('the kernel offers no reports', cause)
-    }
-    try {
-      return await readEntry(entry, reportData)
-    } catch (cause) {
-      throw cause instanceof CloisterError ? cause : failed('the kernel gave no report', cause)
-    } finally {
-      await rmdir(entry).catch(() => undefined)
-    }
+  return (reportData) => tsmReport(reportData, 'sev_guest', directory)
+}
+
+/** @throws CloisterError `agent.report-failed` */
+export async function tsmReport(
+  reportData: Uint8Array,
+  provider: TsmProvider,
+  directory = CONFIGFS_TSM,
+): Promise<RawReport> {
+  return withEntry(directory, async (entry) => {
+    const found = await providerOf(entry)
+    if (found !== provider)
+      throw new CloisterError('agent.report-failed', { expected: provider, received: found })
+    return readEntry(entry, reportData)
+  })
+}
+
+/** Whose reports the kernel gives; undefined where it gives none. */
+export async function tsmProvider(directory = CONFIGFS_TSM): Promise<TsmProvider | undefined> {
+  const found = await withEntry(directory, providerOf).catch(() => undefined)
+  return TSM_PROVIDERS.find((provider) => provider === found)
+}
+
+async function withEntry<Result>(
+  directory: string,
+  use: (entry: string) => Promise<Result>,
+): Promise<Result> {
+  const entry = join(directory, `cloister-${randomBytes(8).toString('hex')}`)
+  try {
+    await mkdir(entry)
+  } catch (cause) {
+    throw failed('the kernel offers no reports', cause)
+  }
+  try {
+    return await use(entry)
+  } catch (cause) {
+    throw cause instanceof CloisterError ? cause : failed('the kernel gave no report', cause)
+  } finally {
+    await rmdir(entry).catch(() => undefined)
   }
 }
 
+async function providerOf(entry: string): Promise<string> {
+  return (await readFile(join(entry, 'provider'), 'latin1')).trim().slice(0, 40)
+}
+
 async function readEntry(entry: string, reportData: Uint8Array): Promise<RawReport> {
-  const provider = await readFile(join(entry, 'provider'), 'latin1')
-  if (provider !== 'sev_guest\n')
-    throw new CloisterError('agent.report-failed', {
-      expected: 'sev_guest',
-      received: provider.trim().slice(0, 40),
-    })
   await writeOnce(join(entry, 'inblob'), reportData)
   const report = await readFile(join(entry, 'outblob'))
   const certificates = await readFile(join(entry, 'auxblob')).catch(absentIsEmpty)

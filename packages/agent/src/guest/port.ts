@@ -9,17 +9,26 @@ import { Duplex } from 'node:stream'
 /** In a VM the owner's system ends all processes before it powers off, but not those of root whose name begins with `@`. */
 const RELAY = { argv0: '@/busybox' } as const
 
-/** Without a reader at the host a read ends at once: then it is tried again, five times a second. */
-const READ_LOOP = 'while :; do busybox cat; busybox sleep 0.2; done'
+/**
+ * What carries the bytes: `busybox` is in our own images and must be asked by name, `coreutils` are in every other. Without a reader at the host a read
+ * ends at once: then it is tried again, five times a second.
+ */
+const TOOLS = {
+  busybox: {
+    read: ['busybox', 'sh', '-c', 'while :; do busybox cat; busybox sleep 0.2; done'],
+    write: ['busybox', 'cat'],
+  },
+  coreutils: { read: ['sh', '-c', 'while :; do cat; sleep 0.2; done'], write: ['cat'] },
+} as const
 
 /** The stream fails when a relay ends, which happens only when the port is gone. */
-export function openPort(device: string): Duplex {
+export function openPort(device: string, tools: keyof typeof TOOLS = 'busybox'): Duplex {
   const port = openSync(device, constants.O_RDWR)
-  const reader = spawn('busybox', ['sh', '-c', READ_LOOP], {
-    ...RELAY,
-    stdio: [port, 'pipe', 'ignore'],
-  })
-  const writer = spawn('busybox', ['cat'], { ...RELAY, stdio: ['pipe', port, 'ignore'] })
+  const [read, ...readArguments] = TOOLS[tools].read
+  const [write, ...writeArguments] = TOOLS[tools].write
+  const naming = tools === 'busybox' ? RELAY : {}
+  const reader = spawn(read, readArguments, { ...naming, stdio: [port, 'pipe', 'ignore'] })
+  const writer = spawn(write, writeArguments, { ...naming, stdio: ['pipe', port, 'ignore'] })
   closeSync(port)
   const stream = Duplex.from({ readable: reader.stdout, writable: writer.stdin })
   for (const relay of [reader, writer]) {

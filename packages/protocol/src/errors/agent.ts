@@ -198,6 +198,20 @@ export const AGENT_ERRORS = {
     status: 500,
     exit: 1,
   },
+  'agent.tee-unusable': {
+    title: 'The agent cannot use the TEE of this VM',
+    why: 'the kernel gives no reports by configfs-tsm, which came with Linux 6.7',
+    fix: ['install a newer kernel in the VM'],
+    status: 500,
+    exit: 5,
+  },
+  'agent.configuration-malformed': {
+    title: "Cannot read the agent's configuration",
+    why: 'it does not have the documented form',
+    fix: ['compare /etc/cloister/agent.json with docs/reference/agent.md'],
+    status: 422,
+    exit: 6,
+  },
   'agent.tpm-uncertified': {
     title: 'Nobody vouches for the TPM of the guest',
     why: 'it holds no EK certificate, so a broker cannot tell it from one that somebody made up',
