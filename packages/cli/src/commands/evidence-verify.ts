@@ -28,6 +28,12 @@ export const command: Command = {
       value: 'PATH',
       help: 'bundles, certificates, revocation lists, collateral',
     },
+    early: {
+      type: 'string',
+      multiple: true,
+      value: 'PATH',
+      help: "collateral of Intel's next TCB recovery, to compare with",
+    },
     online: { type: 'boolean', help: 'ask the vendor for what this evidence needs' },
     cached: { type: 'boolean', help: 'the same, but only what was asked before and is in date' },
     ...FETCH_OPTIONS,
@@ -89,6 +95,7 @@ async function appraiseFile(tee: EvidenceTee, invocation: Invocation): Promise<A
   const [file = ''] = invocation.positionals
   const expect = readExpect(listOption(invocation, 'expect'), tee)
   const evidence = await readInput(file, EVIDENCE_BYTES)
+  const early = listOption(invocation, 'early')
   const endorsements = await sortEndorsements(listOption(invocation, 'endorsements'))
   await addFetched(evidence, endorsements, invocation)
   for (const unknown of endorsements.unknown)
@@ -97,6 +104,7 @@ async function appraiseFile(tee: EvidenceTee, invocation: Invocation): Promise<A
     return await tee.appraise({
       evidence,
       endorsements,
+      ...(early.length > 0 && { early: await sortEndorsements(early) }),
       expect,
       policy: await policyOf(invocation),
       accept: listOption(invocation, 'accept').flatMap((word) => word.split(',')),

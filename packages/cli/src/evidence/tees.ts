@@ -6,6 +6,8 @@ import type { SortedEndorsements } from './sort-endorsements.ts'
 export interface EvidenceRequest {
   readonly evidence: Uint8Array
   readonly endorsements: SortedEndorsements
+  /** Of Intel's next TCB recovery; absent: not compared. */
+  readonly early?: SortedEndorsements
   /** Field to bytes in hex, several of which one must match, or `any`. */
   readonly expect: Readonly<Record<string, 'any' | readonly string[]>>
   readonly policy: Readonly<Record<string, unknown>>
@@ -35,9 +37,15 @@ function orAsItIs<Recognised>(
 }
 
 /** What the appraisals share whose platform Intel's collateral judges; the library checks names and values. */
-function quoteOptions({ endorsements, expect, policy, accept, now }: EvidenceRequest) {
+function quoteOptions({ endorsements, early, expect, policy, accept, now }: EvidenceRequest) {
   const judged = { ...policy, ...(accept.length > 0 && { acceptTcbStatuses: accept }) }
-  return { expect: expect as never, endorsements, policy: judged as never, now }
+  return {
+    expect: expect as never,
+    endorsements,
+    policy: judged as never,
+    now,
+    ...(early !== undefined && { earlyEndorsements: early }),
+  }
 }
 
 const PCRS = Array.from({ length: 24 }, (_, index) => `pcr${index}`)

@@ -26,6 +26,8 @@ export interface AzTdxAppraiseOptions {
   readonly now: Date
   /** Intel's collateral. Absent leaves the Evidence undecided. */
   readonly endorsements?: DcapEndorsements | PreparedDcapEndorsements
+  /** Collateral of Intel's next TCB recovery, to compare with. */
+  readonly earlyEndorsements?: DcapEndorsements | PreparedDcapEndorsements
   /** Of the TD quote; absent means the strict default. */
   readonly policy?: TdxPolicy
   readonly cache?: EndorsementCache

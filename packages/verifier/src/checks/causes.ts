@@ -86,6 +86,7 @@ export const CAUSES: Readonly<Record<string, string>> = {
   'dcap.tcb.revoked': 'Intel withdrew trust from platforms at this TCB',
   'dcap.tcb.status':
     'Microcode, TDX module, Quoting Enclave or BIOS settings of the host are behind Intel’s advisories',
+  'dcap.tcb.early-status': 'A new TCB recovery is on its way, and the host is not updated for it',
   'dcap.tcb.evaluation-below-minimum': 'The collateral is of an older TCB recovery',
   'dcap.platform': 'The quote comes from a machine that nobody named',
   'tdx.module': 'The TDX module is newer than the collateral, or is not Intel’s',

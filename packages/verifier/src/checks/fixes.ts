@@ -56,6 +56,8 @@ export const FIXES: Readonly<Record<string, string>> = {
     'Update microcode, TDX module and BIOS of the host, or name the status in `acceptTcbStatuses`',
   'dcap.tcb.not-supported': 'Update the host: no published level is as low as this platform',
   'dcap.tcb.revoked': 'Do not trust this platform before it is updated',
+  'dcap.tcb.early-status':
+    'Update the host before Intel promotes the recovery; fetch the early collateral again if it cannot be judged',
   'dcap.tcb.evaluation-below-minimum': 'Fetch newer collateral',
   'dcap.platform': 'Add the platform to `allowedPlatforms` if you know it',
   'tdx.module': 'Update the TDX module, the collateral or the verifier',

@@ -34,6 +34,8 @@ export const DCAP_CHECKS = {
   'dcap.tcb.not-supported': 'The platform is below every published TCB level',
   'dcap.tcb.revoked': 'The TCB level of the platform is revoked',
   'dcap.tcb.status': 'The TCB level is not up to date, and the policy does not accept its status',
+  'dcap.tcb.early-status':
+    'The next TCB recovery will not accept this platform, or the early collateral cannot be judged',
   'dcap.tcb.evaluation-below-minimum': 'The collateral is of an older TCB recovery than required',
   'dcap.platform.not-allowed': 'The platform is not on the list',
 } as const satisfies Record<string, string>

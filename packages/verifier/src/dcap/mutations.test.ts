@@ -50,6 +50,7 @@ interface Case {
   readonly bytes?: Uint8Array
   readonly collateral?: Partial<DcapEndorsements>
   readonly policy?: TdxPolicy & SgxPolicy
+  readonly early?: Partial<DcapEndorsements>
   readonly expect?: object
   readonly now?: Date
   readonly also?: readonly string[]
@@ -68,6 +69,7 @@ async function run({
   bytes,
   collateral,
   policy = {},
+  early,
   expect,
   now = NOW,
 }: Case) {
@@ -80,7 +82,13 @@ async function run({
   const version = td?.mrServiceTd === undefined ? 4 : 5
   const body = { kind: 'tdx', report: { ...TD, ...td } } as const
   const endorsements = { ...COLLATERAL.tdx, ...collateral }
-  const options = { expect: { ...ANY_TD, ...expect }, now, policy, endorsements }
+  const options = {
+    expect: { ...ANY_TD, ...expect },
+    now,
+    policy,
+    endorsements,
+    ...(early !== undefined && { earlyEndorsements: { ...COLLATERAL.tdx, ...early } }),
+  }
   return INTEL.appraiseTdx(bytes ?? INTEL.quote(body, { version, ...quote }), options)
 }
 
@@ -96,6 +104,14 @@ const dated = (from: number, until: number): Partial<DcapEndorsements> => ({
 const identityDated = (from: number, until: number): Partial<DcapEndorsements> => ({
   qeIdentities: [INTEL.statement('enclaveIdentity', fakeQeIdentity('tdx', day(from), day(until)))],
 })
+/** The next recovery, which raises what counts as up to date above the platform. */
+function stricter(): Partial<DcapEndorsements> {
+  const next = fakeTcbInfo('tdx', day(-1), day(1))
+  const tcbLevels = next.tcbLevels.map((level) =>
+    level.tcbStatus === 'UpToDate' ? { ...level, tcbStatus: 'OutOfDate' } : level,
+  )
+  return { tcbInfos: [INTEL.statement('tcbInfo', { ...next, tcbLevels })] }
+}
 const lists = (...revocationLists: readonly Uint8Array[]) => ({ revocationLists })
 const rootList = INTEL.list('root', day(-1), day(1))
 const caList = INTEL.list('ca', day(-1), day(1))
@@ -241,6 +257,19 @@ const CASES: readonly Case[] = [
     outcome: 'warning',
     quote: svn(4),
     policy: { acceptTcbStatuses: ['SWHardeningNeeded'] },
+  },
+  { code: 'dcap.tcb.early-status', outcome: 'warning', early: stricter() },
+  {
+    code: 'dcap.tcb.early-status',
+    early: stricter(),
+    policy: { refuseFailingEarlyTcb: true },
+  },
+  { code: 'dcap.tcb.early-status', outcome: 'warning', early: { tcbInfos: [zeros(4)] } },
+  {
+    code: 'dcap.tcb.early-status',
+    outcome: 'undecided',
+    early: dated(-9, -8),
+    policy: { refuseFailingEarlyTcb: true },
   },
   { code: 'dcap.tcb.evaluation-below-minimum', policy: { minimumEvaluationDataNumber: 18 } },
   { code: 'dcap.platform.not-allowed', policy: { allowedPlatforms: [] } },

@@ -10,6 +10,8 @@ export interface DcapPolicy {
   readonly graceDays?: number
   /** Least `tcbEvaluationDataNumber` of TCB info and QE identity. */
   readonly minimumEvaluationDataNumber?: number
+  /** Refuses what the early collateral does not accept, which is a warning otherwise; needs `earlyEndorsements` to say anything. */
+  readonly refuseFailingEarlyTcb?: boolean
   /** PPIDs, platform instance ids (16 bytes in hex) or FMSPCs (6 bytes in hex) of which the platform must have one. */
   readonly allowedPlatforms?: readonly string[]
   /** Without the lists of root and PCK issuer the Evidence is undecided; this makes it `not-checked` instead. */
@@ -22,6 +24,7 @@ export const DCAP_POLICY_KEYS: Readonly<Record<keyof DcapPolicy, true>> = {
   acceptAdvisories: true,
   graceDays: true,
   minimumEvaluationDataNumber: true,
+  refuseFailingEarlyTcb: true,
   allowedPlatforms: true,
   allowMissingRevocationLists: true,
 }

@@ -10,6 +10,7 @@ import { P256_SPKI_HEAD } from '../formats/jwk.ts'
 import type { CheckSink } from '../result/check.ts'
 import type { EndorsementCache } from '../result/endorsement-cache.ts'
 import type { IntelRoot } from './anchors.ts'
+import { appraiseEarly } from './appraise-early.ts'
 import { appraiseTcb } from './appraise-tcb.ts'
 import type { DcapTcb, TcbCheckCode } from './appraise-tcb.ts'
 import { isPrepared, prepareDcapEndorsements } from './endorsements.ts'
@@ -32,6 +33,8 @@ export interface DcapVerifyOptions {
   readonly root: IntelRoot
   readonly policy: DcapPolicy
   readonly cache?: EndorsementCache | undefined
+  /** Of the next TCB recovery, to compare with. */
+  readonly earlyEndorsements?: DcapEndorsements | PreparedDcapEndorsements | undefined
 }
 
 export interface VerifiedQuote {
@@ -99,6 +102,7 @@ export async function verifyQuote(
   checkCertificateDates(pck.chain, now, checks)
   const request = { quote, pck: pck.identity, endorsements, policy, now }
   const tcb = appraiseTcb(request, checks)
+  appraiseEarly(request, await preparedEarly(options), checks)
   const { signingChains } = endorsements
   for (const [signer] of signingChains) if (signer) checkCertificateDates([signer], now, checks)
   await checkRevocation(
@@ -108,6 +112,14 @@ export async function verifyQuote(
   )
   checkPlatform(pck.identity, policy, checks)
   return signed ? { pck: pck.identity, tcb } : undefined
+}
+
+async function preparedEarly({
+  earlyEndorsements: early,
+  root,
+}: DcapVerifyOptions): Promise<PreparedDcapEndorsements | undefined> {
+  if (early === undefined || isPrepared(early, root)) return early
+  return prepareDcapEndorsements(early, root)
 }
 
 interface VouchedKey {

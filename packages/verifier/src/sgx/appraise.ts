@@ -27,6 +27,8 @@ export interface SgxAppraiseOptions {
   readonly now: Date
   /** Intel's collateral; prepare it once to save its signature checks. Absent leaves the Evidence undecided. */
   readonly endorsements?: DcapEndorsements | PreparedDcapEndorsements
+  /** Collateral of Intel's next TCB recovery (`update=early`): what it will not accept is a warning. Absent: not compared. */
+  readonly earlyEndorsements?: DcapEndorsements | PreparedDcapEndorsements
   /** Absent means the strict default. */
   readonly policy?: SgxPolicy
   readonly cache?: EndorsementCache
@@ -64,7 +66,7 @@ export async function appraiseSgxUnder(
   evidence: Uint8Array,
   options: SgxAppraiseOptions,
 ): Promise<SgxAppraisal> {
-  const { expect, now, endorsements = {}, policy = {}, cache } = options
+  const { expect, now, endorsements = {}, policy = {}, cache, earlyEndorsements } = options
   if (!(now instanceof Date) || Number.isNaN(now.getTime())) throw new TypeError('now is required')
   const expected = readExpectations(FIELDS, expect)
   refuseUnknownKeys('policy', policy, SGX_POLICY_KEYS)
@@ -73,7 +75,11 @@ export async function appraiseSgxUnder(
   const quote = readQuote(evidence, tee, checks)
   if (quote?.body.kind !== 'sgx') return concludeAppraisal<SgxClaims, Code>(checks, { tee })
   const { report } = quote.body
-  const verified = await verifyQuote(quote, { endorsements, now, root, policy, cache }, checks)
+  const verified = await verifyQuote(
+    quote,
+    { endorsements, now, root, policy, cache, earlyEndorsements },
+    checks,
+  )
   if (verified === undefined)
     return concludeAppraisal(checks, { tee, claims: sgxClaims(quote, report) })
   checkExpectations(checks, expected, report)

@@ -23,6 +23,8 @@ export interface SgxClaims {
   /** Null before verification. */
   readonly fmspc: string | null
   readonly ppid: string | null
+  /** Of the Platform CA's certificates: the machine, whatever its TCB. */
+  readonly platformInstanceId: string | null
   readonly tcb: DcapTcb | null
 }
 
@@ -48,6 +50,10 @@ export function sgxClaims(
     reportData: toHex(report.reportData),
     fmspc: verified?.pck.fmspc ?? null,
     ppid: verified === undefined ? null : toHex(verified.pck.ppid),
+    platformInstanceId:
+      verified?.pck.platformInstanceId === undefined
+        ? null
+        : toHex(verified.pck.platformInstanceId),
     tcb: verified?.tcb ?? null,
   }
 }

@@ -28,6 +28,8 @@ export interface TdxAppraiseOptions {
   readonly now: Date
   /** Intel's collateral; prepare it once to save its signature checks. Absent leaves the Evidence undecided. */
   readonly endorsements?: DcapEndorsements | PreparedDcapEndorsements
+  /** Collateral of Intel's next TCB recovery (`update=early`): what it will not accept is a warning. Absent: not compared. */
+  readonly earlyEndorsements?: DcapEndorsements | PreparedDcapEndorsements
   /** Absent means the strict default. */
   readonly policy?: TdxPolicy
   readonly cache?: EndorsementCache
@@ -67,7 +69,7 @@ export async function appraiseTdxUnder(
   evidence: Uint8Array,
   options: TdxAppraiseOptions,
 ): Promise<TdxAppraisal> {
-  const { expect, now, endorsements = {}, policy = {}, cache } = options
+  const { expect, now, endorsements = {}, policy = {}, cache, earlyEndorsements } = options
   if (!(now instanceof Date) || Number.isNaN(now.getTime())) throw new TypeError('now is required')
   const expected = readExpectations(FIELDS, expect)
   refuseUnknownKeys('policy', policy, TDX_POLICY_KEYS)
@@ -76,7 +78,11 @@ export async function appraiseTdxUnder(
   const quote = readQuote(evidence, tee, checks)
   if (quote?.body.kind !== 'tdx') return concludeAppraisal<TdxClaims, TdxCheckCode>(checks, { tee })
   const { report } = quote.body
-  const verified = await verifyQuote(quote, { endorsements, now, root, policy, cache }, checks)
+  const verified = await verifyQuote(
+    quote,
+    { endorsements, now, root, policy, cache, earlyEndorsements },
+    checks,
+  )
   if (verified === undefined)
     return concludeAppraisal(checks, { tee, claims: tdxClaims(quote, report) })
   checkExpectations(checks, expected, report)

@@ -30,6 +30,8 @@ export interface TdxClaims {
   /** Null before verification. */
   readonly fmspc: string | null
   readonly ppid: string | null
+  /** Of the Platform CA's certificates: the machine, whatever its TCB. */
+  readonly platformInstanceId: string | null
   readonly tcb: DcapTcb | null
 }
 
@@ -56,6 +58,7 @@ export function tdxClaims(quote: Quote, report: TdReport, verified?: VerifiedQuo
     mrServiceTd: optional(report.mrServiceTd),
     fmspc: verified?.pck.fmspc ?? null,
     ppid: optional(verified?.pck.ppid),
+    platformInstanceId: optional(verified?.pck.platformInstanceId),
     tcb: verified?.tcb ?? null,
   }
 }
