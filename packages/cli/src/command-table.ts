@@ -46,6 +46,81 @@ const TABLE: Readonly<Record<string, TableEntry>> = {
     load: () => import('./commands/stop.ts'),
   },
   rm: { group: 'Workloads', summary: 'remove a workload', load: () => import('./commands/rm.ts') },
+  'vm create': {
+    group: 'VMs',
+    summary: 'make a VM from a disk image and start it',
+    load: () => import('./commands/vm-create.ts'),
+  },
+  'vm ls': {
+    group: 'VMs',
+    summary: 'list VMs',
+    load: () => import('./commands/vm-ls.ts'),
+  },
+  'vm show': {
+    group: 'VMs',
+    summary: 'everything known of one VM',
+    load: () => import('./commands/vm-show.ts'),
+  },
+  'vm start': {
+    group: 'VMs',
+    summary: 'start a VM',
+    load: () => import('./commands/vm-start.ts'),
+  },
+  'vm stop': {
+    group: 'VMs',
+    summary: 'shut a VM down',
+    load: () => import('./commands/vm-stop.ts'),
+  },
+  'vm restart': {
+    group: 'VMs',
+    summary: 'stop and start a VM',
+    load: () => import('./commands/vm-restart.ts'),
+  },
+  'vm rm': {
+    group: 'VMs',
+    summary: 'remove a VM with its disk',
+    load: () => import('./commands/vm-rm.ts'),
+  },
+  'vm ssh': {
+    group: 'VMs',
+    summary: 'log in, or run one command',
+    load: () => import('./commands/vm-ssh.ts'),
+  },
+  'vm console': {
+    group: 'VMs',
+    summary: 'the serial console on this terminal',
+    load: () => import('./commands/vm-console.ts'),
+  },
+  'vm logs': {
+    group: 'VMs',
+    summary: 'what a VM wrote on its serial console',
+    load: () => import('./commands/vm-logs.ts'),
+  },
+  'vm resize': {
+    group: 'VMs',
+    summary: 'change vCPUs, memory and disk',
+    load: () => import('./commands/vm-resize.ts'),
+  },
+  'vm snapshot': {
+    group: 'VMs',
+    summary: 'make, restore, delete and list snapshots',
+    load: () => import('./commands/vm-snapshot.ts'),
+  },
+  'vm events': {
+    group: 'VMs',
+    summary: 'what happened to a VM',
+    load: () => import('./commands/vm-events.ts'),
+  },
+  'vm images': {
+    group: 'VMs',
+    summary: 'disk images by name',
+    load: () => import('./commands/vm-images.ts'),
+  },
+  'vm import': {
+    group: 'VMs',
+    summary: 'copy a disk image into the catalogue',
+    load: () => import('./commands/vm-import.ts'),
+  },
   attest: {
     group: 'Trust',
     summary: 'fetch fresh evidence and the attestation token of a workload',
@@ -200,6 +275,11 @@ const TABLE: Readonly<Record<string, TableEntry>> = {
     group: 'Services',
     summary: 'whether hostd answers, its version and host',
     load: () => import('./commands/hostd-status.ts'),
+  },
+  'hostd quota': {
+    group: 'Services',
+    summary: 'what all guests of this host may have together, and have',
+    load: () => import('./commands/hostd-quota.ts'),
   },
   'hostd stop': {
     group: 'Services',

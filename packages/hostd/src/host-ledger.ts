@@ -75,6 +75,7 @@ export class HostLedger {
     const tenants = this.#tenants()
     const live = tenants.filter(({ isLive }) => isLive)
     return {
+      set: this.#quota.quota,
       limit: this.#quota.limit,
       used: {
         cpus: total(live, 'cpus'),

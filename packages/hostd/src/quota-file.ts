@@ -11,11 +11,11 @@ const LEAST_CPUS = 16
 
 export class QuotaFile {
   readonly #path: string
-  #set: Quota
+  #quota: Quota
 
-  private constructor(path: string, set: Quota) {
+  private constructor(path: string, quota: Quota) {
     this.#path = path
-    this.#set = set
+    this.#quota = quota
   }
 
   /** @throws CloisterError `hostd.state-unreadable`: a quota that cannot be read must not count as none */
@@ -34,15 +34,20 @@ export class QuotaFile {
     }
   }
 
+  /** What was set. */
+  get quota(): Quota {
+    return this.#quota
+  }
+
   /** As in force. */
   get limit(): Quota {
     const cpus = Math.max(LEAST_CPUS, availableParallelism() * CPU_OVERCOMMIT)
-    return { cpus, ...this.#set }
+    return { cpus, ...this.#quota }
   }
 
   /** Replaces what was set. Guests that run are not touched. */
   async set(quota: Quota): Promise<void> {
     await writeDurably(this.#path, JSON.stringify(quota))
-    this.#set = quota
+    this.#quota = quota
   }
 }

@@ -243,7 +243,7 @@ export const ResizeVmRequestSchema = z.strictObject({
 })
 export type ResizeVmRequest = z.infer<typeof ResizeVmRequestSchema>
 
-export const SnapshotNameSchema = z.string().regex(/^[a-z0-9][a-z0-9.-]{0,62}$/)
+export const SnapshotNameSchema = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/)
 /** Body of `POST …/snapshots`. */
 export const SnapshotRequestSchema = z.strictObject({ name: SnapshotNameSchema })
 export const SnapshotSchema = z.strictObject({ name: z.string().max(256), createdAt: Instant })
@@ -336,6 +336,8 @@ export type Quota = z.infer<typeof QuotaSchema>
 
 /** `GET` and the answer of `PUT /v1/quota`. */
 export const QuotaAnswerSchema = z.strictObject({
+  /** What was set. */
+  set: QuotaSchema,
   /** As in force: what was set, and the default for vCPUs. */
   limit: QuotaSchema,
   used: z.strictObject({ cpus: z.int(), memoryMiB: z.int(), diskMiB: z.int() }),

@@ -1,4 +1,5 @@
 import { isEnded, type WorkloadView } from '@cloister/protocol/hostd-api'
+import { isAtRest, type VmView } from '@cloister/protocol/hostd-vm-api'
 import { age } from '../age.ts'
 import type { Command, Invocation } from '../command.ts'
 import { escapeText } from '../escape-text.ts'
@@ -7,6 +8,8 @@ import { appraiseWorkload, ownerReferences } from '../owner/appraise-workload.ts
 import { openBroker } from '../owner/broker-client.ts'
 import type { TrustState } from '../owner/trust-state.ts'
 import { paintTrust } from '../paint-trust.ts'
+import { portsCell, vmStateCell } from '../vm/vm-text.ts'
+import { trustOfVm } from '../vm/vm-trust.ts'
 
 /** A guest that does not answer in this time is listed as unattested. */
 const EVIDENCE_TIMEOUT_MS = 5000
@@ -14,34 +17,51 @@ const EVIDENCE_TIMEOUT_MS = 5000
 export const command: Command = {
   usage: 'ps [-a]',
   details:
-    'Trust is computed here, from fresh evidence of each running guest. Published ports are in clear to the host.',
-  options: { all: { type: 'boolean', short: 'a', help: 'ended workloads too' } },
+    'Workloads and VMs. Trust is computed here, from fresh evidence of each running workload; a VM that nobody verified just now is unattested.\nPublished ports are in clear to the host.',
+  options: { all: { type: 'boolean', short: 'a', help: 'ended workloads and VMs at rest too' } },
   positionals: [0, 0],
   async run(invocation) {
     const { output, signal, options } = invocation
     const hostd = await openHostd(invocation)
-    const views = (await hostd.list({ signal })).filter(
-      (view) => options['all'] === true || !isEnded(view.state),
-    )
+    const all = options['all'] === true
+    const [workloads, vms] = await Promise.all([hostd.list({ signal }), hostd.vms.list({ signal })])
+    const views = workloads.filter(({ state }) => all || !isEnded(state))
     const trust = await trustOfEach(views, invocation, hostd)
-    const rows = views.map((view, index) => ({ ...view, trust: trust[index] ?? 'unattested' }))
+    const rows = [
+      ...views.map((view, index) => workloadRow(view, trust[index] ?? 'unattested')),
+      ...vms.filter(({ state }) => all || !isAtRest(state)).map(vmRow),
+    ]
     await output.list(rows, {
       name: (row) => row.name,
       columns: [
         { title: 'NAME', cell: (row) => row.name },
-        { title: 'IMAGE', cell: (row) => escapeText(row.image.reference.slice(0, 48)) },
-        { title: 'STATE', cell: stateCell },
+        { title: 'KIND', cell: (row) => row.kind },
+        { title: 'IMAGE', cell: imageCell },
+        { title: 'STATE', cell: (row) => (row.kind === 'vm' ? vmStateCell(row) : stateCell(row)) },
         { title: 'TRUST', cell: (row) => paintTrust(row.trust, output.painter) },
         { title: 'TEE', cell: (row) => row.tee },
         { title: 'AGE', cell: (row) => age(Date.parse(row.createdAt), Date.now()) },
-        {
-          title: 'PORTS (clear)',
-          cell: (row) =>
-            row.ports.map((port) => `${port.address}:${port.host}→${port.guest}`).join(' ') || '-',
-        },
+        { title: 'PORTS (clear)', cell: (row) => portsCell(row.ports) },
       ],
     })
   },
+}
+
+type Row =
+  | (WorkloadView & { readonly kind: 'container'; readonly trust: TrustState })
+  | (VmView & { readonly kind: 'vm'; readonly trust: TrustState })
+
+function workloadRow(view: WorkloadView, trust: TrustState): Row {
+  return { kind: 'container', ...view, trust }
+}
+
+function vmRow(view: VmView): Row {
+  return { kind: 'vm', ...view, trust: trustOfVm(view) }
+}
+
+function imageCell(row: Row): string {
+  const name = row.kind === 'vm' ? row.image.name : row.image.reference
+  return escapeText(name.slice(0, 48))
 }
 
 function stateCell(view: WorkloadView): string {

@@ -1,9 +1,9 @@
 /** Programs of the host that Cloister calls, and the Debian packages that bring them. */
-import { accessSync, constants } from 'node:fs'
+import { accessSync, constants, existsSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 
 export interface Requirement {
-  /** Program on the path. */
+  /** Program on the path, or a file by its absolute path. */
   readonly program: string
   /** Debian package that brings it. */
   readonly debianPackage: string
@@ -35,6 +35,19 @@ export const CATALOGUE_REQUIREMENTS: readonly Requirement[] = [
   { program: 'sfdisk', debianPackage: 'fdisk', purpose: 'writes partition tables' },
 ]
 
+/** For machines that boot their own disk, beside {@link RUN_REQUIREMENTS}. */
+export const VM_REQUIREMENTS: readonly Requirement[] = [
+  { program: 'qemu-img', debianPackage: 'qemu-utils', purpose: 'copies and grows disks' },
+  { program: 'swtpm', debianPackage: 'swtpm', purpose: 'runs the TPMs of VMs' },
+  { program: 'swtpm_setup', debianPackage: 'swtpm-tools', purpose: 'makes the TPMs of VMs' },
+  {
+    program: '/usr/share/qemu/firmware/60-edk2-x86_64.json',
+    debianPackage: 'ovmf',
+    purpose: 'the UEFI firmware of VMs',
+  },
+  { program: 'ssh-keygen', debianPackage: 'openssh-client', purpose: 'reaches VMs by ssh' },
+]
+
 /** For tests against tools that others wrote, beside {@link RUN_REQUIREMENTS}. */
 export const TEST_REQUIREMENTS: readonly Requirement[] = [
   { program: 'skopeo', debianPackage: 'skopeo', purpose: 'interoperability of encrypted images' },
@@ -50,6 +63,7 @@ export function missingRequirements(requirements: readonly Requirement[]): reado
 
 /** Also looks where packages put system programs, for a user's path may lack them. */
 export function findProgram(program: string): string | undefined {
+  if (program.startsWith('/')) return existsSync(program) ? program : undefined
   const folders = [
     ...(process.env['PATH'] ?? '').split(delimiter),
     '/usr/local/sbin',

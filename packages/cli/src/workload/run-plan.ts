@@ -1,7 +1,7 @@
 /** What `run` was asked for, read from the command line; nothing is looked up here. */
-import { CloisterError } from '@cloister/protocol/error'
 import { listOption, textOption, type CommandLine, type OptionSpec } from '../command.ts'
 import { REGISTRY_CA_OPTION } from '../image/registry-ca.ts'
+import { badOption, count, mebibytes, publishedPort } from '../option-values.ts'
 import { resourcePath } from '../owner/resource-path.ts'
 
 export const TEE_CHOICES = ['auto', 'snp', 'simulated'] as const
@@ -133,32 +133,15 @@ function mapped<Value>(text: string | undefined, read: (text: string) => Value):
   return text === undefined ? undefined : read(text)
 }
 
-function bad(why: string, expected: string, received: string): CloisterError {
-  return new CloisterError('cli.usage', { why, expected, received: received.slice(0, 80) })
-}
-
 function teeChoice(text = 'auto'): TeeChoice {
   const found = TEE_CHOICES.find((choice) => choice === text)
-  if (found === undefined) throw bad('--tee is unknown', TEE_CHOICES.join(', '), text)
+  if (found === undefined) throw badOption('--tee is unknown', TEE_CHOICES.join(', '), text)
   return found
-}
-
-function publishedPort(text: string) {
-  const match = /^(?:(\d{1,3}(?:\.\d{1,3}){3}):)?(\d{1,5}):(\d{1,5})$/.exec(text)
-  const host = Number(match?.[2])
-  const guest = Number(match?.[3])
-  if (match === null || !isPort(host) || !isPort(guest))
-    throw bad('--publish is malformed', '[ADDRESS:]HOST:GUEST', text)
-  return { address: match[1] ?? '127.0.0.1', host, guest }
-}
-
-function isPort(value: number): boolean {
-  return value >= 1 && value <= 65_535
 }
 
 function environmentEntry(text: string): string {
   if (/^[A-Za-z_][A-Za-z0-9_]*=/.test(text)) return text
-  throw bad('--env is malformed', 'NAME=VALUE', text.split('=')[0] ?? '')
+  throw badOption('--env is malformed', 'NAME=VALUE', text.split('=')[0] ?? '')
 }
 
 function secretUse(text: string): SecretUse {
@@ -166,28 +149,4 @@ function secretUse(text: string): SecretUse {
   const resource = resourcePath(at === -1 ? text : text.slice(0, at))
   const file = at === -1 ? `/run/secrets/${resource.split('/').at(-1) ?? ''}` : text.slice(at + 1)
   return { resource, file }
-}
-
-function count(option: string, text: string): number {
-  const value = Number(text)
-  if (/^\d{1,3}$/.test(text) && value >= 1) return value
-  throw bad(`--${option} is no count`, 'a whole number from 1', text)
-}
-
-const UNITS: Readonly<Record<string, number>> = {
-  '': 1,
-  m: 1,
-  mi: 1,
-  g: 1024,
-  gi: 1024,
-  t: 1024 ** 2,
-  ti: 1024 ** 2,
-}
-
-function mebibytes(option: string, text: string): number {
-  const match = /^(\d{1,7})(m|mi|g|gi|t|ti)?b?$/i.exec(text)
-  const unit = UNITS[(match?.[2] ?? '').toLowerCase()]
-  if (match === null || unit === undefined)
-    throw bad(`--${option} is no size`, 'such as 512M or 2G', text)
-  return Number(match[1]) * unit
 }

@@ -1,0 +1,65 @@
+import { CloisterError } from '@cloister/protocol/error'
+import { isCatalogueName } from '@cloister/image/disk/catalogue'
+import type { Command, Invocation } from '../command.ts'
+import { confirm } from '../confirm.ts'
+import { openHostd } from '../hostd.ts'
+import { installPackages } from '../setup/install-packages.ts'
+import {
+  CATALOGUE_REQUIREMENTS,
+  missingRequirements,
+  RUN_REQUIREMENTS,
+  VM_REQUIREMENTS,
+} from '../setup/requirements.ts'
+import { createVm, planLines, prepareVm, type CreateContext } from '../vm/create-vm.ts'
+import { readCreatePlan, VM_CREATE_OPTIONS, type CreatePlan } from '../vm/create-plan.ts'
+import { trustOfVm } from '../vm/vm-trust.ts'
+import { vmText } from '../vm/vm-text.ts'
+
+export const command: Command = {
+  usage: 'vm create NAME --image FILE|NAME [options]',
+  details:
+    'Makes a VM from a copy of the disk image and starts it. The plan is shown first; on a terminal it asks.\nWith --tee none the disk boots unchanged under Secure Boot with a vTPM: protection against changes inside the guest, none against the host.',
+  options: VM_CREATE_OPTIONS,
+  positionals: [1, 1],
+  async run(invocation) {
+    const { directories, output, signal } = invocation
+    const plan = readCreatePlan(invocation)
+    await install(plan, invocation)
+    const hostd = await openHostd(invocation)
+    const context: CreateContext = { directories, hostd, talk: output.talk, signal }
+    await using prepared = await prepareVm(plan, context)
+    for (const line of planLines(prepared)) output.talk(line)
+    if (!(await agreed('Create it?', invocation))) throw new CloisterError('cli.declined')
+    const defined = await createVm(prepared, context)
+    const view = plan.start ? await hostd.vms.start(plan.name, { signal }) : defined
+    const shown = { ...view, trust: trustOfVm(view) }
+    await output.object(shown, {
+      name: plan.name,
+      text: () => vmText(shown, output.painter),
+    })
+    output.talk(
+      plan.start
+        ? `next: cloister vm ssh ${plan.name}, cloister vm logs ${plan.name} -f`
+        : `next: cloister vm start ${plan.name}`,
+    )
+  },
+}
+
+async function install({ image }: CreatePlan, invocation: Invocation): Promise<void> {
+  const { options, output, signal } = invocation
+  const wanted = [
+    ...RUN_REQUIREMENTS,
+    ...VM_REQUIREMENTS,
+    ...(isCatalogueName(image) ? CATALOGUE_REQUIREMENTS : []),
+  ]
+  await installPackages(missingRequirements(wanted), {
+    confirm: async (question) => await confirm(question, options['yes'] === true, signal),
+    talk: output.talk,
+    signal,
+  })
+}
+
+/** Without a terminal the command line itself is the yes: making a VM destroys nothing. */
+async function agreed(question: string, { options, signal }: Invocation): Promise<boolean> {
+  return await confirm(question, options['yes'] === true || !process.stdin.isTTY, signal)
+}

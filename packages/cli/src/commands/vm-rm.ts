@@ -1,0 +1,33 @@
+import { CloisterError } from '@cloister/protocol/error'
+import type { Command } from '../command.ts'
+import { confirm } from '../confirm.ts'
+import { openHostd } from '../hostd.ts'
+import { removeIdentity } from '../vm/ssh-identity.ts'
+
+export const command: Command = {
+  usage: 'vm rm NAME… [--force] [--yes]',
+  details:
+    'Removes VMs with their disks, TPMs, logs and the ssh keys made for them. There is no way back.',
+  options: {
+    force: { type: 'boolean', help: 'end it first when it runs' },
+    yes: { type: 'boolean', short: 'y', help: 'ask nothing' },
+  },
+  positionals: [1, 100],
+  async run(invocation) {
+    const { directories, options, output, positionals, signal } = invocation
+    const hostd = await openHostd(invocation)
+    for (const name of positionals) await hostd.vms.get(name, { signal })
+    const question = `Remove ${positionals.join(', ')} with all data?`
+    if (!(await confirm(question, options['yes'] === true, signal)))
+      throw new CloisterError('cli.declined')
+    for (const name of positionals) {
+      if (options['force'] === true) await hostd.vms.stop(name, { force: true }, { signal })
+      await hostd.vms.remove(name, { signal })
+      await removeIdentity(directories, name)
+    }
+    await output.list(
+      positionals.map((name) => ({ name })),
+      { name: (row) => row.name, columns: [{ title: 'REMOVED', cell: (row) => row.name }] },
+    )
+  },
+}

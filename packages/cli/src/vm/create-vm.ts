@@ -1,0 +1,203 @@
+/** `vm create`, step by step: everything is decided and shown before anything is made. */
+import type { HostdClient } from '@cloister/hostd/client'
+import { HOSTD_LIMITS } from '@cloister/protocol/hostd-api'
+import { CloisterError } from '@cloister/protocol/error'
+import type { Directories } from '@cloister/protocol/directories'
+import {
+  bootOf,
+  VM_LIMITS,
+  type DefineVmRequestInput,
+  type VmTee,
+  type VmView,
+} from '@cloister/protocol/hostd-vm-api'
+import { freePort } from '../free-port.ts'
+import { readInput } from '../read-input.ts'
+import { chooseVmTee } from './choose-vm-tee.ts'
+import { shieldOf, type CreatePlan, type Shield } from './create-plan.ts'
+import { openDiskImage } from './disk-catalogue.ts'
+import { prepareMeasuredBoot, type MeasuredBoot } from './measured-boot.ts'
+import { readSecureBootKeys } from './secure-boot-keys.ts'
+import {
+  keepIdentity,
+  makeKeyPair,
+  readGivenKey,
+  removeIdentity,
+  type GivenKey,
+} from './ssh-identity.ts'
+import { composeUserData } from './user-data.ts'
+
+const SSH_PORT = 22
+/** Where ports for ssh are looked for first. */
+const FIRST_SSH_PORT = 2222
+
+export interface CreateContext {
+  readonly directories: Directories
+  readonly hostd: HostdClient
+  readonly talk: (line: string) => void
+  readonly signal: AbortSignal
+}
+
+/** A creation that is fully decided and has made nothing yet but what the catalogue keeps anyway. */
+export interface PreparedVm extends AsyncDisposable {
+  readonly plan: CreatePlan
+  readonly tee: VmTee
+  readonly shield: Shield
+  readonly image: Awaited<ReturnType<typeof openDiskImage>>
+  readonly user: string | undefined
+  readonly ports: CreatePlan['ports']
+  readonly givenKey: GivenKey | undefined
+  readonly userData: Uint8Array | undefined
+  readonly networkConfig: Uint8Array | undefined
+  readonly secureBootKeys: DefineVmRequestInput['secureBootKeys']
+  readonly measured: MeasuredBoot | undefined
+}
+
+/** @throws CloisterError `vm.*`, `tee.none`, `cli.*`, `catalogue-image.*` */
+export async function prepareVm(plan: CreatePlan, context: CreateContext): Promise<PreparedVm> {
+  const { directories, hostd, talk, signal } = context
+  const tee = await chooseVmTee(plan.tee, directories, signal)
+  const shield = shieldOf(plan, tee)
+  await checkName(plan.name, hostd, signal)
+  const givenKey = plan.sshKey === undefined ? undefined : await readGivenKey(plan.sshKey)
+  const read = async (file: string | undefined) =>
+    file === undefined ? undefined : await readInput(file, VM_LIMITS.seedBytes)
+  const userData = await read(plan.cloudInit)
+  const networkConfig = await read(plan.networkConfig)
+  const secureBootKeys =
+    plan.secureBootKeys === undefined ? undefined : await readSecureBootKeys(plan.secureBootKeys)
+  const image = await openDiskImage(plan.image, { directories, talk, signal })
+  const measured =
+    bootOf(tee) === 'measured' || plan.encryptDisk
+      ? await prepareMeasuredBoot({
+          name: plan.name,
+          tee,
+          imagePath: image.path,
+          cpus: plan.cpus,
+          diskMiB: plan.diskMiB,
+          encryptDisk: plan.encryptDisk,
+          directories,
+          talk,
+          signal,
+        })
+      : undefined
+  const ports = await portsOf(plan, hostd, signal)
+  const user = plan.user ?? image.user
+  return {
+    plan,
+    tee,
+    shield,
+    image,
+    user,
+    ports,
+    givenKey,
+    userData,
+    networkConfig,
+    secureBootKeys,
+    measured,
+    [Symbol.asyncDispose]: async () => await measured?.[Symbol.asyncDispose](),
+  }
+}
+
+/** Lines that say what will be made, and what of it whoever owns the host can see. */
+export function planLines({ plan, tee, shield, image, ports, measured }: PreparedVm): string[] {
+  const disk = plan.diskMiB === undefined ? "the image's own size" : `${plan.diskMiB} MiB`
+  const onOff = (value: boolean) => (value ? 'on' : 'off')
+  return [
+    `plan  ${plan.name}  VM from ${image.name}${image.sha256 === undefined ? '' : `  sha256:${image.sha256.slice(0, 16)}`}`,
+    `      ${plan.cpus} vCPUs, ${plan.memoryMiB} MiB, disk ${disk}, tee ${tee}`,
+    `      Secure Boot ${onOff(shield.secureBoot)}, vTPM ${onOff(shield.vtpm)}, integrity monitoring ${onOff(shield.integrityMonitoring)}`,
+    ...(tee === 'none' ? ['      NO TEE: the host can read and change everything in it'] : []),
+    ...(tee === 'simulated'
+      ? ['      SIMULATION: memory is not encrypted, the host can read everything']
+      : []),
+    ...(shield.vtpm
+      ? [
+          '      the host runs the TPM and holds the key of its state: it protects a stolen disk, not against the host',
+        ]
+      : []),
+    ...ports.map(
+      ({ address, host, guest }) =>
+        `      port ${address}:${host} leads to ${guest}, in clear to the host`,
+    ),
+    ...(plan.network.kind === 'bridge' ? [`      on bridge ${plan.network.bridge}`] : []),
+    ...(measured?.plan ?? []).map((line) => `      ${line}`),
+  ]
+}
+
+/** Makes it; nothing is left when that fails. @throws CloisterError `vm.*`, `disk.*`, `host.*`, … */
+export async function createVm(prepared: PreparedVm, context: CreateContext): Promise<VmView> {
+  const { directories, hostd, signal } = context
+  const { plan, user, givenKey } = prepared
+  const madeKey = givenKey === undefined ? await makeKeyPair(`cloister-vm-${plan.name}`) : undefined
+  const hostKey = await makeKeyPair(plan.name)
+  const { userData, hasHostKey } = composeUserData(prepared.userData, hostKey)
+  await prepared.measured?.register()
+  const sshKey = givenKey?.publicKey ?? madeKey?.publicKey ?? ''
+  const view = await hostd.vms.define(requestOf(prepared, userData, sshKey), { signal })
+  try {
+    await keepIdentity(directories, plan.name, {
+      user,
+      givenKey: givenKey?.key,
+      madeKey,
+      hostKey: hasHostKey ? hostKey : undefined,
+    })
+  } catch (error) {
+    await removeIdentity(directories, plan.name)
+    await hostd.vms.remove(plan.name)
+    throw error
+  }
+  return view
+}
+
+function requestOf(
+  prepared: PreparedVm,
+  userData: Uint8Array,
+  sshKey: string,
+): DefineVmRequestInput {
+  const { plan, tee, shield, image, ports, networkConfig, secureBootKeys, measured } = prepared
+  const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64')
+  return {
+    name: plan.name,
+    image: {
+      path: measured?.imagePath ?? image.path,
+      name: image.name,
+      ...(image.sha256 !== undefined && { sha256: image.sha256 }),
+    },
+    cpus: plan.cpus,
+    memoryMiB: plan.memoryMiB,
+    ...(plan.diskMiB !== undefined && { diskMiB: plan.diskMiB }),
+    tee,
+    ...shield,
+    ...(secureBootKeys !== undefined && { secureBootKeys }),
+    seed: {
+      userData: base64(userData),
+      sshKeys: [sshKey],
+      ...(networkConfig !== undefined && { networkConfig: base64(networkConfig) }),
+    },
+    ports: [...ports],
+    network: plan.network,
+    ...(measured !== undefined && { measured: measured.measured, targets: measured.targets }),
+  }
+}
+
+/** Before anything long: hostd looks again. */
+async function checkName(name: string, { vms }: HostdClient, signal: AbortSignal): Promise<void> {
+  if ((await vms.list({ signal })).some((view) => view.name === name))
+    throw new CloisterError('vm.name-taken', { where: name })
+}
+
+/** Ports as asked for, and a free one for ssh where none was. */
+async function portsOf(
+  { network, ports }: CreatePlan,
+  hostd: HostdClient,
+  signal: AbortSignal,
+): Promise<CreatePlan['ports']> {
+  if (network.kind === 'bridge' || ports.some(({ guest }) => guest === SSH_PORT)) return ports
+  if (ports.length >= HOSTD_LIMITS.ports) return ports
+  const views = await hostd.vms.list({ signal })
+  const used = new Set([...views.flatMap((view) => view.ports), ...ports].map(({ host }) => host))
+  let wanted = FIRST_SSH_PORT
+  while (used.has(wanted)) wanted += 1
+  const host = await freePort(wanted)
+  return [...ports, { address: '127.0.0.1', host, guest: SSH_PORT }]
+}

@@ -1,0 +1,72 @@
+/** A VM for people. */
+import type { VmView } from '@cloister/protocol/hostd-vm-api'
+import { age } from '../age.ts'
+import { escapeText } from '../escape-text.ts'
+import { paintTrust, trustMeaning } from '../paint-trust.ts'
+import type { Column } from '../output.ts'
+import type { Painter } from '../paint.ts'
+import type { TrustState } from '../owner/trust-state.ts'
+import { protectionOf } from './vm-trust.ts'
+
+export type ShownVm = VmView & { readonly trust: TrustState }
+
+export function vmStateCell(view: VmView): string {
+  if (view.state === 'failed') return `failed ${escapeText(view.error?.code ?? '')}`.trim()
+  if (view.state === 'running' && view.vtpmLostAt !== undefined) return 'running, vTPM lost'
+  return view.state
+}
+
+export function portsCell(ports: VmView['ports']): string {
+  return ports.map(({ address, host, guest }) => `${address}:${host}→${guest}`).join(' ') || '-'
+}
+
+export function vmColumns(painter: Painter): readonly Column<ShownVm>[] {
+  return [
+    { title: 'NAME', cell: (vm) => vm.name },
+    { title: 'IMAGE', cell: (vm) => escapeText(vm.image.name.slice(0, 32)) },
+    { title: 'STATE', cell: vmStateCell },
+    { title: 'TRUST', cell: (vm) => paintTrust(vm.trust, painter) },
+    { title: 'TEE', cell: (vm) => vm.tee },
+    { title: 'CPUS', cell: (vm) => String(vm.cpus) },
+    { title: 'MEMORY', cell: (vm) => `${vm.memoryMiB} MiB` },
+    { title: 'DISK', cell: (vm) => `${vm.diskMiB} MiB` },
+    { title: 'AGE', cell: (vm) => age(Date.parse(vm.createdAt), Date.now()) },
+    { title: 'PORTS (clear)', cell: (vm) => portsCell(vm.ports) },
+  ]
+}
+
+export function vmText(vm: ShownVm, painter: Painter): string {
+  const onOff = (value: boolean) => (value ? 'on' : 'off')
+  const lines: (readonly [string, string])[] = [
+    ['name', vm.name],
+    ['state', `${vmStateCell(vm)}${vm.why === undefined ? '' : `  (${escapeText(vm.why)})`}`],
+    ...(vm.error === undefined ? [] : [['', escapeText(vm.error.why)] as const]),
+    ['trust', `${paintTrust(vm.trust, painter)}  ${trustMeaning(vm.trust)}`],
+    ['protection', protectionOf(vm)],
+    [
+      'tee',
+      `${vm.tee}, ${vm.boot} boot${vm.accelerator === undefined ? '' : `, ${vm.accelerator}`}`,
+    ],
+    [
+      'shield',
+      `Secure Boot ${onOff(vm.secureBoot)}${vm.secureBoot ? ` (keys: ${vm.secureBootKeys})` : ''}, vTPM ${onOff(vm.vtpm)}, integrity monitoring ${onOff(vm.integrityMonitoring)}`,
+    ],
+    ...(vm.vtpm
+      ? [['TPM state', 'encrypted; its key is held by the host, so not against the host'] as const]
+      : []),
+    ['size', `${vm.cpus} vCPUs, ${vm.memoryMiB} MiB, disk ${vm.diskMiB} MiB`],
+    [
+      'image',
+      `${escapeText(vm.image.name)}${vm.image.sha256 === undefined ? '' : `  sha256:${vm.image.sha256}`}`,
+    ],
+    [
+      'network',
+      vm.network.kind === 'user' ? 'behind the host' : `bridge ${vm.network.bridge}, ${vm.mac}`,
+    ],
+    ['ports', portsCell(vm.ports)],
+    ['agent', vm.hasAgent ? 'answers' : 'none has answered'],
+    ['boots', `${vm.boots}${vm.startedAt === undefined ? '' : `, the last ${vm.startedAt}`}`],
+    ['id', `${vm.id}${vm.pid === undefined ? '' : `, QEMU ${vm.pid}`}`],
+  ]
+  return lines.map(([title, text]) => `${title.padEnd(11)} ${text}`).join('\n')
+}
