@@ -54,6 +54,8 @@ export const TEST_REQUIREMENTS: readonly Requirement[] = [
   { program: 'swtpm', debianPackage: 'swtpm', purpose: 'a real TPM to attest with' },
   { program: 'swtpm_setup', debianPackage: 'swtpm-tools', purpose: 'its EK certificates' },
   { program: 'tpm2_checkquote', debianPackage: 'tpm2-tools', purpose: 'interoperability of TPMs' },
+  { program: 'mkfs.vfat', debianPackage: 'dosfstools', purpose: 'file systems of test disks' },
+  { program: 'mcopy', debianPackage: 'mtools', purpose: 'files of test disks' },
   { program: 'umoci', debianPackage: 'umoci', purpose: 'interoperability of image layers' },
 ]
 

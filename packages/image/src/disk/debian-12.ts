@@ -1,7 +1,7 @@
 /** The recipe of the catalogue image `debian-12`: what is installed, and the configuration that makes it boot anywhere here. */
 
 /** Rises when an image of the older recipe should be built again. */
-export const RECIPE_REVISION = 1
+export const RECIPE_REVISION = 2
 
 export const DISK_SUITE = 'bookworm'
 /** The kernel comes from here: that of the suite itself drives neither SEV-SNP's nor TDX's reports by configfs-tsm. */
@@ -95,12 +95,17 @@ GRUB_TERMINAL=console
 GRUB_DISABLE_OS_PROBER=true
 `
 
+/** No package lists are fetched at the first boot; the kernel comes from backports, and so do its updates. */
 const CLOUD_CONFIGURATION = `datasource_list: [NoCloud, None]
-# The kernel comes from backports, and so do its updates.
+locale: C.UTF-8
+ssh_genkeytypes: [ed25519, ecdsa]
 apt:
-  sources:
-    backports.list:
-      source: deb $MIRROR $RELEASE-backports main
+  preserve_sources_list: false
+  sources_list: |
+    deb $MIRROR $RELEASE main
+    deb $MIRROR $RELEASE-updates main
+    deb $SECURITY $RELEASE-security main
+    deb $MIRROR $RELEASE-backports main
 `
 
 function fileSystemTable(): string {
