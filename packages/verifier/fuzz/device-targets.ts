@@ -23,12 +23,10 @@ import { FakeAws } from '../src/testing/fake-aws.ts'
 import { fakeSeEvidence } from '../src/testing/fake-ibm.ts'
 import { FakeNvidia, fakeReport } from '../src/testing/fake-nvidia.ts'
 import { WITH_VECTORS, vector } from '../src/testing/vectors.ts'
-import type { Target } from './targets.ts'
+import { appraisal, parser } from './target.ts'
+import type { Target } from './target.ts'
 
 const NOW = new Date('2026-06-01T00:00:00Z')
-const PARSER_BATCH = 500
-const SLOW_BATCH = 50
-const APPRAISAL_BATCH = 5
 const ANY_NITRO = {
   pcr0: 'any',
   pcr1: 'any',
@@ -61,16 +59,6 @@ export function deviceTargets(): readonly Target[] {
   const wrapped = [toUtf8('{"device_evidence_list":[{"evidence":"11e0","certificate":""}]}')]
   const se = toUtf8(JSON.stringify(seJson()))
   const cache = new EndorsementCache()
-  const parser = (name: string, corpus: readonly Uint8Array[], run: Target['run']): Target => ({
-    name,
-    corpus,
-    batch: PARSER_BATCH,
-    run,
-  })
-  const slow = (name: string, corpus: readonly Uint8Array[], run: Target['run']): Target => ({
-    ...parser(name, corpus, run),
-    batch: SLOW_BATCH,
-  })
   return [
     parser('CBOR', [...documents, ...tokens], (input) =>
       same(encodeCbor(parseCbor('fuzz', input)), input),
@@ -78,8 +66,8 @@ export function deviceTargets(): readonly Target[] {
     parser('COSE_Sign1', documents, (input) => same(encodeCoseSign1(parseCoseSign1(input)), input)),
     parser('Nitro document', documents, parseNitroDocument),
     parser('CCA token', tokens, parseCcaToken),
-    slow('CCA recognise', [toUtf8('{"token":[217,1,143]}')], recogniseCcaToken),
-    slow(
+    parser('CCA recognise', [toUtf8('{"token":[217,1,143]}')], recogniseCcaToken),
+    parser(
       'CCA claims in JSON',
       [
         toUtf8('{"cca-platform-lifecycle":12288}'),
@@ -88,8 +76,8 @@ export function deviceTargets(): readonly Target[] {
       parsePlatformClaimsJson,
     ),
     parser('NVIDIA report', reports, parseNvidiaReport),
-    slow('NVIDIA recognise', [...wrapped, ...reports], recogniseNvidiaEvidence),
-    slow('SE evidence', [se], parseSeEvidence),
+    parser('NVIDIA recognise', [...wrapped, ...reports], recogniseNvidiaEvidence),
+    parser('SE evidence', [se], parseSeEvidence),
     parser('CSV report', [new Uint8Array(2548), ...recorded('csv/report.cert')], parseCsvReport),
     parser(
       'CSV root certificate',
@@ -101,38 +89,23 @@ export function deviceTargets(): readonly Target[] {
       [new Uint8Array(2084), ...recorded('csv/cek.cert')],
       parsePlatformCertificate,
     ),
-    {
-      name: 'Nitro appraisal',
-      corpus: [document],
-      batch: APPRAISAL_BATCH,
-      async run(input) {
-        const options = { expect: ANY_NITRO, now: NOW, cache }
-        const result = await appraiseNitroUnder(aws.fingerprint, input, options)
-        refuseChanged(result.status, input, document)
-      },
-    },
-    {
-      name: 'CCA appraisal',
-      corpus: [token],
-      batch: APPRAISAL_BATCH,
-      async run(input) {
-        const endorsements = { platformKeys: [{ publicKey: arm.platformKey.spki }] }
-        const result = await appraiseCca(input, { expect: ANY_CCA, now: NOW, endorsements })
-        refuseChanged(result.status, input, token)
-      },
-    },
-    {
-      name: 'NVIDIA appraisal',
-      corpus: [report],
-      batch: APPRAISAL_BATCH,
-      async run(input) {
-        const endorsements = { certificates: nvidia.certificates(device) }
-        const options = { expect: { nonce: 'any' }, now: NOW, endorsements } as const
-        const result = await appraiseNvidiaUnder(nvidia.fingerprint, input, options)
-        // Zero bytes may follow a report.
-        refuseChanged(result.status, input.subarray(0, report.length), report)
-      },
-    },
+    appraisal('Nitro appraisal', [document], async (input) => {
+      const options = { expect: ANY_NITRO, now: NOW, cache }
+      const result = await appraiseNitroUnder(aws.fingerprint, input, options)
+      refuseChanged(result.status, input, document)
+    }),
+    appraisal('CCA appraisal', [token], async (input) => {
+      const endorsements = { platformKeys: [{ publicKey: arm.platformKey.spki }] }
+      const result = await appraiseCca(input, { expect: ANY_CCA, now: NOW, endorsements })
+      refuseChanged(result.status, input, token)
+    }),
+    appraisal('NVIDIA appraisal', [report], async (input) => {
+      const endorsements = { certificates: nvidia.certificates(device) }
+      const options = { expect: { nonce: 'any' }, now: NOW, endorsements } as const
+      const result = await appraiseNvidiaUnder(nvidia.fingerprint, input, options)
+      // Zero bytes may follow a report.
+      refuseChanged(result.status, input.subarray(0, report.length), report)
+    }),
   ]
 }
 

@@ -4,9 +4,13 @@ const INTERESTING = [0x00, 0x01, 0x7f, 0x80, 0x81, 0x82, 0x84, 0xff]
 export class Mutator {
   #state: number
 
-  /** @param seed - the same seed gives the same inputs */
+  /** @param seed - the same seed gives the same inputs; a `state` read before takes the run up again */
   constructor(seed: number) {
     this.#state = seed >>> 0 || 1
+  }
+
+  get state(): number {
+    return this.#state
   }
 
   /** A whole number from 0 to limit - 1 (xorshift32). */

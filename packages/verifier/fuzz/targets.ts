@@ -24,20 +24,12 @@ import { recogniseSnpEvidence } from '../src/snp/recognise.ts'
 import { newSnpReport } from '../src/snp/report-template.ts'
 import { encodeSnpReport, parseSnpReport } from '../src/snp/report.ts'
 import { WITH_VECTORS, vector } from '../src/testing/vectors.ts'
-
-export interface Target {
-  readonly name: string
-  readonly corpus: readonly Uint8Array[]
-  /** Inputs in one turn: many for parsers, few for appraisals. */
-  readonly batch: number
-  run(input: Uint8Array): unknown
-}
+import { appraisal, parser } from './target.ts'
+import type { Target } from './target.ts'
 
 const NOW = new Date('2026-06-01T00:00:00Z')
 const ANY_SNP = { reportData: 'any', measurement: 'any', hostData: 'any' } as const
 const ANY_SGX = { reportData: 'any', mrEnclave: 'any', mrSigner: 'any' } as const
-const PARSER_BATCH = 500
-const APPRAISAL_BATCH = 5
 
 export async function targets(): Promise<readonly Target[]> {
   const amd = new FakeAmd()
@@ -79,17 +71,11 @@ export async function targets(): Promise<readonly Target[]> {
   ])
   const json = toUtf8(JSON.stringify(encodeSnpEvidenceJson(evidence)))
   const cache = new EndorsementCache()
-  const parser = (name: string, corpus: readonly Uint8Array[], run: Target['run']): Target => ({
-    name,
-    corpus,
-    batch: PARSER_BATCH,
-    run,
-  })
   return [
     parser('SNP report', reports, (input) => same(encodeSnpReport(parseSnpReport(input)), input)),
     parser('SNP certificate table', [table], parseCertificateTable),
-    { ...parser('SNP JSON', [json], parseSnpEvidenceJson), batch: 50 },
-    { ...parser('SNP recognise', [json, ...reports], recogniseSnpEvidence), batch: 50 },
+    parser('SNP JSON', [json], parseSnpEvidenceJson),
+    parser('SNP recognise', [json, ...reports], recogniseSnpEvidence),
     parser('certificate', certificates, parseCertificate),
     parser('revocation list', lists, parseRevocationList),
     parser(
@@ -98,55 +84,34 @@ export async function targets(): Promise<readonly Target[]> {
       parsePem,
     ),
     parser('quote', quotes, (input) => same(encodeQuote(parseQuote(input)), input)),
-    {
-      ...parser('quote recognise', [...quotes, toUtf8(`{"quote":""}`)], recogniseQuote),
-      batch: 50,
-    },
+    parser('quote recognise', [...quotes, toUtf8(`{"quote":""}`)], recogniseQuote),
     parser('TCB info', [...collateral.tcbInfos], parseTcbInfo),
     parser('QE identity', [...collateral.qeIdentities], parseQeIdentity),
-    {
-      ...parser(
-        'OVMF',
-        [...recorded('measure/ovmf_AmdSev_suffix.bin'), new Uint8Array(4096)],
-        parseOvmf,
-      ),
-      batch: 50,
-    },
+    parser(
+      'OVMF',
+      [...recorded('measure/ovmf_AmdSev_suffix.bin'), new Uint8Array(4096)],
+      parseOvmf,
+    ),
     parser('EAR token', [toUtf8('eyJhbGciOiJFUzI1NiJ9.eyJpYXQiOjF9.AAAA')], (input) =>
       readUnverifiedEarToken(new TextDecoder().decode(input)),
     ),
-    {
-      name: 'SNP appraisal',
-      corpus: [evidence.report],
-      batch: APPRAISAL_BATCH,
-      async run(report) {
-        const changed = { ...evidence, report }
-        const result = await amd.appraise(changed, { expect: ANY_SNP, now: NOW, cache })
-        if (result.status === 'affirming' && !equalBytes(report, evidence.report))
-          throw new Error('a changed report was accepted')
-      },
-    },
-    {
-      name: 'SNP endorsements',
-      corpus: certificates,
-      batch: APPRAISAL_BATCH,
-      async run(certificate) {
-        const changed = { ...evidence, certificates: [certificate] }
-        await amd.appraise(changed, { expect: ANY_SNP, now: NOW })
-      },
-    },
-    {
-      name: 'SGX appraisal',
-      corpus: [quote],
-      batch: APPRAISAL_BATCH,
-      async run(input) {
-        const options = { expect: ANY_SGX, now: NOW, endorsements: prepared }
-        const result = await intel.appraiseSgx(input, options)
-        const signed = quote.subarray(0, 432)
-        if (result.status === 'affirming' && !equalBytes(input.subarray(0, 432), signed))
-          throw new Error('a changed quote was accepted')
-      },
-    },
+    appraisal('SNP appraisal', [evidence.report], async (report) => {
+      const changed = { ...evidence, report }
+      const result = await amd.appraise(changed, { expect: ANY_SNP, now: NOW, cache })
+      if (result.status === 'affirming' && !equalBytes(report, evidence.report))
+        throw new Error('a changed report was accepted')
+    }),
+    appraisal('SNP endorsements', certificates, async (certificate) => {
+      const changed = { ...evidence, certificates: [certificate] }
+      await amd.appraise(changed, { expect: ANY_SNP, now: NOW })
+    }),
+    appraisal('SGX appraisal', [quote], async (input) => {
+      const options = { expect: ANY_SGX, now: NOW, endorsements: prepared }
+      const result = await intel.appraiseSgx(input, options)
+      const signed = quote.subarray(0, 432)
+      if (result.status === 'affirming' && !equalBytes(input.subarray(0, 432), signed))
+        throw new Error('a changed quote was accepted')
+    }),
   ]
 }
 

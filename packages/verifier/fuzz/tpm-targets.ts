@@ -16,12 +16,10 @@ import { encodeTpmAttest, parseTpmAttest } from '../src/tpm/attest.ts'
 import { ANY_PCRS } from '../src/tpm/policy.ts'
 import { parseTpmPublicArea } from '../src/tpm/public-area.ts'
 import { recogniseTpmEvidence } from '../src/tpm/recognise.ts'
-import type { Target } from './targets.ts'
+import { appraisal, parser } from './target.ts'
+import type { Target } from './target.ts'
 
 const NOW = new Date('2026-06-01T00:00:00Z')
-const PARSER_BATCH = 500
-const SLOW_BATCH = 50
-const APPRAISAL_BATCH = 5
 
 export async function tpmTargets(): Promise<readonly Target[]> {
   const tpm = new FakeTpm()
@@ -37,45 +35,32 @@ export async function tpmTargets(): Promise<readonly Target[]> {
   const targets: Target[] = [
     parser('TPM quote', [message], (input) => same(encodeTpmAttest(parseTpmAttest(input)), input)),
     parser('TPM public area', [tpm.publicArea()], parseTpmPublicArea),
-    slow('event log', logs, (input) => {
+    parser('event log', logs, (input) => {
       const log = parseTcgLog(input)
       same(encodeTcgLog(log), input)
       for (const { type, data } of log.events) eventDetails(type, data)
     }),
-    slow('TPM evidence', recordedEvidence(), recogniseTpmEvidence),
-    slow('canonical log', canonicalLogs(), parseCel),
-    slow('dbx', recorded('tpm/secure-boot/dbxupdate-2014-08-11.bin'), parseSignatureUpdate),
-    slow('HCL report', reports, (input) => {
+    parser('TPM evidence', recordedEvidence(), recogniseTpmEvidence),
+    parser('canonical log', canonicalLogs(), parseCel),
+    parser('dbx', recorded('tpm/secure-boot/dbxupdate-2014-08-11.bin'), parseSignatureUpdate),
+    parser('HCL report', reports, (input) => {
       const report = parseHclReport(input)
       same(encodeHclReport(report), input)
       parseHclRuntimeData(report.runtimeData)
     }),
-    slow('Azure SNP', recorded('azure/snp-milan-v3/evidence-v1.json'), parseAzSnpEvidence),
-    slow('Azure TDX', recorded('azure/tdx-00806f/evidence-v1.json'), parseAzTdxEvidence),
-    {
-      name: 'TPM appraisal',
-      corpus: [message],
-      batch: APPRAISAL_BATCH,
-      async run(input) {
-        const changed = quote === undefined ? [] : [{ ...quote, message: input }]
-        const result = await appraiseTpm(
-          { ...evidence, quotes: changed },
-          { expect, policy, now: NOW },
-        )
-        if (result.status === 'affirming' && !equalBytes(input, message))
-          throw new Error('a changed quote was accepted')
-      },
-    },
+    parser('Azure SNP', recorded('azure/snp-milan-v3/evidence-v1.json'), parseAzSnpEvidence),
+    parser('Azure TDX', recorded('azure/tdx-00806f/evidence-v1.json'), parseAzTdxEvidence),
+    appraisal('TPM appraisal', [message], async (input) => {
+      const changed = quote === undefined ? [] : [{ ...quote, message: input }]
+      const result = await appraiseTpm(
+        { ...evidence, quotes: changed },
+        { expect, policy, now: NOW },
+      )
+      if (result.status === 'affirming' && !equalBytes(input, message))
+        throw new Error('a changed quote was accepted')
+    }),
   ]
   return targets.filter(({ corpus }) => corpus.length > 0)
-}
-
-function parser(name: string, corpus: readonly Uint8Array[], run: Target['run']): Target {
-  return { name, corpus, batch: PARSER_BATCH, run }
-}
-
-function slow(name: string, corpus: readonly Uint8Array[], run: Target['run']): Target {
-  return { name, corpus, batch: SLOW_BATCH, run }
 }
 
 function recordedEvidence(): Uint8Array[] {

@@ -131,9 +131,16 @@ function tagDetails(data: Uint8Array): EventDetails {
 /** UTF-8 up to the first NUL; else UTF-16, of whose section names CoCo leaves out the dot. */
 function plainText(data: Uint8Array): string {
   const wide = data.length >= 2 && data.length % 2 === 0 && data[1] === 0
-  if (wide) return utf16(data).replace(/\0+$/, '').replace(/^\./, '')
+  if (wide) return withoutEnd(utf16(data)).replace(/^\./, '')
   const end = data.indexOf(0)
   return fromUtf8('event', 'text', end < 0 ? data : data.subarray(0, end))
+}
+
+/** Without the NULs at its end. Not by a pattern: one that looks for them looks again from each NUL before, and a log may hold a million. */
+function withoutEnd(text: string): string {
+  let end = text.length
+  while (end > 0 && text.charCodeAt(end - 1) === 0) end--
+  return text.slice(0, end)
 }
 
 /** TD-Shim's record: a name of 16 bytes, a length, the bytes. CoCo tells the text of the payload's command line only. */

@@ -1,0 +1,28 @@
+/** How far a fuzz run has come, kept in a file so that it can be stopped and taken up again. */
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+
+/** Of one target. */
+export interface TargetProgress {
+  inputs: number
+  seconds: number
+  /** Of the mutator: the next input follows from it alone. */
+  state: number
+}
+
+export interface Progress {
+  readonly seed: number
+  readonly targets: Record<string, TargetProgress>
+}
+
+/** An absent file, or one of another seed, is a new run. */
+export function readProgress(path: string | undefined, seed: number): Progress {
+  if (path === undefined || !existsSync(path)) return { seed, targets: {} }
+  const kept = JSON.parse(readFileSync(path, 'utf8')) as Progress
+  return kept.seed === seed ? kept : { seed, targets: {} }
+}
+
+export function writeProgress(path: string | undefined, progress: Progress): void {
+  if (path === undefined) return
+  writeFileSync(`${path}.new`, `${JSON.stringify(progress, null, 2)}\n`)
+  renameSync(`${path}.new`, path)
+}

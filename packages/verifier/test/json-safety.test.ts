@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { deviceTargets } from '../fuzz/device-targets.ts'
+import { targets } from '../fuzz/targets.ts'
+import { tpmTargets } from '../fuzz/tpm-targets.ts'
+import { appraiseNitroUnder } from '../src/nitro/appraise.ts'
+import { FormatError } from '../src/bytes/format-error.ts'
+import { fromUtf8, toUtf8 } from '../src/bytes/text.ts'
+import { cborInt, cborMap, cborText, encodeCbor } from '../src/formats/cbor-item.ts'
+import { parseCbor } from '../src/formats/cbor-reader.ts'
+import { newSnpReport } from '../src/snp/report-template.ts'
+import { FakeAmd } from '../src/testing/fake-amd.ts'
+import { FakeAws } from '../src/testing/fake-aws.ts'
+
+const NOW = new Date('2026-06-01T00:00:00Z')
+const POLLUTED = 'polluted'
+/** Put at the start of each object of a JSON sample, so of whatever a parser copies from one value to another. */
+const MEMBERS = [
+  `"__proto__":{"${POLLUTED}":1},`,
+  `"constructor":{"prototype":{"${POLLUTED}":1}},`,
+  `"toString":1,"hasOwnProperty":1,`,
+]
+
+const PARSERS = [...(await targets()), ...(await tpmTargets()), ...deviceTargets()].filter(
+  ({ kind }) => kind === 'parse',
+)
+
+test('names of the prototype in JSON change no prototype and break no parser', () => {
+  let tried = 0
+  for (const target of PARSERS)
+    for (const sample of target.corpus.filter(isJson))
+      for (const member of MEMBERS)
+        for (const input of withMember(fromUtf8('json', 'text', sample), member)) {
+          tried++
+          try {
+            target.run(toUtf8(input))
+          } catch (error) {
+            if (!(error instanceof FormatError)) throw error
+          }
+          assert.equal(({} as Record<string, unknown>)[POLLUTED], undefined)
+        }
+  assert.ok(tried > 10, `${tried} tried`)
+})
+
+test('a CBOR map holds __proto__ as any other key', () => {
+  const bytes = encodeCbor(
+    cborMap([
+      ['__proto__', cborText(POLLUTED)],
+      ['constructor', cborInt(1)],
+    ]),
+  )
+  const item = parseCbor('test', bytes)
+  assert.ok(item.kind === 'map' && item.entries instanceof Map)
+  assert.deepEqual([...item.entries.keys()], ['__proto__', 'constructor'])
+  assert.equal(({} as Record<string, unknown>)[POLLUTED], undefined)
+})
+
+test('results go through JSON and come back the same', async () => {
+  const amd = new FakeAmd()
+  const report = newSnpReport({
+    processor: { family: 0x19, model: 0x11, stepping: 1 },
+    tcb: { fmc: null, bootloader: 10, tee: 0, snp: 23, microcode: 84 },
+    firmware: { major: 1, minor: 55, build: 40 },
+    chipId: new Uint8Array(64).fill(7),
+    measurement: new Uint8Array(48).fill(1),
+    reportData: new Uint8Array(64).fill(2),
+  })
+  const words = { launchMitigationVector: 0xffff_ffff_ffff_ffffn, currentMitigationVector: 1n }
+  const snp = await amd.appraise(amd.evidence({ ...report, version: 5, ...words }), {
+    expect: { reportData: 'any', measurement: 'any', hostData: 'any' },
+    now: NOW,
+  })
+  assert.equal(snp.status, 'affirming')
+  assert.equal(snp.claims.launchMitigationVector, '0xffffffffffffffff')
+  const aws = new FakeAws()
+  const nitro = await appraiseNitroUnder(aws.fingerprint, aws.document(), {
+    expect: {
+      pcr0: 'any',
+      pcr1: 'any',
+      pcr2: 'any',
+      nonce: 'any',
+      userData: 'any',
+      publicKey: 'any',
+    },
+    now: NOW,
+  })
+  assert.equal(nitro.status, 'affirming')
+  for (const result of [snp, nitro])
+    assert.deepEqual(JSON.parse(JSON.stringify(result)), { ...result })
+})
+
+function isJson(sample: Uint8Array): boolean {
+  return sample[0] === 0x7b || sample[0] === 0x5b
+}
+
+/** The text with the member at the start of one object at a time; not of an empty one. */
+function* withMember(text: string, member: string): Generator<string> {
+  for (let at = text.indexOf('{'); at >= 0; at = text.indexOf('{', at + 1)) {
+    if (text[at + 1] === '}') continue
+    yield text.slice(0, at + 1) + member + text.slice(at + 1)
+  }
+}
