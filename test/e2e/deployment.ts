@@ -155,11 +155,10 @@ export class Deployment implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const { stdout } = await this.run(['ps', '-a', '-o', 'name'])
-    const names = stdout.split('\n').filter((line) => line !== '')
-    for (const name of names) {
-      await this.run(['stop', name, '--force'])
-      await this.run(['rm', name])
+    const { stdout } = await this.run(['ps', '-a', '-o', 'json'])
+    for (const { name, kind } of JSON.parse(stdout || '[]') as { name: string; kind: string }[]) {
+      const removal = kind === 'vm' ? ['vm', 'rm', name, '--yes'] : ['rm', name]
+      await this.run([...removal, '--force'])
     }
     await this.run(['hostd', 'stop'])
     await this.run(['broker', 'stop'])

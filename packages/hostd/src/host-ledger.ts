@@ -64,6 +64,11 @@ export class HostLedger {
     return { [Symbol.dispose]: () => void this.#claims.delete(claim) }
   }
 
+  /** Absent: nobody has that name. */
+  kindOf(name: string): Tenant['kind'] | undefined {
+    return this.#tenants().find((tenant) => tenant.name === name)?.kind
+  }
+
   /** Guests that run, for the look at the host's free memory. */
   liveGuests(): LiveGuest[] {
     return this.#tenants()

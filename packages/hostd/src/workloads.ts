@@ -74,9 +74,15 @@ export class Workloads {
   /** @throws CloisterError `workload.not-found` */
   get(name: string): Workload {
     const found = this.#byName.get(name)
-    if (found === undefined)
-      throw new CloisterError('workload.not-found', { where: name.slice(0, 64) })
-    return found
+    if (found !== undefined) return found
+    const where = name.slice(0, 64)
+    if (this.#options.ledger.kindOf(name) !== 'vm')
+      throw new CloisterError('workload.not-found', { where })
+    throw new CloisterError('workload.not-found', {
+      where,
+      why: 'it is a VM',
+      fix: [`cloister vm show ${where}`, 'cloister help vm stop'],
+    })
   }
 
   /** In the order in which they were started. */

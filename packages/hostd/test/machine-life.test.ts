@@ -262,6 +262,7 @@ test('workloads and machines share names, ports and quotas', async () => {
   )
   await client.vms.define(await defineRequest(hostd, { ports }))
   await assert.rejects(client.start(startRequest({ name: 'box' })), isCode('workload.name-taken'))
+  await assert.rejects(client.stop('box'), /workload: it is a VM/)
   await assert.rejects(client.vms.start('box'), isCode('host.port-taken'))
   await client.stop('web', { force: true })
   await client.vms.start('box')
