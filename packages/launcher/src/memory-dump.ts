@@ -2,7 +2,7 @@
  * Guest RAM as the host can read it, by QMP. QEMU may open no folder, so it writes into a file of the VM's state directory that it
  * inherited at its start, piece by piece; each piece is then copied to where the caller wants it.
  */
-import { open, type FileHandle } from 'node:fs/promises'
+import { open, rm, type FileHandle } from 'node:fs/promises'
 import { CloisterError } from '@cloister/protocol/error'
 import type { QmpClient } from './qmp.ts'
 import type { MemoryDump, MemoryRange } from './vm-spec.ts'
@@ -40,9 +40,9 @@ export async function dumpMemory(
   signal?: AbortSignal,
 ): Promise<MemoryDump> {
   const ram = ramRanges(await ramBytes(qmp))
+  await using from = await open(source, 'r+')
+  const to = await create(target)
   try {
-    await using from = await open(source, 'r+')
-    await using to = await open(target, 'wx', 0o600)
     const ranges: MemoryRange[] = []
     let offset = 0
     for (const { start, bytes } of ram)
@@ -58,10 +58,20 @@ export async function dumpMemory(
     await from.truncate(0)
     return { ranges }
   } catch (error) {
-    const named = writeError(error, target)
-    if (named instanceof CloisterError && named.code === 'vm.id-taken')
+    await rm(target, { force: true })
+    throw writeError(error, target)
+  } finally {
+    await to.close()
+  }
+}
+
+async function create(target: string): Promise<FileHandle> {
+  try {
+    return await open(target, 'wx', 0o600)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST')
       throw new CloisterError('vm.dump-target-taken', { where: target, cause: error })
-    throw named
+    throw writeError(error, target)
   }
 }
 

@@ -18,7 +18,7 @@ export type StageLine =
 export function parseStageLine(line: string): StageLine | undefined {
   const failure = /^! ([a-z0-9][a-z0-9.-]{0,63})$/.exec(line)
   if (failure?.[1] !== undefined) return { kind: 'failure', code: failure[1] }
-  const stage = /^(\d{1,3}) ([a-z]{1,16}) (\d{1,12})$/.exec(line)
+  const stage = /^(\d{1,3}) ([a-z][a-z0-9-]{0,15}) (\d{1,12})$/.exec(line)
   if (stage === null) return undefined
   const [, number, name = '', uptimeMs] = stage
   if (!Object.hasOwn(STAGES, name) || STAGES[name as StageName] !== Number(number)) return undefined

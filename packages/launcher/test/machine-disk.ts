@@ -47,13 +47,18 @@ export interface MachineDiskRequest {
 /** @returns the path of a raw disk of 64 MiB */
 export async function makeMachineDisk({ kernel, initrd, folder }: MachineDiskRequest) {
   const ownInitrd = join(folder, 'initrd.img')
-  await writeInitrdWith(initrd, { name: 'machine', text: INIT }, ownInitrd)
+  await writeMachineInitrd(initrd, ownInitrd)
   const path = join(folder, 'disk.img')
   await run('truncate', ['-s', '64M', path])
   await run('mformat', ['-i', path, '-F', '-v', 'MACHINE', '::'])
   await run('mcopy', ['-i', path, kernel, '::vmlinuz.efi'])
   await run('mcopy', ['-i', path, ownInitrd, '::initrd.img'])
   return path
+}
+
+/** The initrd of that disk, also for a direct boot; its init is `/machine`. */
+export async function writeMachineInitrd(original: string, path: string): Promise<void> {
+  await writeInitrdWith(original, { name: 'machine', text: INIT }, path)
 }
 
 /** Adds to a VM's variables what its firmware starts first. */

@@ -1,12 +1,13 @@
 /** Exact arguments of each driver, its refusals, and its dialogue with QEMU. */
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { qemuArguments, type GuestDescriptors } from '../qemu-arguments.ts'
 import * as hosts from '../testing/hosts.ts'
-import { amdSevFirmware, seImage, tdxFirmware } from '../testing/measured-files.ts'
+import { amdSevFirmware, efiKernel, seImage, tdxFirmware } from '../testing/measured-files.ts'
 import type { Accelerator, TeeId, VmSpec } from '../vm-spec.ts'
 import { DRIVERS, driverOf } from './table.ts'
 
@@ -99,6 +100,7 @@ test('snp: ID block, author key and policy', async () => {
 const REFUSED: readonly [string, VmSpec, hosts.FakeHost, string][] = [
   ['snp without RMP', specFor('snp'), hosts.GENOA_NO_RMP, 'tee.unavailable'],
   ['snp without ASIDs', specFor('snp'), hosts.GENOA_NO_ASIDS, 'tee.unavailable'],
+  ['snp in a full cgroup', specFor('snp'), hosts.GENOA_CGROUP_FULL, 'tee.unavailable'],
   ['snp with an old QEMU', specFor('snp'), hosts.GENOA_OLD_QEMU, 'tee.unavailable'],
   ['snp on Intel', specFor('snp'), hosts.XEON_TDX, 'tee.unavailable'],
   [
@@ -163,6 +165,9 @@ const REFUSED: readonly [string, VmSpec, hosts.FakeHost, string][] = [
   ],
   ['sev with debugging', specFor('sev', { guestPolicy: 2n }), hosts.NAPLES, 'vm.spec-invalid'],
   ['tdx switched off', specFor('tdx'), hosts.XEON_TDX_OFF, 'tee.unavailable'],
+  ['tdx without a key id left', specFor('tdx'), hosts.XEON_NO_KEYS, 'tee.unavailable'],
+  ['tdx in a full cgroup', specFor('tdx'), hosts.XEON_CGROUP_FULL, 'tee.unavailable'],
+  ['tdx with an old QEMU', specFor('tdx'), hosts.XEON_OLD_QEMU, 'tee.unavailable'],
   ['tdx without a quote service', specFor('tdx'), hosts.XEON_NO_QGS, 'tee.unavailable'],
   [
     'tdx with firmware of AMD',
@@ -269,14 +274,70 @@ test('predict() names what Evidence will hold', async () => {
   const sev = await DRIVERS.sev.predict(specFor('sev'))
   assert.match(es['launchDigest'] ?? '', /^[0-9a-f]{64}$/)
   assert.notEqual(es['launchDigest'], sev['launchDigest'])
-  assert.equal(
-    (await DRIVERS.tdx.predict(specFor('tdx')))['mrConfigId'],
-    `${'ab'.repeat(32)}${'00'.repeat(16)}`,
-  )
   assert.deepEqual(await DRIVERS.se.predict(specFor('se')), {
     pageListDigest: '01'.repeat(64),
     addressListDigest: '02'.repeat(64),
     tweakListDigest: '03'.repeat(64),
     headerTag: '04'.repeat(16),
   })
+})
+
+test('tdx: predict() names MRTD, RTMR1 and RTMR2 of a direct boot', async () => {
+  const image = efiKernel()
+  const boot = { kernel: await file('kernel.efi', image), initrd, firmware: intel }
+  const spec = specFor('tdx', { boot, commandLine: 'quiet' })
+  const sha384 = (...parts: (Uint8Array | string)[]) => {
+    const hash = createHash('sha384')
+    for (const part of parts) hash.update(part)
+    return hash.digest()
+  }
+  const extend = (...digests: Buffer[]) =>
+    digests.reduce((register, digest) => sha384(register, digest), Buffer.alloc(48))
+  // All of the file but the checksum and the entry of the certificate table.
+  const authenticode = sha384(
+    image.subarray(0, 0xd8),
+    image.subarray(0xdc, 0x128),
+    image.subarray(0x130),
+  )
+  const events = [
+    'Calling EFI Application from Boot Option',
+    '\0\0\0\0',
+    'Exit Boot Services Invocation',
+    'Exit Boot Services Returned with Success',
+  ]
+  assert.deepEqual(await DRIVERS.tdx.predict(spec), {
+    mrConfigId: `${'ab'.repeat(32)}${'00'.repeat(16)}`,
+    // One zero page at 0x800000, added and measured: golden, of another implementation.
+    mrTd: '2018ffec224c87d39aa275ee29f5ada8af1b1578444806b71ad00dd07dff9714c31159f54ba1d727611dcd58f5e8e586',
+    rtmr1: extend(authenticode, ...events.map((event) => sha384(event))).toString('hex'),
+    rtmr2: extend(
+      sha384(Buffer.from('quiet initrd=initrd\0', 'utf16le')),
+      sha384('initrd'),
+    ).toString('hex'),
+  })
+  const noKernel = specFor('tdx', { boot: { ...boot, kernel } })
+  await assert.rejects(DRIVERS.tdx.predict(noKernel), { code: 'tee.firmware-unfit' })
+})
+
+test('sev and sev-es boot a disk by firmware: no hashes of a kernel, and flash for its variables', async () => {
+  const machine = {
+    systemDisk: { path: '/d', format: 'qcow2' },
+    network: { kind: 'user' },
+    hasConsole: false,
+  } as const
+  for (const [tee, policy] of [
+    ['sev', '0xb'],
+    ['sev-es', '0xf'],
+  ] as const) {
+    const boot = { code: amd, variables: '/v', secureBoot: false }
+    const spec = specFor(tee, { boot, machine, commandLine: '' })
+    const driver = await DRIVERS[tee].arguments(spec, hostOf(hosts.NAPLES))
+    assert.deepEqual(driver.objects({}), [
+      `sev-guest,id=sev0,cbitpos=47,reduced-phys-bits=1,policy=${policy}`,
+    ])
+    const { launchDigest } = await DRIVERS[tee].predict(spec)
+    assert.notEqual(launchDigest, (await DRIVERS[tee].predict(specFor(tee)))['launchDigest'])
+    if (tee === 'sev')
+      assert.equal(launchDigest, createHash('sha256').update(amdSevFirmware()).digest('hex'))
+  }
 })

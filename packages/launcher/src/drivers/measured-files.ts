@@ -12,8 +12,13 @@ import { readError } from '../vm-files.ts'
 import { DEFAULT_VCPU_TYPE, type VmSpec } from '../vm-spec.ts'
 
 /** @throws CloisterError `tee.firmware-missing`, `vm.file-missing`, `vm.file-unreadable` */
-export async function readFirmware(path: string | undefined): Promise<Uint8Array> {
-  if (path === undefined) throw new CloisterError('tee.firmware-missing')
+export function readFirmware(path: string | undefined): Promise<Uint8Array> {
+  if (path === undefined) return Promise.reject(new CloisterError('tee.firmware-missing'))
+  return readBootFile(path)
+}
+
+/** @throws CloisterError `vm.file-missing`, `vm.file-unreadable` */
+export async function readBootFile(path: string): Promise<Uint8Array> {
   try {
     return await readFile(path)
   } catch (error) {
@@ -25,14 +30,15 @@ export async function readFirmware(path: string | undefined): Promise<Uint8Array
 export async function hashKernel(spec: VmSpec): Promise<KernelHashes> {
   const boot = bootFiles(spec)
   const [kernelSha256, initrdSha256] = await Promise.all([
-    sha256File(boot.kernel),
-    sha256File(boot.initrd),
+    hashFile(boot.kernel, 'sha256'),
+    hashFile(boot.initrd, 'sha256'),
   ])
   return { kernelSha256, initrdSha256, commandLine: spec.commandLine }
 }
 
-async function sha256File(path: string): Promise<Uint8Array> {
-  const hash = createHash('sha256')
+/** @throws CloisterError `vm.file-missing`, `vm.file-unreadable` */
+export async function hashFile(path: string, algorithm: 'sha256' | 'sha384'): Promise<Uint8Array> {
+  const hash = createHash(algorithm)
   try {
     await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash)
   } catch (error) {

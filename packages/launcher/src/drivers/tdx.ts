@@ -3,12 +3,16 @@ import { CloisterError } from '@cloister/protocol/error'
 import { toBase64 } from '@cloister/verifier/bytes/base64'
 import { toHex } from '@cloister/verifier/bytes/hex'
 import { FormatError } from '@cloister/verifier/bytes/format-error'
+import { authenticodeDigest } from '@cloister/verifier/formats/authenticode'
 import { OVMF_GUID, parseOvmf } from '@cloister/verifier/formats/ovmf'
+import { predictMrTd } from '@cloister/verifier/tdx/mr-td'
+import { predictRtmr1, predictRtmr2 } from '@cloister/verifier/tdx/rtmr'
 import { bootFiles } from '../boot-files.ts'
 import { QGS_SOCKET, tdxLeaves } from '../probe/tdx-leaves.ts'
+import type { QmpClient } from '../qmp.ts'
 import type { VmSpec } from '../vm-spec.ts'
-import type { TeeDriver } from './driver.ts'
-import { readFirmware } from './measured-files.ts'
+import type { LaunchPrediction, TeeDriver } from './driver.ts'
+import { firmwareError, hashFile, readBootFile, readFirmware } from './measured-files.ts'
 import { requireHost } from './require-host.ts'
 
 const MRCONFIGID_BYTES = 48
@@ -44,8 +48,53 @@ export const tdx: TeeDriver = {
       hasTeePort: false,
     }
   },
-  // MRTD and the RTMRs of direct boot need the verifier's TDX measurement.
-  predict: (spec) => Promise.resolve({ mrConfigId: toHex(mrConfigId(spec)) }),
+  async launched(qmp, spec) {
+    await requireProperty(qmp, 'mrconfigid', toBase64(mrConfigId(spec)))
+    await requireProperty(qmp, 'sept-ve-disable', true)
+  },
+  predict,
+}
+
+/** QEMU has no `query-tdx`; it tells what it gave to the TDX module. @throws CloisterError `tee.launch-refused` */
+async function requireProperty(
+  qmp: Pick<QmpClient, 'execute'>,
+  property: string,
+  wanted: unknown,
+): Promise<void> {
+  const received = await qmp.execute('qom-get', { path: '/objects/tdx0', property })
+  if (received === wanted) return
+  throw new CloisterError('tee.launch-refused', {
+    where: `qom-get tdx0 ${property}`,
+    expected: JSON.stringify(wanted),
+    received: JSON.stringify(received ?? null).slice(0, 100),
+  })
+}
+
+/**
+ * MRTD follows from the firmware's file, RTMR1 from the kernel, RTMR2 from command line and initrd; RTMR0 speaks of the machine and is not
+ * predicted. For firmware that loads the kernel as its file is (`etc/boot/kernel`, QEMU 10.0 and EDK2 since 2025): older firmware loads what
+ * QEMU changed in its header.
+ */
+async function predict(spec: VmSpec): Promise<LaunchPrediction> {
+  const { kernel, initrd, firmware: path } = bootFiles(spec)
+  const firmware = await readFirmware(path)
+  requireTdxFirmware(firmware)
+  const [image, initrdSha384] = await Promise.all([
+    readBootFile(kernel),
+    hashFile(initrd, 'sha384'),
+  ])
+  try {
+    const [mrTd, rtmr1, rtmr2] = await Promise.all([
+      predictMrTd(firmware),
+      authenticodeDigest(image, 'SHA-384').then(predictRtmr1),
+      // OVMF names the initrd on the command line that the kernel's EFI stub measures.
+      predictRtmr2(`${spec.commandLine} initrd=initrd`, initrdSha384),
+    ])
+    const registers = { mrTd: toHex(mrTd), rtmr1: toHex(rtmr1), rtmr2: toHex(rtmr2) }
+    return { mrConfigId: toHex(mrConfigId(spec)), ...registers }
+  } catch (error) {
+    throw firmwareError(error)
+  }
 }
 
 /** The initdata digest, padded with zeros to the field, as CoCo's initdata specification has it. */

@@ -3,7 +3,7 @@
  * right on any folder but that of its state, which it reaches by an inherited descriptor. It ends when QEMU's connection ends.
  */
 import { constants } from 'node:fs'
-import { access, chown, lchown, lstat, readdir } from 'node:fs/promises'
+import { access, chown, lchown, lstat, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CloisterError } from '@cloister/protocol/error'
@@ -11,9 +11,11 @@ import { findProgram } from '../find-program.ts'
 import { startOwn, type OwnProcess } from '../own-process.ts'
 import { killProcess } from '../process-identity.ts'
 import { lowering, type Lowering } from '../unprivileged.ts'
-import { SOCKETS } from '../vm-files.ts'
+import { readError, SOCKETS } from '../vm-files.ts'
 import type { VtpmFiles } from '../vm-spec.ts'
 
+/** As swtpm names the permanent state of a TPM 2.0. */
+const STATE_FILE = 'tpm2-00.permall'
 /** swtpm is ready in some 20 ms. */
 const START_TIMEOUT_MS = 10_000
 const PAUSE_MS = 5
@@ -39,6 +41,7 @@ export function vtpmLowering(id: string): Lowering | undefined {
 export async function startVtpm({ id, runtimeDirectory, files, qemu }: VtpmStart) {
   const program = await findProgram('swtpm')
   if (program === undefined) throw new CloisterError('vtpm.missing', { where: 'swtpm' })
+  await requireState(files)
   const lowered = vtpmLowering(id)
   if (lowered !== undefined) {
     await giveState(files.stateDirectory, lowered.uid)
@@ -76,6 +79,17 @@ export async function startVtpm({ id, runtimeDirectory, files, qemu }: VtpmStart
     await killProcess(vtpm.identity)
     throw error
   }
+}
+
+/** Without these checks swtpm would make a new TPM where the state is missing, and say of a wrong key only that it cannot start. */
+async function requireState({ stateDirectory, key }: VtpmFiles): Promise<void> {
+  const state = join(stateDirectory, STATE_FILE)
+  if (!(await isThere(state))) throw new CloisterError('vm.file-missing', { where: state })
+  const text = await readFile(key, 'latin1').catch((error: unknown) => {
+    throw readError(error, key)
+  })
+  if (!/^[0-9a-f]{64}$/.test(text))
+    throw new CloisterError('vtpm.start-failed', { where: key, why: 'it holds no key' })
 }
 
 async function untilReady(socket: string, vtpm: OwnProcess): Promise<void> {

@@ -18,12 +18,41 @@ export interface Slots {
   readonly used?: number
 }
 
+const CGROUPS = '/sys/fs/cgroup'
+
 /** Slots of one kind (`sev`, `sev_es`, `tdx`) by the cgroup controller `misc`. Absent: the kernel lists none. */
 export async function keySlots(view: HostView, kind: string): Promise<Slots | undefined> {
-  const capacity = numberIn(await view.readFile('/sys/fs/cgroup/misc.capacity'), kind)
+  const capacity = numberIn(await view.readFile(`${CGROUPS}/misc.capacity`), kind)
   if (capacity === undefined) return undefined
-  const used = numberIn(await view.readFile('/sys/fs/cgroup/misc.current'), kind)
+  const used = numberIn(await view.readFile(`${CGROUPS}/misc.current`), kind)
   return { capacity, ...(used !== undefined && { used }) }
+}
+
+export interface SlotLimit {
+  readonly cgroup: string
+  readonly most: number
+  readonly used: number
+}
+
+/**
+ * The cgroup, this process's or one above it, whose own limit leaves no slot of this kind. Absent: none does.
+ * QEMU is started in our cgroup and takes its slots from all of them (cgroup-v2.rst, "Misc").
+ */
+export async function exhaustedCgroup(
+  view: HostView,
+  kind: string,
+): Promise<SlotLimit | undefined> {
+  const own = /^0::(\/.*)$/m.exec((await view.readFile('/proc/self/cgroup')) ?? '')?.[1] ?? '/'
+  const names = own.split('/').filter((name) => name !== '')
+  for (let depth = names.length; depth > 0; depth--) {
+    const cgroup = `/${names.slice(0, depth).join('/')}`
+    // `max` is no number: no limit.
+    const most = numberIn(await view.readFile(`${CGROUPS}${cgroup}/misc.max`), kind)
+    if (most === undefined) continue
+    const used = numberIn(await view.readFile(`${CGROUPS}${cgroup}/misc.current`), kind) ?? 0
+    if (used >= most) return { cgroup, most, used }
+  }
+  return undefined
 }
 
 function numberIn(text: string | undefined, kind: string): number | undefined {

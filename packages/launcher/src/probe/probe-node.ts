@@ -57,6 +57,22 @@ export function finding(
   return { ...name, state, evidence, reason, fix }
 }
 
+/** A limit of a cgroup that leaves no encryption key. */
+export function cgroupFinding(
+  name: LeafName,
+  kind: string,
+  { cgroup, most, used }: { readonly cgroup: string; readonly most: number; readonly used: number },
+): ProbeLeaf {
+  return finding(
+    name,
+    'fail',
+    `${used} of ${most} in use in cgroup ${cgroup.slice(0, 100)}`,
+    'the misc controller of that cgroup lets it have no more',
+    `echo "${kind} max" > /sys/fs/cgroup${cgroup.slice(0, 100)}/misc.max`,
+    'stop another confidential VM',
+  )
+}
+
 /** All leaves of a tree, in order. */
 export function leavesOf(nodes: readonly ProbeNode[]): ProbeLeaf[] {
   return nodes.flatMap((node) => ('children' in node ? leavesOf(node.children) : [node]))

@@ -5,8 +5,8 @@ import { parseOvmf } from '@cloister/verifier/formats/ovmf'
 import { isAtLeast } from '../qemu-capabilities.ts'
 import { hasCpuFlag } from './host-leaves.ts'
 import type { HostView } from './host-view.ts'
-import { keySlots, moduleSwitch } from './kernel-parameters.ts'
-import { finding, pass, type ProbeLeaf } from './probe-node.ts'
+import { exhaustedCgroup, keySlots, moduleSwitch } from './kernel-parameters.ts'
+import { cgroupFinding, finding, pass, type ProbeLeaf } from './probe-node.ts'
 
 /** As the guest image names it. */
 const FIRMWARE_FILE = 'OVMF.amdsev.fd'
@@ -190,6 +190,8 @@ async function slotLeaf(view: HostView, { id, slots: kind }: SevTier): Promise<P
     )
   if (used !== undefined && used >= capacity)
     return finding(name, 'fail', evidence, 'all keys are in use', 'stop another confidential VM')
+  const limit = await exhaustedCgroup(view, kind)
+  if (limit !== undefined) return cgroupFinding(name, kind, limit)
   return pass(name, evidence)
 }
 

@@ -1,8 +1,8 @@
 /** Leaves of Intel TDX on the host. */
 import { hasCpuFlag } from './host-leaves.ts'
 import type { HostView } from './host-view.ts'
-import { keySlots, moduleSwitch } from './kernel-parameters.ts'
-import { finding, pass, type ProbeLeaf } from './probe-node.ts'
+import { exhaustedCgroup, keySlots, moduleSwitch } from './kernel-parameters.ts'
+import { cgroupFinding, finding, pass, type ProbeLeaf } from './probe-node.ts'
 
 /** Where Intel's quote generation service listens when it is set to a unix socket. */
 export const QGS_SOCKET = '/var/run/tdx-qgs/qgs.socket'
@@ -55,7 +55,10 @@ async function slotLeaf(view: HostView): Promise<ProbeLeaf> {
     return finding(name, 'unknown', 'misc.capacity lists none', 'the cgroup controller is off')
   const { capacity, used } = slots
   const evidence = used === undefined ? `${capacity}` : `${capacity}, ${used} in use`
-  if (capacity > 0 && (used === undefined || used < capacity)) return pass(name, evidence)
+  if (capacity > 0 && (used === undefined || used < capacity)) {
+    const limit = await exhaustedCgroup(view, 'tdx')
+    return limit === undefined ? pass(name, evidence) : cgroupFinding(name, 'tdx', limit)
+  }
   return finding(
     name,
     'fail',

@@ -81,6 +81,19 @@ export const GENOA_NO_ASIDS: FakeHost = {
   files: { ...GENOA_SNP.files, [`${MISC}/misc.current`]: 'sev 2\nsev_es 99' },
 }
 
+/** The same; keys are left, but the cgroup that hostd is in may take no more. */
+export const GENOA_CGROUP_FULL: FakeHost = {
+  ...GENOA_SNP,
+  files: {
+    ...GENOA_SNP.files,
+    '/proc/self/cgroup': '0::/system.slice/cloister.service',
+    [`${MISC}/system.slice/misc.max`]: 'sev max\nsev_es 1',
+    [`${MISC}/system.slice/misc.current`]: 'sev 0\nsev_es 1',
+    [`${MISC}/system.slice/cloister.service/misc.max`]: 'sev max\nsev_es max',
+    [`${MISC}/system.slice/cloister.service/misc.current`]: 'sev 0\nsev_es 1',
+  },
+}
+
 /** The same; Debian 12's QEMU. */
 export const GENOA_OLD_QEMU: FakeHost = { ...GENOA_SNP, qemu: QEMU_7_2 }
 
@@ -147,6 +160,14 @@ export const XEON_NO_QGS: FakeHost = { ...XEON_TDX, devices: { '/dev/kvm': 'usab
 export const XEON_NO_KEYS: FakeHost = {
   ...XEON_TDX,
   files: { ...XEON_TDX.files, [`${MISC}/misc.current`]: 'tdx 31' },
+}
+export const XEON_CGROUP_FULL: FakeHost = {
+  ...XEON_TDX,
+  files: {
+    ...XEON_TDX.files,
+    '/proc/self/cgroup': '0::/user.slice',
+    [`${MISC}/user.slice/misc.max`]: 'tdx 0',
+  },
 }
 export const XEON_OLD_QEMU: FakeHost = { ...XEON_TDX, qemu: QEMU_7_2 }
 

@@ -45,8 +45,32 @@ export function amdSevFirmware(): Uint8Array {
   )
 }
 
+/** Where its descriptor stands; a GUID is in front of it. */
+const TDVF_AT = 0x110
+
+/** With one section: a page of zeros at 8 MiB, added and measured. */
 export function tdxFirmware(): Uint8Array {
-  return firmware([[OVMF_GUID.tdxMetadata, u32(PAGE)]])
+  const found = firmware([[OVMF_GUID.tdxMetadata, u32(PAGE - TDVF_AT)]])
+  found.set(guidToBytes('e9eaf9f3-168e-44d5-a8eb-7f4d8738f6ae'), TDVF_AT - 16)
+  // `TDVF`, length, version, count; then offset, size, address, size in memory, type TEMP_MEM, MR.EXTEND.
+  const section = [0, 0, 0x80_0000, 0, PAGE, 0, 3, 1]
+  found.set(u32(0x46564454, 48, 1, 1, ...section), TDVF_AT)
+  return found
+}
+
+/** The smallest PE32+ image that has an Authenticode digest: headers of one page and nothing else. */
+export function efiKernel(): Uint8Array {
+  const image = Buffer.alloc(PAGE)
+  image.write('MZ', 'latin1')
+  image.writeUInt32LE(0x80, 0x3c)
+  image.write('PE\0\0', 0x80, 'latin1')
+  image.writeUInt16LE(0x8664, 0x84)
+  // Size of the optional header, which begins at 0x98; its magic, size of headers and number of data directories.
+  image.writeUInt16LE(0xf0, 0x94)
+  image.writeUInt16LE(0x20b, 0x98)
+  image.writeUInt32LE(PAGE, 0x98 + 60)
+  image.writeUInt32LE(16, 0x98 + 108)
+  return image
 }
 
 /** A Secure Execution image with an empty body: digests of ones, twos and threes, a tag of fours. */

@@ -100,3 +100,29 @@ test('requireSev() demands what it is told', async () => {
   const { qmp } = recorded([['query-sev', {}, ES]])
   await assert.rejects(requireSev(qmp, { policy: 7 }), { code: 'tee.launch-refused' })
 })
+
+const MRCONFIGID = Buffer.concat([Buffer.alloc(32, 0xab), Buffer.alloc(16)]).toString('base64')
+const TDX_SPEC = spec({ tee: 'tdx', hostData: Buffer.alloc(32, 0xab) })
+const ask = (property: string, answer: unknown): Turn => [
+  'qom-get',
+  { path: '/objects/tdx0', property },
+  answer,
+]
+
+test('tdx: the launch is what was asked for', async () => {
+  const { qmp, left } = recorded([ask('mrconfigid', MRCONFIGID), ask('sept-ve-disable', true)])
+  await DRIVERS.tdx.launched?.(qmp, TDX_SPEC)
+  assert.equal(left.length, 0)
+})
+
+for (const [name, turns] of Object.entries({
+  'the initdata differs': [ask('mrconfigid', Buffer.alloc(48).toString('base64'))],
+  'there is no such object': [ask('mrconfigid', null)],
+  'exceptions are on': [ask('mrconfigid', MRCONFIGID), ask('sept-ve-disable', false)],
+}))
+  test(`tdx: refused when ${name}`, async () => {
+    const { qmp } = recorded(turns)
+    await assert.rejects(async () => DRIVERS.tdx.launched?.(qmp, TDX_SPEC), {
+      code: 'tee.launch-refused',
+    })
+  })
