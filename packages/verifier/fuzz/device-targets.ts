@@ -102,7 +102,7 @@ export function deviceTargets(): readonly Target[] {
     appraisal('NVIDIA appraisal', [report], async (input) => {
       const endorsements = { certificates: nvidia.certificates(device) }
       const options = { expect: { nonce: 'any' }, now: NOW, endorsements } as const
-      const result = await appraiseNvidiaUnder(nvidia.fingerprint, input, options)
+      const result = await appraiseNvidiaUnder(nvidia.roots, input, options)
       // Zero bytes may follow a report.
       refuseChanged(result.status, input.subarray(0, report.length), report)
     }),

@@ -7,6 +7,8 @@ import { textOption, type CommandLine, type OptionSpec } from '../command.ts'
 export const FETCH_OPTIONS = {
   kds: { type: 'string', value: 'URL', help: "AMD's service or a mirror of it" },
   pcs: { type: 'string', value: 'URL', help: "Intel's service, a PCCS or a mirror of it" },
+  rim: { type: 'string', value: 'URL', help: "NVIDIA's RIM service or a mirror of it" },
+  ocsp: { type: 'string', value: 'URL', help: "NVIDIA's OCSP responder" },
   update: {
     type: 'string',
     value: 'standard|early',
@@ -20,13 +22,17 @@ export const FETCH_OPTIONS = {
 } as const satisfies Readonly<Record<string, OptionSpec>>
 
 /** Intel's subscription key is a credential, so it comes from the environment. @throws CloisterError `cli.usage` */
-export function fetchOptions(line: CommandLine): Pick<FetchBundleOptions, 'kds' | 'pcs'> {
+export function fetchOptions(
+  line: CommandLine,
+): Pick<FetchBundleOptions, 'kds' | 'pcs' | 'nvidia'> {
   const update = textOption(line, 'update')
   if (update !== undefined && update !== 'standard' && update !== 'early')
     throw usage('--update', 'standard or early', update)
   const subscriptionKey = process.env['CLOISTER_PCS_KEY']
   const pcs = address(line, 'pcs')
   const kds = address(line, 'kds')
+  const rim = address(line, 'rim')
+  const ocsp = address(line, 'ocsp')
   const product = productLine(textOption(line, 'line'))
   return {
     kds: {
@@ -38,10 +44,14 @@ export function fetchOptions(line: CommandLine): Pick<FetchBundleOptions, 'kds' 
       ...(update !== undefined && { update }),
       ...(subscriptionKey !== undefined && { subscriptionKey }),
     },
+    nvidia: {
+      ...(rim !== undefined && { address: rim }),
+      ...(ocsp !== undefined && { ocspAddress: ocsp }),
+    },
   }
 }
 
-function address(line: CommandLine, name: 'kds' | 'pcs'): string | undefined {
+function address(line: CommandLine, name: 'kds' | 'pcs' | 'rim' | 'ocsp'): string | undefined {
   const text = textOption(line, name)
   if (text === undefined) return undefined
   if (!URL.canParse(text) || /[?#]/.test(text))

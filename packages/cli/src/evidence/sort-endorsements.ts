@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { CloisterError } from '@cloister/protocol/error'
 import { DerReader } from '@cloister/verifier/formats/der-reader'
 import { parsePem } from '@cloister/verifier/formats/pem'
+import { parseOcspResponse } from '@cloister/verifier/formats/ocsp'
 import { readKeyKind } from '@cloister/verifier/formats/x509-algorithm'
 import { parseCertificate } from '@cloister/verifier/formats/x509-certificate'
 import { parseRevocationList } from '@cloister/verifier/formats/x509-crl'
@@ -21,6 +22,9 @@ export interface SortedEndorsements {
   readonly revocationLists: Uint8Array[]
   readonly tcbInfos: Uint8Array[]
   readonly qeIdentities: Uint8Array[]
+  /** NVIDIA's reference manifests, XML. */
+  readonly manifests: Uint8Array[]
+  readonly ocspResponses: Uint8Array[]
   /** SubjectPublicKeyInfo in DER: platform keys of TEEs that know no certificates. */
   readonly publicKeys: Uint8Array[]
   /** Files in which nothing was recognised. */
@@ -36,6 +40,8 @@ export async function sortEndorsements(paths: readonly string[]): Promise<Sorted
     revocationLists: [],
     tcbInfos: [],
     qeIdentities: [],
+    manifests: [],
+    ocspResponses: [],
     publicKeys: [],
     unknown: [],
   }
@@ -52,11 +58,19 @@ export async function sortEndorsements(paths: readonly string[]): Promise<Sorted
   return sorted
 }
 
+const BUNDLED = [
+  'certificates',
+  'revocationLists',
+  'tcbInfos',
+  'qeIdentities',
+  'manifests',
+  'ocspResponses',
+] as const
+
 /** @param bundle - its items are sorted among those of other files */
 export function addBundle(bundle: EndorsementBundle, sorted: SortedEndorsements): void {
   const found = bundleEndorsements(bundle)
-  for (const kind of ['certificates', 'revocationLists', 'tcbInfos', 'qeIdentities'] as const)
-    sorted[kind].push(...found[kind])
+  for (const kind of BUNDLED) sorted[kind].push(...found[kind])
 }
 
 function readBundle(file: string, bytes: Uint8Array): EndorsementBundle {
@@ -83,6 +97,7 @@ async function filesBelow(path: string): Promise<string[]> {
 function sortFile(bytes: Buffer, sorted: SortedEndorsements): boolean {
   const text = bytes.toString('latin1').trimStart()
   if (text.startsWith('-----BEGIN')) return sortPem(text, sorted)
+  if (text.includes('<SoftwareIdentity ')) return sorted.manifests.push(bytes) > 0
   if (text.startsWith('{')) return sortJson(bytes, text, sorted)
   const hex = /^[0-9a-fA-F\s]+$/.test(text) ? Buffer.from(text.replaceAll(/\s/g, ''), 'hex') : bytes
   return sortDer(hex, sorted)
@@ -96,6 +111,7 @@ function sortPem(text: string, sorted: SortedEndorsements): boolean {
 function sortDer(der: Uint8Array, sorted: SortedEndorsements): boolean {
   if (attempt(() => parseCertificate(der)) !== undefined) sorted.certificates.push(der)
   else if (attempt(() => parseRevocationList(der)) !== undefined) sorted.revocationLists.push(der)
+  else if (attempt(() => parseOcspResponse(der)) !== undefined) sorted.ocspResponses.push(der)
   else if (attempt(() => readKeyKind(new DerReader('public key', der))) !== undefined)
     sorted.publicKeys.push(der)
   else return false

@@ -155,7 +155,15 @@ export const FIXES: Readonly<Record<string, string>> = {
   'nvidia.endorsement.missing': 'Add the chain of the device to the endorsements',
   'nvidia.endorsement.incomplete': 'Add the missing certificates, from device to root',
   'nvidia.endorsement.not-yet-valid': 'Check the time that was given as `now`',
-  'nvidia.revocation': "Ask NVIDIA's OCSP responder for each certificate of the chain",
+  'nvidia.revocation':
+    "Ask NVIDIA's OCSP responder for each certificate of the chain: `cloister evidence fetch`",
+  'nvidia.revocation.revoked': 'Do not trust this device',
+  'nvidia.revocation.on-hold':
+    'Update driver and VBIOS of the device, or accept the build with `allowCertificateHold`',
+  'nvidia.manifest': 'Fetch the manifests again: `cloister evidence fetch`',
+  'nvidia.manifest.missing': 'Add the manifests of driver and VBIOS: `cloister evidence fetch`',
+  'nvidia.manifest.measurement-mismatch':
+    'Do not trust this device; install driver and VBIOS again',
   'nvidia.signature': 'Treat the report as forged or damaged; get a new one from the device',
   'nvidia.fwid.missing': 'Get the whole chain from the device, its own certificate included',
   'nvidia.fwid.mismatch':

@@ -17,7 +17,7 @@ const FORMAT = 'endorsement bundle'
 export const BUNDLE_FORMAT = 'cloister-endorsements'
 export const BUNDLE_VERSION = 1
 
-export const BUNDLE_TEES = ['snp', 'tdx', 'sgx', 'az-snp', 'az-tdx'] as const
+export const BUNDLE_TEES = ['snp', 'tdx', 'sgx', 'az-snp', 'az-tdx', 'nvidia'] as const
 export type BundleTee = (typeof BUNDLE_TEES)[number]
 
 /** Names of the platform, each a short text: product line, chip id and TCB for AMD; FMSPC, PCEID and issuer for Intel; manifests for NVIDIA. */
@@ -43,7 +43,7 @@ export interface EndorsementBundle {
   readonly items: readonly BundleItem[]
 }
 
-const LIMITS = { bytes: 16 << 20, items: 64, itemBytes: 2 << 20, text: 256 } as const
+const LIMITS = { bytes: 16 << 20, items: 256, itemBytes: 2 << 20, text: 1024 } as const
 const MEMBERS = ['format', 'version', 'tee', 'subject', 'fetchedAt', 'expires', 'items'] as const
 const TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$/
 
@@ -113,6 +113,8 @@ export function bundleEndorsements({ items }: EndorsementBundle): {
   readonly revocationLists: Uint8Array[]
   readonly tcbInfos: Uint8Array[]
   readonly qeIdentities: Uint8Array[]
+  readonly manifests: Uint8Array[]
+  readonly ocspResponses: Uint8Array[]
 } {
   const of = (wanted: ItemKind) =>
     items.filter(({ kind }) => kind === wanted).map(({ data }) => data)
@@ -121,6 +123,8 @@ export function bundleEndorsements({ items }: EndorsementBundle): {
     revocationLists: of('revocation-list'),
     tcbInfos: of('tcb-info'),
     qeIdentities: of('qe-identity'),
+    manifests: of('manifest'),
+    ocspResponses: of('ocsp-response'),
   }
 }
 

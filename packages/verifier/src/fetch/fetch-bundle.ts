@@ -7,6 +7,8 @@ import { recogniseQuote } from '../dcap/recognise.ts'
 import { makeBundle } from '../endorsements/bundle.ts'
 import type { BundleSubject, BundleTee, EndorsementBundle } from '../endorsements/bundle.ts'
 import type { BundleItem, ItemKind } from '../endorsements/bundle-item.ts'
+import type { NvidiaEvidence } from '../nvidia/evidence.ts'
+import { recogniseNvidiaEvidence } from '../nvidia/recognise.ts'
 import type { SnpEvidence } from '../snp/evidence.ts'
 import type { ProductLine } from '../snp/product.ts'
 import { recogniseSnpEvidence } from '../snp/recognise.ts'
@@ -16,6 +18,8 @@ import type { EndorsementClient } from './endorsement-client.ts'
 import { EndorsementFetchError } from './fetch-error.ts'
 import { fetchDcapEndorsements } from './intel-pcs.ts'
 import type { PcsOptions } from './intel-pcs.ts'
+import { fetchNvidiaEndorsements } from './nvidia-device.ts'
+import type { NvidiaFetchOptions } from './nvidia-device.ts'
 
 export interface FetchBundleOptions {
   readonly client: EndorsementClient
@@ -26,6 +30,7 @@ export interface FetchBundleOptions {
     readonly roots?: readonly Uint8Array[] | undefined
   }
   readonly pcs?: Omit<PcsOptions, 'client' | 'signal'>
+  readonly nvidia?: Omit<NvidiaFetchOptions, 'client' | 'signal'>
   readonly signal?: AbortSignal | undefined
 }
 
@@ -74,6 +79,11 @@ async function gather(
         read(() => parseAzTdxEvidence(evidence).tdQuote),
         options,
       )
+    case 'nvidia':
+      return gatherNvidia(
+        read(() => recogniseNvidiaEvidence(evidence)),
+        options,
+      )
     default:
       return tee satisfies never
   }
@@ -112,6 +122,20 @@ async function gatherDcap(
       ...itemsOf('revocation-list', found.revocationLists),
       ...itemsOf('tcb-info', found.tcbInfos),
       ...itemsOf('qe-identity', found.qeIdentities),
+    ],
+  }
+}
+
+async function gatherNvidia(
+  evidence: NvidiaEvidence,
+  { client, nvidia = {}, signal }: FetchBundleOptions,
+): Promise<Gathered> {
+  const found = await fetchNvidiaEndorsements(evidence, { ...nvidia, client, signal })
+  return {
+    subject: { manifests: found.ids.join(' ').slice(0, 1024) },
+    items: [
+      ...itemsOf('manifest', found.manifests),
+      ...itemsOf('ocsp-response', found.ocspResponses),
     ],
   }
 }

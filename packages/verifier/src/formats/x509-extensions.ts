@@ -59,6 +59,18 @@ export function keyUsage(certificate: Certificate): ReadonlySet<number> | undefi
   return bits
 }
 
+/** Purposes as object identifiers; undefined when the certificate has no extendedKeyUsage. @throws FormatError */
+export function extendedKeyUsage(certificate: Certificate): readonly string[] | undefined {
+  const value = extensionValue(certificate, EXTENSION_OID.extendedKeyUsage)
+  if (value === undefined) return undefined
+  const outer = new DerReader(FORMAT, value)
+  const list = outer.sequence('extKeyUsage')
+  outer.end()
+  const purposes: string[] = []
+  while (!list.done) purposes.push(list.oid('keyPurposeId'))
+  return purposes
+}
+
 /** URIs of cRLDistributionPoints.distributionPoint.fullName; empty when there are none. @throws FormatError */
 export function crlUris(certificate: Certificate): string[] {
   const value = extensionValue(certificate, EXTENSION_OID.crlDistributionPoints)

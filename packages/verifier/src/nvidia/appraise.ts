@@ -6,23 +6,42 @@ import type { CheckDetails, CheckOutcome, CheckSink } from '../result/check.ts'
 import { checkExpectations, readExpectations } from '../result/fields.ts'
 import type { ExpectedField, Expectations } from '../result/fields.ts'
 import { refuseUnknownKeys } from '../result/known-keys.ts'
-import { NVIDIA_DEVICE_ROOT } from './anchors.ts'
+import { NVIDIA_DEVICE_ROOT, NVIDIA_MANIFEST_ROOT } from './anchors.ts'
 import type { NvidiaCheckCode } from './check-codes.ts'
 import { nvidiaDeviceClaims } from './claims.ts'
 import type { NvidiaClaims, NvidiaDeviceClaims } from './claims.ts'
 import type { NvidiaDevice, NvidiaEvidence } from './evidence.ts'
+import { checkGoldenMeasurements } from './golden.ts'
 import { MEASUREMENT_NAMES, NVIDIA_POLICY_KEYS } from './policy.ts'
 import type { MeasurementName, NvidiaExpect, NvidiaPolicy } from './policy.ts'
 import type { NvidiaReport } from './report.ts'
+import { checkRevocation, readOcspResponses } from './revocation.ts'
+import type { RevocationRequest } from './revocation.ts'
+import { verifyManifests } from './verify-manifest.ts'
+import type { VerifiedManifest } from './verify-manifest.ts'
 import { readReport, verifyNvidiaReport } from './verify.ts'
+
+export interface NvidiaEndorsements {
+  /** Of devices that bring none, DER or PEM, in any order. */
+  readonly certificates?: readonly Uint8Array[]
+  /** Reference manifests (RIM), XML as NVIDIA signed it. */
+  readonly manifests?: readonly Uint8Array[]
+  /** DER, of NVIDIA's responder. */
+  readonly ocspResponses?: readonly Uint8Array[]
+}
+
+/** The roots, SHA-256 of the certificates in lowercase hex. */
+export interface NvidiaRoots {
+  readonly device: string
+  readonly manifest: string
+}
 
 export interface NvidiaAppraiseOptions {
   /** Required. */
   readonly expect: NvidiaExpect
   /** Instant at which certificates must be in date. */
   readonly now: Date
-  /** Certificates of devices that bring none, DER or PEM, in any order. */
-  readonly endorsements?: { readonly certificates?: readonly Uint8Array[] }
+  readonly endorsements?: NvidiaEndorsements
   readonly policy?: NvidiaPolicy
 }
 
@@ -35,6 +54,8 @@ interface Request {
   readonly options: NvidiaAppraiseOptions
   readonly expected: Expectations<FieldName, NvidiaCheckCode>
   readonly root: string
+  readonly revocation: RevocationRequest
+  readonly manifests: readonly VerifiedManifest[]
 }
 
 const MAX_DEVICES = 64
@@ -60,16 +81,17 @@ export async function appraiseNvidia(
   evidence: Uint8Array | NvidiaEvidence,
   options: NvidiaAppraiseOptions,
 ): Promise<NvidiaAppraisal> {
-  return appraiseNvidiaUnder(NVIDIA_DEVICE_ROOT, evidence, options)
+  const roots = { device: NVIDIA_DEVICE_ROOT, manifest: NVIDIA_MANIFEST_ROOT }
+  return appraiseNvidiaUnder(roots, evidence, options)
 }
 
-/** {@link appraiseNvidia} under another root: for the tests' fake NVIDIA. */
+/** {@link appraiseNvidia} under other roots: for the tests' fake NVIDIA. */
 export async function appraiseNvidiaUnder(
-  root: string,
+  roots: NvidiaRoots,
   evidence: Uint8Array | NvidiaEvidence,
   options: NvidiaAppraiseOptions,
 ): Promise<NvidiaAppraisal> {
-  const { expect, now, policy = {} } = options
+  const { expect, now, policy = {}, endorsements = {} } = options
   if (!(now instanceof Date) || Number.isNaN(now.getTime())) throw new TypeError('now is required')
   if (typeof expect !== 'object' || expect === null) throw new TypeError('expect is required')
   const expected = readExpectations(fieldsOf(expect), expect)
@@ -84,11 +106,21 @@ export async function appraiseNvidiaUnder(
     { received: `${devices.length}` },
   )
   if (!counted) return concludeAppraisal<NvidiaClaims, NvidiaCheckCode>(checks, { tee })
+  const revocation: RevocationRequest = {
+    responses: readOcspResponses(endorsements.ocspResponses ?? [], checks),
+    now,
+    required: policy.requireRevocationStatus === true,
+    allowCertificateHold: policy.allowCertificateHold === true,
+  }
+  const manifestOptions = { now, root: roots.manifest }
+  const manifests = await verifyManifests(endorsements.manifests ?? [], manifestOptions, checks)
+  for (const { chain } of manifests) await checkRevocation(chain, 0, revocation, checks)
+  const request = { options, expected, root: roots.device, revocation, manifests }
   const claims: NvidiaDeviceClaims[] = []
   let trusted = true
   for (const [index, device] of devices.entries()) {
     const own = devices.length === 1 ? checks : new DeviceChecks(checks, index)
-    const result = await appraiseDevice(device, { options, expected, root }, own)
+    const result = await appraiseDevice(device, request, own)
     if (result.claims !== undefined) claims.push(result.claims)
     trusted = trusted && result.trusted
   }
@@ -101,7 +133,7 @@ export async function appraiseNvidiaUnder(
 
 async function appraiseDevice(
   device: NvidiaDevice,
-  { options, expected, root }: Request,
+  { options, expected, root, revocation, manifests }: Request,
   checks: Checks,
 ): Promise<{ readonly trusted: boolean; readonly claims?: NvidiaDeviceClaims }> {
   const report = readReport(device.report, checks)
@@ -109,9 +141,13 @@ async function appraiseDevice(
   const claims = nvidiaDeviceClaims(device, report)
   const { now, endorsements, policy = {} } = options
   const certificates = device.certificates ?? endorsements?.certificates ?? []
-  const trusted = await verifyNvidiaReport(report, { certificates, now, root }, checks)
+  const verifying = { certificates, now, root, revocation }
+  const trusted = await verifyNvidiaReport(report, verifying, checks)
   if (!trusted) return { trusted, claims }
   checkExpectations(checks, expected, receivedFields(report))
+  const given = (endorsements?.manifests ?? []).length > 0
+  const required = policy.requireManifests === true
+  checkGoldenMeasurements({ report, claims, manifests, given, required }, checks)
   checkListed(checks, 'nvidia.driver.not-allowed', policy.allowedDrivers, claims.driverVersion)
   checkListed(checks, 'nvidia.vbios.not-allowed', policy.allowedVbios, claims.vbiosVersion)
   return { trusted, claims }

@@ -4,9 +4,23 @@ import { FormatError } from '../bytes/format-error.ts'
 import { toUtf8 } from '../bytes/text.ts'
 import { basicConstraintsExtension } from '../formats/x509-extensions.ts'
 import { KEY_USAGE, keyUsageExtension } from '../formats/x509-extensions.ts'
-import { FAKE_FWID, FakeNvidia, fakeReport, fwidExtension } from '../testing/fake-nvidia.ts'
-import type { FakeDeviceOptions } from '../testing/fake-nvidia.ts'
+import {
+  FAKE_FWID,
+  FakeNvidia,
+  fakeReport,
+  fwidExtension,
+  OCSP_STATUS,
+  fakeManifest,
+  fakeOcspResponse,
+} from '../testing/fake-nvidia.ts'
+import type {
+  FakeDeviceOptions,
+  FakeManifestOptions,
+  FakeOcspOptions,
+} from '../testing/fake-nvidia.ts'
 import { appraiseNvidia, appraiseNvidiaUnder } from './appraise.ts'
+import type { NvidiaEndorsements } from './appraise.ts'
+import { parseReferenceManifest } from './manifest.ts'
 import { NVIDIA_CHECKS } from './check-codes.ts'
 import type { NvidiaCheckCode } from './check-codes.ts'
 import type { NvidiaEvidence } from './evidence.ts'
@@ -26,10 +40,11 @@ const seen = new Set<string>()
 interface Case {
   readonly code: NvidiaCheckCode
   readonly what?: string
-  readonly status?: 'contraindicated' | 'none'
+  readonly status?: 'contraindicated' | 'none' | 'warning'
   readonly evidence?: () => NvidiaEvidence
   readonly expect?: object
   readonly policy?: NvidiaPolicy
+  readonly endorsements?: () => NvidiaEndorsements | Promise<NvidiaEndorsements>
 }
 
 function one(report: Uint8Array, certificates = MAKER.certificates(DEVICE)): NvidiaEvidence {
@@ -73,6 +88,39 @@ const malformed: readonly (readonly [string, number, number])[] = [
   ['opaque size 0', 136, 0],
   ['opaque size 47', 136, 47],
 ]
+
+const SIXES = '06'.repeat(48)
+const VERSIONS = { 20: FAKE_FWID, 3: toUtf8('1.2\0'), 6: toUtf8('96.10') }
+
+const driver = (options: FakeManifestOptions = {}) =>
+  fakeManifest(MAKER, '1.2', [{ index: 0, hashes: ['00'.repeat(48), SIXES] }], options)
+const vbios = () => fakeManifest(MAKER, '96.10', [{ index: 0, hashes: [SIXES], active: false }])
+
+function manifestCase(code: NvidiaCheckCode, manifests: () => readonly Uint8Array[]): Case {
+  const evidence = () => one(fakeReport(DEVICE, VERSIONS))
+  return { code, evidence, endorsements: () => ({ manifests: manifests() }) }
+}
+
+/** The text with one part replaced, and as many characters after it left out. */
+function altered(bytes: Uint8Array, from: string, to: string, dropped = 0): Uint8Array {
+  const text = new TextDecoder().decode(bytes)
+  const at = text.indexOf(from)
+  return toUtf8(text.slice(0, at) + to + text.slice(at + from.length + dropped))
+}
+
+const ocsp = (options: FakeOcspOptions = {}) =>
+  fakeOcspResponse(MAKER.issuer.der, MAKER.root, options)
+
+function ocspCase(
+  code: NvidiaCheckCode,
+  response: (() => Promise<Uint8Array>) | readonly Uint8Array[],
+  what?: string,
+): Case {
+  const endorsements = async () => ({
+    ocspResponses: typeof response === 'function' ? [await response()] : response,
+  })
+  return { code, endorsements, ...(what !== undefined && { what }) }
+}
 
 const CASES: readonly Case[] = [
   { code: 'nvidia.evidence.empty', evidence: () => ({ devices: [] }) },
@@ -157,16 +205,131 @@ const CASES: readonly Case[] = [
     what: 'absent',
     expect: { measurement2: '00'.repeat(48) },
   },
+  { code: 'nvidia.revocation.missing', status: 'none', policy: { requireRevocationStatus: true } },
+  ocspCase('nvidia.revocation.malformed', [Uint8Array.of(0x30, 3, 0x0a, 1, 1)]),
+  ocspCase('nvidia.revocation.malformed', [new Uint8Array()], 'empty'),
+  ocspCase('nvidia.revocation.signature-invalid', async () => {
+    const response = await ocsp()
+    response[response.length - 1] = (response.at(-1) ?? 0) ^ 1
+    return response
+  }),
+  ocspCase(
+    'nvidia.revocation.signature-invalid',
+    () => ocsp({ responder: OTHER.responder(OTHER.root) }),
+    'a responder of somebody else',
+  ),
+  ocspCase(
+    'nvidia.revocation.signature-invalid',
+    () => ocsp({ responder: MAKER.responder(MAKER.root, { extensions: () => [SIGNS] }) }),
+    'a certificate that is no responder',
+  ),
+  ocspCase(
+    'nvidia.revocation.signature-invalid',
+    () => ocsp({ responder: MAKER.responder(MAKER.root, { notAfter: new Date('2026-05-01') }) }),
+    'a responder out of date',
+  ),
+  ocspCase('nvidia.revocation.not-yet-valid', () =>
+    ocsp({ thisUpdate: new Date('2026-06-01T01:00:00Z') }),
+  ),
+  {
+    ...ocspCase('nvidia.revocation.expired', () =>
+      ocsp({ nextUpdate: new Date('2026-05-31T12:00:00Z') }),
+    ),
+    status: 'none',
+  },
+  {
+    ...ocspCase('nvidia.revocation.expired', () => ocsp({ nextUpdate: null }), 'no end'),
+    status: 'none',
+  },
+  ocspCase('nvidia.revocation.revoked', () => ocsp({ status: OCSP_STATUS.revoked(1) })),
+  ocspCase('nvidia.revocation.revoked', () => ocsp({ status: OCSP_STATUS.revoked() }), 'no reason'),
+  ocspCase('nvidia.revocation.on-hold', () => ocsp({ status: OCSP_STATUS.revoked(6) })),
+  {
+    ...ocspCase(
+      'nvidia.revocation.on-hold',
+      () => ocsp({ status: OCSP_STATUS.revoked(6) }),
+      'allowed',
+    ),
+    status: 'warning',
+    policy: { allowCertificateHold: true },
+  },
+  ocspCase('nvidia.revocation.unknown', () => ocsp({ status: OCSP_STATUS.unknown })),
+  { code: 'nvidia.manifest.missing', status: 'none', policy: { requireManifests: true } },
+  {
+    ...manifestCase('nvidia.manifest.missing', () => [driver()]),
+    status: 'none',
+    what: 'of the VBIOS',
+  },
+  {
+    ...manifestCase('nvidia.manifest.missing', () => [driver({ product: 'FAKE2' }), vbios()]),
+    status: 'none',
+    what: 'of this product',
+  },
+  manifestCase('nvidia.manifest.malformed', () => [driver(), vbios(), toUtf8('<a/>')]),
+  manifestCase('nvidia.manifest.untrusted-root', () => [
+    driver(),
+    vbios(),
+    fakeManifest(OTHER, '9.9', [{ index: 1, hashes: [SIXES] }]),
+  ]),
+  manifestCase('nvidia.manifest.signature-invalid', () => [
+    driver(),
+    vbios(),
+    altered(driver(), 'product="FAKE1"', 'product="FAKE3"'),
+  ]),
+  {
+    ...manifestCase('nvidia.manifest.signature-invalid', () => [
+      driver(),
+      vbios(),
+      altered(driver(), '<ds:SignatureValue>', '<ds:SignatureValue>AAAA', 4),
+    ]),
+    what: 'value',
+  },
+  {
+    ...manifestCase('nvidia.manifest.signature-invalid', () => [
+      driver(),
+      vbios(),
+      driver({ certificates: [DEVICE.der, MAKER.issuer.der, MAKER.root.der] }),
+    ]),
+    what: 'another signer than the certificate',
+  },
+  {
+    ...manifestCase('nvidia.manifest.expired', () => [
+      driver({ signer: MAKER.signer({ notAfter: new Date('2026-05-01') }) }),
+      vbios(),
+    ]),
+    status: 'none',
+  },
+  manifestCase('nvidia.manifest.not-yet-valid', () => [
+    driver({ signer: MAKER.signer({ notBefore: new Date('2026-07-01') }) }),
+    vbios(),
+  ]),
+  manifestCase('nvidia.manifest.conflict', () => [
+    driver(),
+    fakeManifest(MAKER, '96.10', [{ index: 0, hashes: [SIXES] }]),
+  ]),
+  manifestCase('nvidia.manifest.measurement-mismatch', () => [
+    fakeManifest(MAKER, '1.2', [{ index: 0, hashes: ['00'.repeat(48), '07'.repeat(48)] }]),
+    vbios(),
+  ]),
+  {
+    ...manifestCase('nvidia.manifest.measurement-mismatch', () => [
+      driver(),
+      fakeManifest(MAKER, '96.10', [{ index: 9, hashes: [SIXES] }]),
+    ]),
+    what: 'absent',
+  },
   { code: 'nvidia.driver.not-allowed', policy: { allowedDrivers: ['1'] } },
   { code: 'nvidia.vbios.not-allowed', policy: { allowedVbios: [] } },
 ]
 
-for (const { code, what, status = 'contraindicated', evidence, expect, policy = {} } of CASES)
+for (const { code, what, status = 'contraindicated', ...given } of CASES)
   test(`${code}${what === undefined ? '' : `: ${what}`}`, async () => {
-    const result = await appraiseNvidiaUnder(MAKER.fingerprint, (evidence ?? clean)(), {
+    const { evidence, expect, policy = {}, endorsements } = given
+    const result = await appraiseNvidiaUnder(MAKER.roots, (evidence ?? clean)(), {
       expect: { nonce: 'any', ...expect },
       now: NOW,
       policy,
+      ...(endorsements !== undefined && { endorsements: await endorsements() }),
     })
     assert.equal(result.status, status)
     assert.deepEqual('reasons' in result ? result.reasons : [], [code])
@@ -182,7 +345,7 @@ test('clean reports are affirming under their root, refused under the real one',
     const opaque = { 20: FAKE_FWID, 3: toUtf8('1.2\0'), 6: toUtf8('96.10') }
     const evidence = one(fakeReport(made, opaque), MAKER.certificates(made))
     const policy = { allowedDrivers: ['1.2'], allowedVbios: ['96.10'] }
-    const good = await appraiseNvidiaUnder(MAKER.fingerprint, evidence, {
+    const good = await appraiseNvidiaUnder(MAKER.roots, evidence, {
       expect,
       now: NOW,
       policy,
@@ -196,6 +359,36 @@ test('clean reports are affirming under their root, refused under the real one',
     assert.equal(real.status, 'contraindicated')
   }
   assert.equal(vbiosVersion(new Map()), null)
+})
+
+test('with manifests that fit and an answer for each certificate, all that a policy can demand holds', async () => {
+  const signer = MAKER.signer()
+  const manifests = [
+    fakeManifest(MAKER, '1.2', [{ index: 0, hashes: ['00'.repeat(48)] }], { product: 'FAKE2' }),
+    driver({ signer }),
+    fakeManifest(MAKER, '96.10', [{ index: 0, hashes: [SIXES], active: false }], { signer }),
+    // Of another VBIOS with the same version.
+    fakeManifest(MAKER, '96.10', [{ index: 5, hashes: [SIXES] }], { signer }),
+  ]
+  const others = manifests.flatMap(
+    (manifest) => parseReferenceManifest(manifest).signature?.certificates.slice(0, 1) ?? [],
+  )
+  const ocspResponses = await Promise.all([
+    ocsp(),
+    ocsp({ responder: MAKER.responder(MAKER.root) }),
+    ...others.map(({ raw }) => fakeOcspResponse(raw, MAKER.issuer)),
+  ])
+  const good = await appraiseNvidiaUnder(MAKER.roots, one(fakeReport(DEVICE, VERSIONS)), {
+    expect: { nonce: '07'.repeat(32) },
+    now: NOW,
+    endorsements: { manifests, ocspResponses },
+    policy: { requireManifests: true, requireRevocationStatus: true },
+  })
+  assert.equal(
+    good.status,
+    'affirming',
+    JSON.stringify(good.checks.filter((c) => c.outcome !== 'pass')),
+  )
 })
 
 test('recogniseNvidiaEvidence() refuses other shapes', () => {

@@ -22,10 +22,19 @@ export interface NvidiaPolicy {
   readonly allowedDrivers?: readonly string[]
   /** Such as `96.00.9f.00.01`, lower case. Absent means not checked, and the result says so. */
   readonly allowedVbios?: readonly string[]
+  /** A device without the manifests of its driver and VBIOS is undecided. */
+  readonly requireManifests?: boolean
+  /** A certificate of which no OCSP response was given leaves the Evidence undecided. */
+  readonly requireRevocationStatus?: boolean
+  /** Accepts, with a warning, certificates on hold: NVIDIA recalled their build. */
+  readonly allowCertificateHold?: boolean
 }
 
 /** Every name in it, to refuse others. */
 export const NVIDIA_POLICY_KEYS: Readonly<Record<keyof NvidiaPolicy, true>> = {
   allowedDrivers: true,
   allowedVbios: true,
+  requireManifests: true,
+  requireRevocationStatus: true,
+  allowCertificateHold: true,
 }

@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { fromBase64 } from '../bytes/base64.ts'
+import { FormatError } from '../bytes/format-error.ts'
 import { toHex } from '../bytes/hex.ts'
 import { parseCertificate } from '../formats/x509-certificate.ts'
+import { isAnsweredFor } from '../formats/ocsp-verify.ts'
+import { parseOcspResponse } from '../formats/ocsp.ts'
 import { parsePem } from '../formats/pem.ts'
 import { WITH_VECTORS, vector } from '../testing/vectors.ts'
 import { appraiseNvidia } from './appraise.ts'
@@ -205,3 +209,67 @@ test('no changed bit and no truncation is accepted', WITH_VECTORS, async () => {
   for (let length = 0; length < bytes.length; length++)
     assert.equal(await statusOf(bytes.subarray(0, length)), 'contraindicated')
 })
+
+const GOLDEN = ['nvidia/rim/driver_GH100_550.90.07.xml', 'nvidia/rim/vbios_96009F0001.xml'] as const
+
+test(
+  "a recorded report has the measurements of NVIDIA's manifests for its driver and VBIOS, and a certificate that NVIDIA answered for",
+  WITH_VECTORS,
+  async () => {
+    const answer = vector('nvidia/ocsp/test_gpu_certificate_l2_base64encoded_ocsp_response.dat')
+    const ocspResponses = [fromBase64(new TextDecoder().decode(answer).trim())]
+    const certificates = [vector(`${H100}/chain.pem`)]
+    const at = (now: string, manifests: readonly Uint8Array[] = GOLDEN.map(vector)) =>
+      appraise(`${H100}/report.bin`, undefined, {
+        now: new Date(now),
+        endorsements: { certificates, manifests, ocspResponses },
+        policy: { requireManifests: true },
+      })
+    const good = await at('2025-08-21T12:00:00Z')
+    assert.deepEqual(reasons(good), ['affirming'])
+    const passed = (code: string) =>
+      good.checks.filter((check) => check.code === code && check.outcome === 'pass')
+    assert.equal(passed('nvidia.manifest.measurement-mismatch')[0]?.received, '32 measurements')
+    assert.equal(passed('nvidia.revocation.revoked')[0]?.where, 'NVIDIA GH100 Identity')
+    assert.deepEqual(reasons(await at('2025-08-23T12:00:00Z')), [
+      'none',
+      'nvidia.revocation.expired',
+    ])
+    const other = [vector('nvidia/rim/driver_GH100_550.144.03.xml'), vector(GOLDEN[1])]
+    assert.deepEqual(reasons(await at('2025-08-21T12:00:00Z', other)), [
+      'none',
+      'nvidia.manifest.missing',
+    ])
+    const bad = [
+      ...GOLDEN.map(vector),
+      vector('nvidia/rim/driver_GH100_550.144.03_bad_signature.xml'),
+    ]
+    assert.deepEqual(reasons(await at('2025-08-21T12:00:00Z', bad)), [
+      'contraindicated',
+      'nvidia.manifest.signature-invalid',
+    ])
+  },
+)
+
+test(
+  'recorded OCSP responses are signed by a responder of the root, and of nobody else',
+  WITH_VECTORS,
+  async () => {
+    for (const [name, own, foreign] of [
+      ['gpu_certificate', 'device_root', 'rim_root'],
+      ['gpu_rim', 'rim_root', 'device_root'],
+    ] as const) {
+      const text = vector(`nvidia/ocsp/test_${name}_l2_base64encoded_ocsp_response.dat`)
+      const der = fromBase64(new TextDecoder().decode(text).trim())
+      const response = parseOcspResponse(der)
+      const root = (file: string) => {
+        const [block] = parsePem(vector(`nvidia/roots/${file}.pem`))
+        return parseCertificate(block?.der ?? new Uint8Array())
+      }
+      assert.equal(await isAnsweredFor(response, root(own)), true, name)
+      assert.equal(await isAnsweredFor(response, root(foreign)), false, name)
+      for (let length = 0; length < der.length; length++)
+        assert.throws(() => parseOcspResponse(der.subarray(0, length)), FormatError)
+    }
+  },
+)

@@ -11,6 +11,8 @@ import { deviceChain } from './chain.ts'
 import type { NvidiaCheckCode } from './check-codes.ts'
 import { readFwid } from './fwid.ts'
 import { OPAQUE } from './opaque-data.ts'
+import { checkRevocation } from './revocation.ts'
+import type { RevocationRequest } from './revocation.ts'
 import { parseNvidiaReport } from './report.ts'
 import type { NvidiaReport } from './report.ts'
 
@@ -22,6 +24,7 @@ export interface NvidiaVerifyOptions {
   readonly now: Date
   /** SHA-256 of the root, lowercase hex. */
   readonly root: string
+  readonly revocation: RevocationRequest
 }
 
 /** The report's fields, checked for shape only. */
@@ -40,14 +43,14 @@ export function readReport(bytes: Uint8Array, checks: Checks): NvidiaReport | un
 /** Whether the report may be believed; if not, the reason is among the checks. */
 export async function verifyNvidiaReport(
   report: NvidiaReport,
-  { certificates, now, root }: NvidiaVerifyOptions,
+  { certificates, now, root, revocation }: NvidiaVerifyOptions,
   checks: Checks,
 ): Promise<boolean> {
   const chain = await deviceChain(certificates, report, root, checks)
   const [leaf] = chain ?? []
   if (chain === undefined || leaf === undefined) return false
   checkDates(chain, now, checks)
-  checks.add('nvidia.revocation.missing', 'not-checked')
+  await checkRevocation(chain, 1, revocation, checks)
   const known = checkFwid(leaf, report, checks)
   const key = await keyOf(leaf, 'ecdsa-p384-sha384')
   const signed =

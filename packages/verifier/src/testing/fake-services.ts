@@ -16,7 +16,7 @@ export interface ServedAnswer {
   readonly silent?: boolean
 }
 
-type Route = ServedAnswer | ((request: ServedRequest) => ServedAnswer)
+type Route = ServedAnswer | ((request: ServedRequest) => ServedAnswer | Promise<ServedAnswer>)
 
 export interface ServedRequest {
   readonly method: string
@@ -74,7 +74,7 @@ export class FakeServices implements AsyncDisposable {
     }
     this.requests.push(served)
     const route = this.#routes.get(served.path) ?? { status: 404 }
-    const answer = typeof route === 'function' ? route(served) : route
+    const answer = typeof route === 'function' ? await route(served) : route
     if (answer.silent === true) return
     const body = Buffer.from(answer.body ?? '')
     const { missingBytes } = answer

@@ -6,7 +6,13 @@ import { toHex } from '../bytes/hex.ts'
 import { DerReader, contextTag } from '../formats/der-reader.ts'
 import { extensionValue } from '../formats/x509-certificate.ts'
 import type { Certificate } from '../formats/x509-certificate.ts'
-import { EXTENSION_OID, KEY_USAGE, basicConstraints, keyUsage } from '../formats/x509-extensions.ts'
+import {
+  EXTENSION_OID,
+  KEY_USAGE,
+  basicConstraints,
+  keyUsage,
+  extendedKeyUsage,
+} from '../formats/x509-extensions.ts'
 import { isSignedBy } from '../formats/x509-verify.ts'
 
 const MAX_DEPTH = 6
@@ -105,17 +111,6 @@ function mayIssue(certificate: Certificate, below: number): boolean {
 
 function unknownCritical({ extensions }: Certificate): string | undefined {
   return extensions.find(({ critical, oid }) => critical && !UNDERSTOOD.has(oid))?.oid
-}
-
-function extendedKeyUsage(certificate: Certificate): readonly string[] | undefined {
-  const value = extensionValue(certificate, EXTENSION_OID.extendedKeyUsage)
-  if (value === undefined) return undefined
-  const outer = new DerReader('X.509 extension', value)
-  const list = outer.sequence('extKeyUsage')
-  outer.end()
-  const purposes: string[] = []
-  while (!list.done) purposes.push(list.oid('keyPurposeId'))
-  return purposes
 }
 
 const GCE_INSTANCE = '1.3.6.1.4.1.11129.2.1.21'
