@@ -1,13 +1,13 @@
 /** hostd on a disk without space. Needs a small file system of its own, so only root runs it. */
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { isCode } from '@cloister/protocol/testing'
 import { FakeMachine } from './fake-machine.ts'
-import { startFixture, startRequest } from './fixture.ts'
+import { defineRequest, startFixture, startRequest } from './fixture.ts'
 
 const place = mkdtempSync(join(tmpdir(), 'cl-full-'))
 const isMounted = mountSmall(place)
@@ -38,6 +38,17 @@ describe('a full disk', { skip: isMounted ? false : 'no right to mount a file sy
       isCode('host.disk-full'),
     )
     assert.deepEqual(await hostd.client.list(), [])
+  })
+
+  test('refuses a VM with a code and leaves nothing', async () => {
+    await using machine = new FakeMachine()
+    await using hostd = await startFixture(machine, place)
+    await assert.rejects(
+      hostd.client.vms.define(await defineRequest(hostd)),
+      isCode('host.disk-full'),
+    )
+    assert.deepEqual(await hostd.client.vms.list(), [])
+    assert.deepEqual(readdirSync(join(hostd.home, 'hostd', 'machines')), [])
   })
 
   test('ends no workload that runs; its end is known and its output is bounded', async () => {

@@ -1,5 +1,5 @@
 /** Starts a VM: checks, files, its TPM, QEMU standing still, the TEE's launch, then the guest. Whatever fails, nothing is left behind. */
-import { chown, open, statfs, writeFile } from 'node:fs/promises'
+import { chmod, chown, open, statfs, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CloisterError } from '@cloister/protocol/error'
 import type { TeeDriver } from './drivers/driver.ts'
@@ -45,8 +45,16 @@ export async function startVm(spec: VmSpec, host: VmHost, signal?: AbortSignal):
 
 async function writeStateFiles(spec: VmSpec): Promise<void> {
   const { stateDirectory, initdataDisk, scratchMiB, sevSession } = spec
-  const write = (name: keyof typeof STATE_FILES, content: Uint8Array | string, mode: number) =>
-    writeFile(join(stateDirectory, STATE_FILES[name]), content, { mode })
+  const write = async (
+    name: keyof typeof STATE_FILES,
+    content: Uint8Array | string,
+    mode: number,
+  ) => {
+    const path = join(stateDirectory, STATE_FILES[name])
+    await writeFile(path, content, { mode })
+    // Whatever our umask.
+    await chmod(path, mode)
+  }
   try {
     if (initdataDisk !== undefined) await write('initdata', initdataDisk, 0o600)
     if (sevSession !== undefined) {

@@ -12,7 +12,7 @@ export const none: TeeDriver = {
     Promise.resolve({
       board: 'q35',
       // Under TCG of QEMU 7.2 `max` crashes newer kernels.
-      cpu: accelerator === 'kvm' ? 'host' : 'EPYC-Rome',
+      cpu: accelerator === 'kvm' ? 'host' : 'EPYC-Rome,-cx16',
       machine: [],
       objects: () => [],
       firmware: 'none',

@@ -209,7 +209,9 @@ async function readRequest(path: string): Promise<string> {
 async function giveReply(work: string, certificate: Uint8Array): Promise<void> {
   const draft = join(work, `${WORK.reply}.new`)
   await rm(draft, { force: true })
-  await writeFile(draft, certificate, { mode: 0o644, flag: 'wx' })
+  await writeFile(draft, certificate, { flag: 'wx' })
+  // Whatever our umask: swtpm_setup reads it under its own uid.
+  await chmod(draft, 0o644)
   await rename(draft, join(work, WORK.reply))
 }
 
