@@ -95,7 +95,6 @@ const PROGRAMS = [
     packageName: 'dpkg',
     state: 'warn',
   },
-  { program: 'swtpm', use: 'virtual TPMs of VMs', packageName: 'swtpm', state: 'skip' },
 ] as const
 
 export async function programLeaves(view: HostView): Promise<ProbeLeaf[]> {

@@ -4,6 +4,7 @@ import { freemem } from 'node:os'
 import { join } from 'node:path'
 import { CloisterError } from '@cloister/protocol/error'
 import { findProgram } from '../find-program.ts'
+import { findFirmware } from '../machine/firmware.ts'
 import { askQemu, type QemuCapabilities } from '../qemu-capabilities.ts'
 
 export type DeviceAccess = 'usable' | 'denied' | 'absent'
@@ -19,6 +20,8 @@ export interface HostView {
   deviceAccess(path: string): Promise<DeviceAccess>
   /** Whether a program of that name stands on the PATH. */
   hasProgram(name: string): Promise<boolean>
+  /** Whether there is UEFI firmware for VMs. */
+  hasFirmware(secureBoot: boolean): Promise<boolean>
   /** Absent when there is no QEMU. */
   qemu(): Promise<QemuCapabilities | undefined>
   /** Bytes that this user may still write below the nearest existing folder. */
@@ -38,6 +41,7 @@ export function localHostView(qemuCacheFile?: string): HostView {
     readBytes,
     deviceAccess,
     hasProgram: async (name) => (await findProgram(name)) !== undefined,
+    hasFirmware,
     qemu: () => (qemu ??= findQemu(qemuCacheFile)),
     freeDiskBytes,
     availableMemoryBytes,
@@ -82,6 +86,13 @@ async function deviceAccess(path: string): Promise<DeviceAccess> {
   return access(path, constants.R_OK | constants.W_OK).then(
     () => 'usable',
     () => 'denied',
+  )
+}
+
+async function hasFirmware(secureBoot: boolean): Promise<boolean> {
+  return findFirmware({ secureBoot }).then(
+    () => true,
+    () => false,
   )
 }
 

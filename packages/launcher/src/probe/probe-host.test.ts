@@ -96,6 +96,28 @@ test('a hardware TEE needs KVM that ran a guest', async () => {
   assert.match(verdict, /^can run: simulated; cannot run: snp \(1 fix\), tdx \(another host\)/)
 })
 
+test('what VMs lack is told, and stops no TEE', async () => {
+  const host = {
+    ...hosts.GENOA_SNP,
+    programs: ['setpriv', 'prlimit', 'dpkg-deb'],
+    hasFirmware: false,
+  }
+  const { tree, canRun } = await probe(host)
+  const machines = tree.find(({ id }) => id === 'vm')
+  assert.equal(machines?.state, 'warn')
+  assert.deepEqual(
+    leavesOf(machines === undefined ? [] : [machines]).map(({ id, state }) => [id, state]),
+    [
+      ['vm.firmware', 'warn'],
+      ['vm.qemu-img', 'warn'],
+      ['vm.swtpm', 'warn'],
+      ['vm.swtpm_setup', 'warn'],
+      ['vm.tun', 'skip'],
+    ],
+  )
+  assert.ok(canRun.includes('snp'))
+})
+
 test('probeHost() stops when it is told to', async () => {
   const signal = AbortSignal.abort(new Error('enough'))
   await assert.rejects(probeHost({ directories: directories({}), signal }), { message: 'enough' })

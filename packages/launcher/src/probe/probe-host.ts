@@ -15,6 +15,7 @@ import {
   virtualisationLeaf,
 } from './host-leaves.ts'
 import { localHostView, type HostView } from './host-view.ts'
+import { machineLeaves } from './machine-leaves.ts'
 import {
   branch,
   finding,
@@ -59,15 +60,16 @@ export interface ProbeRequest {
 export async function probeHost(request: ProbeRequest): Promise<HostProbe> {
   const view = request.view ?? localHostView(qemuCacheFile(request.directories))
   request.signal?.throwIfAborted()
-  const [host, ...teeBranches] = await Promise.all([
+  const [host, machines, ...teeBranches] = await Promise.all([
     hostBranch(view, request),
+    machineLeaves(view).then((leaves) => branch('vm', 'Virtual machines', leaves)),
     ...TEE_IDS.map((tee) => teeLeaves(tee, view, request)),
   ])
   request.signal?.throwIfAborted()
   const tees = TEE_IDS.map((tee, index) => judgeTee(tee, host, teeBranches[index]))
   const canRun = tees.filter((verdict) => verdict.canRun).map(({ tee }) => tee)
   const teeBranch = branch('tee', 'Confidential computing', teeBranches)
-  return { version: 1, tree: [host, teeBranch], tees, canRun, verdict: verdictLine(tees) }
+  return { version: 1, tree: [host, machines, teeBranch], tees, canRun, verdict: verdictLine(tees) }
 }
 
 async function hostBranch(view: HostView, request: ProbeRequest): Promise<ProbeBranch> {

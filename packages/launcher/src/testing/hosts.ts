@@ -13,6 +13,8 @@ export interface FakeHost {
   readonly qemu?: { readonly version: QemuVersion; readonly objects: readonly string[] }
   /** Absent: all. */
   readonly programs?: readonly string[]
+  /** Absent: yes. */
+  readonly hasFirmware?: boolean
   readonly freeDiskBytes?: number
   readonly availableMemoryBytes?: number
 }
@@ -24,6 +26,7 @@ export function fakeHostView(host: FakeHost): HostView {
     readFile: (path) => Promise.resolve(files[path]),
     readBytes: (path) => Promise.resolve(binaries[path]),
     deviceAccess: (path) => Promise.resolve(devices[path] ?? 'absent'),
+    hasFirmware: () => Promise.resolve(host.hasFirmware ?? true),
     hasProgram: (name) => Promise.resolve(programs?.includes(name) ?? true),
     qemu: () =>
       Promise.resolve(
