@@ -388,6 +388,7 @@ test('the installed agent goes the whole way, and tries again while the CA is no
       version: 1,
       broker: { url: `https://${address.host}:${address.port}`, spki: [spki] },
       resources: [SECRET],
+      ports: [],
     },
     found: { attester, tpm: attester },
     connect: async (host, port) => connect(port, host),

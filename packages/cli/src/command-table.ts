@@ -131,6 +131,16 @@ const TABLE: Readonly<Record<string, TableEntry>> = {
     summary: 'appraise a workload with a fresh nonce; exit 0, 2 refused, 3 undecided',
     load: () => import('./commands/verify.ts'),
   },
+  'vm verify': {
+    group: 'Trust',
+    summary: 'appraise a VM with a fresh nonce, and say what stands behind each claim',
+    load: () => import('./commands/vm-verify.ts'),
+  },
+  'vm attest': {
+    group: 'Trust',
+    summary: 'fetch fresh evidence and the attestation token of a VM',
+    load: () => import('./commands/vm-attest.ts'),
+  },
   connect: {
     group: 'Trust',
     summary: 'a local port that ends, over verified TLS, inside the guest',

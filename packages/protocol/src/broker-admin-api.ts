@@ -139,6 +139,8 @@ export const BrokerStatusSchema = z.object({
   spki: z.array(Hex(32)).min(1).max(2),
   /** Certificate of the token signer, PEM. */
   tokenSigner: z.string(),
+  /** CA under which this broker certifies attestation keys of TPMs, PEM. */
+  attestationAuthority: z.string(),
   /** Pinned simulated roots: SHA-256 of the root certificate's DER, hex. */
   simulatedRoots: z.array(Hex(32)),
   /** AMD's revocation lists, whether signed or not: that is judged when one is used. */

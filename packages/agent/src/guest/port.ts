@@ -11,14 +11,14 @@ const RELAY = { argv0: '@/busybox' } as const
 
 /**
  * What carries the bytes: `busybox` is in our own images and must be asked by name, `coreutils` are in every other. Without a reader at the host a read
- * ends at once: then it is tried again, five times a second.
+ * ends at once: then it is tried again after a pause, which nobody waits for in a VM that runs for long.
  */
 const TOOLS = {
   busybox: {
     read: ['busybox', 'sh', '-c', 'while :; do busybox cat; busybox sleep 0.2; done'],
     write: ['busybox', 'cat'],
   },
-  coreutils: { read: ['sh', '-c', 'while :; do cat; sleep 0.2; done'], write: ['cat'] },
+  coreutils: { read: ['sh', '-c', 'while :; do cat; sleep 1; done'], write: ['cat'] },
 } as const
 
 /** The stream fails when a relay ends, which happens only when the port is gone. */

@@ -10,7 +10,7 @@ test('readConfiguration() takes nothing for no broker, and refuses what it does 
   const folder = await mkdtemp(join(tmpdir(), 'cloister-agent-'))
   t.after(() => rm(folder, { recursive: true }))
   const file = join(folder, 'agent.json')
-  assert.deepEqual(await readConfiguration(file), { version: 1, resources: [] })
+  assert.deepEqual(await readConfiguration(file), { version: 1, resources: [], ports: [] })
   const broker = { url: 'https://broker:8443', spki: ['00'.repeat(32)] }
   await writeFile(file, JSON.stringify({ version: 1, broker }))
   assert.deepEqual((await readConfiguration(file)).broker, broker)

@@ -1,7 +1,11 @@
 /** `/etc/cloister/agent.json`: what the owner of a VM tells the agent that they installed. Without it the agent only answers the host. */
 import { readFile } from 'node:fs/promises'
 import { CloisterError } from '@cloister/protocol/error'
-import { ResourcePathSchema, WorkloadBrokerSchema } from '@cloister/protocol/workload'
+import {
+  GuestPortSchema,
+  ResourcePathSchema,
+  WorkloadBrokerSchema,
+} from '@cloister/protocol/workload'
 import { z } from 'zod'
 
 export const CONFIGURATION_FILE = '/etc/cloister/agent.json'
@@ -12,10 +16,12 @@ export const ConfigurationSchema = z.strictObject({
   broker: WorkloadBrokerSchema.optional(),
   /** Resources that every program of this VM may read at 127.0.0.1:8006/cdh/resource/. */
   resources: z.array(ResourcePathSchema).max(128).default([]),
+  /** TCP ports of this VM that `cloister connect` may join, over TLS that ends here. */
+  ports: z.array(GuestPortSchema).max(64).default([]),
 })
 export type Configuration = z.infer<typeof ConfigurationSchema>
 
-const NOTHING: Configuration = { version: 1, resources: [] }
+const NOTHING: Configuration = { version: 1, resources: [], ports: [] }
 
 /** @throws CloisterError `agent.configuration-malformed` */
 export async function readConfiguration(file: string = CONFIGURATION_FILE): Promise<Configuration> {

@@ -17,7 +17,7 @@ import type { Configuration } from './configuration.ts'
 import { findAttester } from './find-attester.ts'
 import { InstalledAgent } from './installed-agent.ts'
 
-const NOTHING: Configuration = { version: 1, resources: [] }
+const NOTHING: Configuration = { version: 1, resources: [], ports: [] }
 const SIGNAL = AbortSignal.timeout(20_000)
 
 async function served(attester: Attester) {

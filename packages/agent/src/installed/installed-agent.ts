@@ -17,7 +17,10 @@ import { KbsClient } from '../broker/kbs-client.ts'
 import { connectPinned } from '../broker/pinned-tls.ts'
 import { renewTokens } from '../broker/renewal.ts'
 import { tpmEnrolment } from '../broker/tpm-enrolment.ts'
+import { channelCertificate } from '../channel/certificate.ts'
+import { channelServer } from '../channel/server.ts'
 import { makeGuestKey } from '../keys.ts'
+import { HostStreams } from '../net/host-streams.ts'
 import { vmPolicy } from '../policy/vm-policy.ts'
 import { REST_PORT, restServer } from '../rest/server.ts'
 import { healthMethods } from '../service/agent-service.ts'
@@ -41,6 +44,7 @@ export interface InstalledAgentOptions {
 const RETRY_MS = 30_000
 const CONNECT_MS = 30_000
 const HTTPS_PORT = 443
+const DAY_SECONDS = 86_400
 
 export class InstalledAgent implements AsyncDisposable {
   readonly #options: InstalledAgentOptions
@@ -90,6 +94,19 @@ export class InstalledAgent implements AsyncDisposable {
         onFailure: (error) => log(`a request failed: ${describe(error)}`),
       }),
     )
+  }
+
+  /** Takes the streams that the host opens: into the ports that the configuration names, by TLS with the channel key. It opens none itself. */
+  serveStreams(port: Duplex): HostStreams {
+    const yesterday = Math.floor(Date.now() / 1000) - DAY_SECONDS
+    return new HostStreams(port, {
+      targets: [],
+      onChannel: channelServer({
+        key: this.#channelKey,
+        certificate: channelCertificate(this.#channelKey, yesterday),
+        ports: this.#options.configuration.ports,
+      }),
+    })
   }
 
   /** Settles when a broker has answered with a token; at once where none is configured. */

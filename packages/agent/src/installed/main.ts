@@ -3,6 +3,7 @@
  * and without anything to prove itself with; then it says so.
  */
 import { connect, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CloisterError } from '@cloister/protocol/error'
@@ -30,14 +31,14 @@ async function connected(host: string, port: number): Promise<Socket> {
   }
 }
 
-async function serveHost(agent: InstalledAgent): Promise<never> {
+async function servePort(name: string, serve: (port: Duplex) => void): Promise<never> {
   for (;;) {
-    const device = (await findPorts()).devices.get(GUEST_PORTS.agent)
+    const device = (await findPorts()).devices.get(name)
     if (device !== undefined) {
       const port = openPort(device, 'coreutils')
-      port.on('error', (error) => log(`the host's port: ${error.message}`))
-      agent.serveHost(port)
-      log(`answering the host on ${device}`)
+      port.on('error', (error) => log(`port ${name}: ${error.message}`))
+      serve(port)
+      log(`answering the host on ${name}`)
       await once(port, 'close')
     }
     await sleep(PORT_MS)
@@ -56,9 +57,15 @@ function withoutProof(error: unknown): FoundAttester {
 async function main(): Promise<void> {
   const configuration = await readConfiguration()
   const found = await findAttester().catch(withoutProof)
+  if (found.tpm !== undefined || found.attester.tee !== 'tpm')
+    log(`proving this VM by ${found.attester.tee}`)
   const agent = new InstalledAgent({ configuration, found, connect: connected, log })
   await agent.serveResources()
-  await Promise.all([agent.attest(), serveHost(agent)])
+  await Promise.all([
+    agent.attest(),
+    servePort(GUEST_PORTS.agent, (port) => agent.serveHost(port)),
+    servePort(GUEST_PORTS.net, (port) => agent.serveStreams(port)),
+  ])
 }
 
 try {

@@ -202,6 +202,7 @@ function status(parts: BrokerParts, facts: BrokerFacts): BrokerStatus {
     url: facts.url,
     spki: facts.spki,
     tokenSigner: parts.tokenSigner,
+    attestationAuthority: parts.attestationAuthority.certificatePem,
     simulatedRoots: [...trust.simulatedRoots()],
     revocationLists: trust.revocationLists().map(describeRevocationList),
     fetchesEndorsements: facts.refreshState ?? null,

@@ -5,8 +5,8 @@
 import type { Check } from '@cloister/verifier/result/check'
 import { appraiseTpm } from '@cloister/verifier/tpm/appraise'
 import { parseTpmEvidenceJson } from '@cloister/verifier/tpm/evidence-json'
+import { readCertifiedMachine } from '@cloister/verifier/tpm/certified-machine'
 import { ANY_PCRS } from '@cloister/verifier/tpm/policy'
-import { readCertifiedMachine } from '../tpm/attestation-authority.ts'
 import type { AttestationAuthority } from '../tpm/attestation-authority.ts'
 import type { EvidenceAppraisal } from './appraise-evidence.ts'
 import type { TpmClaims, TpmFindings } from './attestation-result.ts'
@@ -51,8 +51,9 @@ export async function appraiseTpmEvidence(
   const { checks } = appraisal
   if (appraisal.status === 'none' || appraisal.status === 'contraindicated')
     return { accepted: false, checks }
+  const machine = evidence.certificate && readCertifiedMachine(evidence.certificate)
   // INVARIANT: appraised under our own CA, so the certificate is there and ours.
-  const machine = readCertifiedMachine(evidence.certificate as Uint8Array)
+  if (machine === undefined) throw new TypeError('a certificate of our own names a TPM')
   const own: readonly Check[] = [
     outcome('release.tpm.anchor', tpmAnchors.includes(machine.anchor), machine.anchor),
     // Nothing that a TPM says of the initdata is looked at, so none of it may come along as if it were.

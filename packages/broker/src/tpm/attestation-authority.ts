@@ -10,8 +10,8 @@ import {
   keyUsageExtension,
 } from '@cloister/verifier/formats/x509-extensions'
 import { issueCertificate } from '@cloister/verifier/formats/x509-issue'
-import { commonName, NAME_OID, nameValues } from '@cloister/verifier/formats/x509-name'
 import { keySigner } from '@cloister/verifier/node/key-signer'
+import { machineSubject } from '@cloister/verifier/tpm/certified-machine'
 import type { Identity } from '../identity.ts'
 import type { EndorsementKey } from './endorsement-key.ts'
 
@@ -19,24 +19,18 @@ export const CERTIFICATE_MS = 24 * 3_600_000
 /** Clocks of guests may be behind. */
 const BACKDATED_MS = 3_600_000
 
-/** Which TPM an attestation key lives in, as its certificate says. */
-export interface CertifiedMachine {
-  /** SHA-256 of the EK certificate's DER, hex. */
-  readonly endorsementKey: string
-  /** SHA-256 of the CA's certificate that vouched for it, hex. */
-  readonly anchor: string
-}
-
 export class AttestationAuthority {
   readonly #identity: Identity
   /** DER. */
   readonly certificate: Uint8Array
+  readonly certificatePem: string
   /** SHA-256 of the DER, hex. */
   readonly fingerprint: string
 
   constructor(identity: Identity) {
     this.#identity = identity
     this.certificate = identity.certificate.raw
+    this.certificatePem = identity.certificatePem
     this.fingerprint = createHash('sha256').update(this.certificate).digest('hex')
   }
 
@@ -48,10 +42,7 @@ export class AttestationAuthority {
       {
         serial,
         issuer: parseCertificate(this.certificate).subject.attributes,
-        subject: [
-          { oid: NAME_OID.organizationalUnit, value: anchor },
-          { oid: NAME_OID.commonName, value: fingerprint },
-        ],
+        subject: machineSubject({ endorsementKey: fingerprint, anchor }),
         notBefore: new Date(now - BACKDATED_MS),
         notAfter: new Date(now + CERTIFICATE_MS),
         spki,
@@ -63,17 +54,4 @@ export class AttestationAuthority {
       keySigner(this.#identity.key),
     )
   }
-}
-
-/**
- * @param certificate - DER, issued by {@link AttestationAuthority} as its signature has shown
- * @throws TypeError when it is none of ours, which would be a defect
- */
-export function readCertifiedMachine(certificate: Uint8Array): CertifiedMachine {
-  const { subject } = parseCertificate(certificate)
-  const endorsementKey = commonName(subject)
-  const [anchor] = nameValues(subject, NAME_OID.organizationalUnit)
-  if (endorsementKey === undefined || anchor === undefined)
-    throw new TypeError('a certificate of our own names a TPM')
-  return { endorsementKey, anchor }
 }

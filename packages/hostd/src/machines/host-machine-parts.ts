@@ -1,4 +1,5 @@
 /** The parts of machines on a real host. Each module of the launcher is loaded when it is first needed: an idle hostd stays small. */
+import { mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Directories } from '@cloister/protocol/directories'
 import type { MachineParts } from './machine-parts.ts'
@@ -32,6 +33,17 @@ export function hostMachineParts({ hostd }: Pick<Directories, 'hostd'>): Machine
       const { encodeSeed } = await import('@cloister/launcher/machine/seed')
       return encodeSeed(seed)
     },
-    findBootLog: async () => undefined,
+    async findBootLog(vm, signal) {
+      const { findBootLog } = await import('@cloister/launcher/machine/boot-log')
+      // As large as the guest's RAM, and holds what that holds: on hostd's own disk, and gone at once.
+      const folder = await mkdtemp(join(hostd, 'boot-log-'))
+      try {
+        const file = join(folder, 'ram')
+        await vm.dumpMemory(file, signal)
+        return await findBootLog(file, signal)
+      } finally {
+        await rm(folder, { recursive: true, force: true })
+      }
+    },
   }
 }
