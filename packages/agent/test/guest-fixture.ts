@@ -241,7 +241,7 @@ function workloadFor(world: World, overrides: Partial<WorkloadInput> = {}): Work
   }
 }
 
-function fakeAttester(amd: FakeAmd, hostData: Uint8Array): MeasuredAttester {
+export function fakeAttester(amd: FakeAmd, hostData: Uint8Array): MeasuredAttester {
   return snpAttester(async (reportData) => {
     const report = newSnpReport({
       processor: { family: 0x19, model: 0x11, stepping: 1 },
@@ -265,7 +265,7 @@ function fakeAttester(amd: FakeAmd, hostData: Uint8Array): MeasuredAttester {
   })
 }
 
-async function hostStreams(
+export async function hostStreams(
   world: World,
   port: Duplex,
   brokerPort?: number,

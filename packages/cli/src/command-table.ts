@@ -106,6 +106,16 @@ const TABLE: Readonly<Record<string, TableEntry>> = {
     summary: 'make, restore, delete and list snapshots',
     load: () => import('./commands/vm-snapshot.ts'),
   },
+  'vm disk rekey': {
+    group: 'VMs',
+    summary: 'give an encrypted disk another key',
+    load: () => import('./commands/vm-disk-rekey.ts'),
+  },
+  'vm disk recovery-key': {
+    group: 'VMs',
+    summary: 'make a recovery key for an encrypted disk, shown once',
+    load: () => import('./commands/vm-disk-recovery-key.ts'),
+  },
   'vm events': {
     group: 'VMs',
     summary: 'what happened to a VM',
@@ -135,11 +145,6 @@ const TABLE: Readonly<Record<string, TableEntry>> = {
     group: 'Trust',
     summary: 'appraise a VM with a fresh nonce, and say what stands behind each claim',
     load: () => import('./commands/vm-verify.ts'),
-  },
-  'vm prove': {
-    group: 'Trust',
-    summary: 'show what the host can read of a VM; a demonstration',
-    load: () => import('./commands/vm-prove.ts'),
   },
   'vm attest': {
     group: 'Trust',
@@ -315,16 +320,17 @@ const TABLE: Readonly<Record<string, TableEntry>> = {
 
 export interface FoundCommand {
   readonly name: string
-  /** How many words of the command line name it: 1 or 2. */
+  /** How many words of the command line name it: 1 to 3. */
   readonly words: number
 }
 
 /** The command that the first words name. @throws CloisterError `cli.unknown-command` */
 export function findCommand(argv: readonly string[]): FoundCommand {
   const [first = '', second = ''] = argv
-  const pair = `${first} ${second}`
-  if (Object.hasOwn(TABLE, pair)) return { name: pair, words: 2 }
-  if (Object.hasOwn(TABLE, first)) return { name: first, words: 1 }
+  for (const words of [3, 2, 1] as const) {
+    const name = argv.slice(0, words).join(' ')
+    if (Object.hasOwn(TABLE, name)) return { name, words }
+  }
   const close = closest(first, second)
   throw new CloisterError('cli.unknown-command', {
     received: `${first} ${second}`.trim().slice(0, 60),

@@ -20,7 +20,7 @@ function overview(): string {
   for (const entry of summaries()) {
     if (entry.group !== group) lines.push(entry.group)
     group = entry.group
-    lines.push(`  ${entry.name.padEnd(19)} ${entry.summary}`)
+    lines.push(`  ${entry.name.padEnd(21)} ${entry.summary}`)
   }
   return `${[...lines, '', 'cloister help COMMAND shows its options; all take -o table|json|yaml|name.'].join('\n')}\n`
 }

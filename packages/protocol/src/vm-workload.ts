@@ -58,8 +58,8 @@ const RootSchema = z.strictObject({
 })
 
 const CloudInitSchema = z.strictObject({
-  /** cloud-init's user data. The host can read it. */
-  userData: z.string().max(1 << 16),
+  /** Broker resource: a seed, JSON as `VmSeedSchema` of `hostd-vm-api`. Only an attested guest reads it, so keys may stand in it. */
+  seed: ResourcePathSchema,
 })
 
 const VmSchema = z.strictObject({
@@ -67,7 +67,7 @@ const VmSchema = z.strictObject({
   root: RootSchema,
   /** Mount points of the image's fstab whose file systems this boot does not have: an empty one stands there. */
   absentMounts: z.array(PlainPathSchema).max(32).default([]),
-  /** Whether the image has cloud-init: then it is told what stands here and listens to nobody else. */
+  /** Present when the image has cloud-init: then it is told what the seed says and listens to nobody else. */
   cloudInit: CloudInitSchema.optional(),
   /** Resources that programs of the VM may read at 127.0.0.1:8006/cdh/resource/. */
   resources: z.array(ResourcePathSchema).max(128).default([]),

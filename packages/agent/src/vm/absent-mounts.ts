@@ -16,6 +16,8 @@ export function overridingUnits(mounts: readonly string[]): OverridingUnit[] {
     content: `[Unit]
 Description=Empty ${where}: a measured boot does not use the image's own
 DefaultDependencies=no
+# The mount point may have to be made, and until then the root is read-only.
+After=local-fs-pre.target
 Before=local-fs.target umount.target
 Conflicts=umount.target
 

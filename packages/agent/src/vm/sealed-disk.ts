@@ -16,7 +16,7 @@ import {
 } from '@cloister/protocol/sealed-disk/layout'
 import type { VmWorkload } from '@cloister/protocol/vm-workload'
 import type { RunProgram } from '../guest/program.ts'
-import { readExactly, readSlot, replaceSlot, type DiskSlot } from './disk-slots.ts'
+import { readExactly, readSlot, replaceSlot, writeAll, type DiskSlot } from './disk-slots.ts'
 import { checkLuks2Header, Luks2HeaderError } from './luks2-header.ts'
 import { copySource } from './source-copy.ts'
 
@@ -64,6 +64,8 @@ const FORMAT = [
   ...KDF,
 ] as const
 const SECTOR = 512
+/** Beyond all places where libblkid looks for marks of RAID and file systems. */
+const END_BYTES = 4 << 20
 
 /** @throws CloisterError `agent.disk-*`. Afterwards the disk is at {@link OPENED_DISK} */
 export async function openSealedDisk(options: SealedDiskOptions): Promise<void> {
@@ -133,6 +135,7 @@ class Work {
     await this.#openArea(keys, ['--integrity-no-journal'])
     const openedBytes = await mappedBytes(OPENED)
     onInstall(0)
+    await zeroEnd(OPENED_DISK, openedBytes)
     await copySource({
       device,
       offset: SEALED_DISK.dataOffset + disk.dataBytes,
@@ -311,6 +314,13 @@ class Work {
       why: `status ${status}: ${said.slice(-300)}`,
     })
   }
+}
+
+/** What looks for file systems looks at the end of a disk too, and a block that nobody wrote cannot be read. */
+async function zeroEnd(device: string, bytes: number): Promise<void> {
+  await using disk = await open(device, 'r+')
+  const length = Math.min(END_BYTES, bytes)
+  await writeAll(disk, Buffer.alloc(length), bytes - length)
 }
 
 async function isMapped(name: string): Promise<boolean> {

@@ -59,13 +59,17 @@ export async function runVmAgent(
   const { vm } = bound.workload
   guest.serveHost(healthMethods())
   await guest.serveLocal(vm.resources, undefined)
-  bringUp(guest, machine, vm).catch((error: unknown) => void guest.fail(error))
+  bringUp(guest, machine, bound.workload).catch((error: unknown) => void guest.fail(error))
   await guest.until(new Promise(() => undefined))
 }
 
-async function bringUp(guest: Guest, machine: VmMachine, vm: VmWorkload['vm']): Promise<void> {
+async function bringUp(guest: Guest, machine: VmMachine, { name, vm }: VmWorkload): Promise<void> {
   await guest.broker.attest(guest.signal)
   guest.reach('attested')
+  const seed =
+    vm.cloudInit === undefined
+      ? undefined
+      : await guest.broker.getResource(vm.cloudInit.seed, guest.signal)
   const device = await openDisk(guest, machine, vm.disk)
   guest.reach('ready')
   await machine.handOver({
@@ -74,7 +78,7 @@ async function bringUp(guest: Guest, machine: VmMachine, vm: VmWorkload['vm']): 
     options: vm.root.options,
     init: vm.root.init,
     units: overridingUnits(vm.absentMounts),
-    ...(vm.cloudInit !== undefined && { cloudConfig: cloudConfig(vm.cloudInit) }),
+    ...(seed !== undefined && { cloudConfig: cloudConfig(name, seed) }),
   })
   guest.started()
 }

@@ -1,13 +1,16 @@
 import { CloisterError } from '@cloister/protocol/error'
+import type { VmView } from '@cloister/protocol/hostd-vm-api'
 import type { Command } from '../command.ts'
 import { confirm } from '../confirm.ts'
 import { openHostd } from '../hostd.ts'
+import { openBroker } from '../owner/broker-client.ts'
+import { forgetVm } from '../vm/forget-vm.ts'
 import { removeIdentity } from '../vm/ssh-identity.ts'
 
 export const command: Command = {
   usage: 'vm rm NAME… [--force] [--yes]',
   details:
-    'Removes VMs with their disks, TPMs, logs and the ssh keys made for them. There is no way back.',
+    'Removes VMs with their disks, TPMs, logs, ssh keys and, at the broker, the keys of their disks. There is no way back.',
   options: {
     force: { type: 'boolean', help: 'end it first when it runs' },
     yes: { type: 'boolean', short: 'y', help: 'ask nothing' },
@@ -16,7 +19,8 @@ export const command: Command = {
   async run(invocation) {
     const { directories, options, output, positionals, signal } = invocation
     const hostd = await openHostd(invocation)
-    for (const name of positionals) await hostd.vms.get(name, { signal })
+    const views = new Map<string, VmView>()
+    for (const name of positionals) views.set(name, await hostd.vms.get(name, { signal }))
     const question = `Remove ${positionals.join(', ')} with all data?`
     if (!(await confirm(question, options['yes'] === true, signal)))
       throw new CloisterError('cli.declined')
@@ -24,6 +28,8 @@ export const command: Command = {
       if (options['force'] === true) await hostd.vms.stop(name, { force: true }, { signal })
       await hostd.vms.remove(name, { signal })
       await removeIdentity(directories, name)
+      if (views.get(name)?.boot === 'measured')
+        await forgetVm(name, directories, openBroker(directories, signal))
     }
     await output.list(
       positionals.map((name) => ({ name })),

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { GuestImageManifest } from '@cloister/protocol/guest-image-manifest'
 import type { EvidenceAnswer } from '@cloister/protocol/hostd-api'
-import { encodeInitdata, initdataDigest } from '@cloister/protocol/initdata'
+import { encodeInitdata, initdataDigest, initdataOf } from '@cloister/protocol/initdata'
 import { verifyReportData } from '@cloister/protocol/report-data'
+import type { VmWorkloadInput } from '@cloister/protocol/vm-workload'
 import { appraiseSnp } from '@cloister/verifier/snp/appraise'
 import { encodeSnpEvidenceJson } from '@cloister/verifier/snp/evidence-json'
 import { newSnpReport, type ReportTemplate } from '@cloister/verifier/snp/report-template'
@@ -205,4 +206,49 @@ test('a policy without an opening leaves trust as it is; one that nobody can rea
   assert.equal(await trustOf({ amd: hardware, ...good }), 'verified')
   for (const policy of ['', 'package other', 'package agent_policy\nx := {'])
     assert.equal(await trustOf({ amd: hardware, ...withPolicy(policy) }), 'failed')
+})
+
+const vmInitdata = (disk: VmWorkloadInput['vm']['disk']) =>
+  encodeInitdata(
+    initdataOf({
+      version: 1,
+      name: 'db',
+      revision: 1,
+      broker: { url: 'https://broker.invalid', spki: ['cd'.repeat(32)] },
+      vm: { disk, root: { fileSystem: 'ext4' } },
+    }),
+  )
+const SEALED_DISK = {
+  kind: 'sealed',
+  id: 'ab'.repeat(16),
+  dataBytes: 1 << 30,
+  key: 'vm-db/disk-key/current',
+  nextKey: 'vm-db/disk-key/next',
+  recoveryKey: 'vm-db/disk-key/recovery',
+} as const
+
+const onVm = (disk: VmWorkloadInput['vm']['disk'], bundle: string): Case => {
+  const initdata = vmInitdata(disk)
+  const digest = initdataDigest(initdata)
+  return {
+    amd: hardware,
+    report: { hostData: digest },
+    answer: { initdata: Buffer.from(initdata).toString('base64') },
+    references: {
+      manifests: [{ ...MANIFEST, name: bundle }],
+      revisions: [{ ...CURRENT, name: 'db', initdataDigest: Buffer.from(digest).toString('hex') }],
+    },
+  }
+}
+
+test('a VM is verified with its own boot bundle and an encrypted disk, degraded with a disk in clear', async () => {
+  assert.equal(await trustOf(onVm(SEALED_DISK, 'vm-db')), 'verified')
+  const plain = await verdictOn(onVm({ kind: 'plain', partition: 2 }, 'vm-db'))
+  assert.equal(plain.trust, 'degraded')
+  assert.equal(plain.checks.find(({ code }) => code === 'vm.disk-encrypted')?.outcome, 'warning')
+})
+
+test('a VM that boots by the kernel of another VM, or by the guest image of containers, is refused', async () => {
+  for (const bundle of ['vm-other', 'base'])
+    assert.equal(await trustOf(onVm(SEALED_DISK, bundle)), 'failed')
 })

@@ -18,6 +18,7 @@ import { parseSnpReport } from '@cloister/verifier/snp/report'
 import type { AmdLists } from '../endorsements/amd-lists.ts'
 import { DEFAULT_TCB_PRESET } from './minimum-tcb.ts'
 import { openingsCheck } from './policy-openings.ts'
+import { diskCheck, imagesFor, vmIn } from './vm-boot-check.ts'
 
 /** In the words of every list, page and JSON object. Only `verified` may be shown green. */
 export const TRUST_STATES = [
@@ -86,11 +87,17 @@ export async function computeTrust(
   const initdataDigest = sha256(initdata)
   const registered = registrationCheck(initdataDigest, references.revisions)
   const openings = await openingsCheck(initdata)
-  const own = openings === undefined ? [registered] : [registered, openings]
+  const vm = vmIn(initdata)
+  const own = [registered, openings, diskCheck(vm)].filter((check) => check !== undefined)
   const identity = { initdataDigest, channelKeyDigest: sha256(channelKey) }
   const evidence = readEvidence(answer)
   if (evidence === undefined) return { trust: 'failed', checks: [MALFORMED, ...own], ...identity }
-  const appraisal = await appraiseEvidence(evidence, { expect, now, references, appraise })
+  const appraisal = await appraiseEvidence(evidence, {
+    expect,
+    now,
+    references: { ...references, manifests: imagesFor(vm, references.manifests) },
+    appraise,
+  })
   const debug = isDebug(appraisal, references.manifests) || openings?.outcome === 'warning'
   return {
     trust: stateOf(appraisal, own, debug),
@@ -210,7 +217,8 @@ function stateOf(appraisal: SnpAppraisal, own: readonly TrustCheck[], debug: boo
   if (appraisal.anchor.kind === 'simulated') return 'simulated'
   // No other kind of anchor stands behind an SNP report.
   if (appraisal.anchor.kind !== 'hardware') return 'failed'
-  return appraisal.status === 'affirming' ? 'verified' : 'degraded'
+  const isWarned = own.some(({ outcome }) => outcome === 'warning')
+  return appraisal.status === 'affirming' && !isWarned ? 'verified' : 'degraded'
 }
 
 /** Endorsements that were good once and have run out. */

@@ -89,6 +89,10 @@ describe('shieldOf()', () => {
       ['none', '--vtpm', 'off', '--integrity-monitoring', 'on'],
       ['none', '--secure-boot', 'off', '--secure-boot-keys', 'keys'],
       ['none', '--network', 'bridge=br0', '-p', '2222:22'],
+      ['none', '--encrypt-disk'],
+      ['sev', '--encrypt-disk'],
+      ['sev-es', '--encrypt-disk'],
+      ['snp', '--network-config', 'net.yaml'],
     ]
     for (const [tee, ...words] of refused)
       assert.throws(() => shield(tee, ...words), isCode('vm.combination-unfit'), words.join(' '))

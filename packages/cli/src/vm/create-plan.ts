@@ -184,6 +184,16 @@ export function shieldOf(plan: CreatePlan, tee: VmTee): Shield {
       `--vtpm on with --tee ${tee}`,
       'the TPM would be run by the host, against which this TEE protects',
     )
+  if (plan.encryptDisk && !isMeasured)
+    throw unfit(
+      `--encrypt-disk with --tee ${tee}`,
+      'only the firmware is measured there, so the broker could not tell who asks for the key',
+    )
+  if (plan.networkConfig !== undefined && isMeasured)
+    throw unfit(
+      `--network-config with --tee ${tee}`,
+      'cloud-init gets its seed from the broker there, which carries no network configuration',
+    )
   const secureBoot = plan.secureBoot ?? hasSecureBoot
   const vtpm = plan.vtpm ?? !isMeasured
   if (plan.integrityMonitoring === true && !vtpm)

@@ -11,11 +11,13 @@ import {
   type VmView,
 } from '@cloister/protocol/hostd-vm-api'
 import { freePort } from '../free-port.ts'
+import { openBroker } from '../owner/broker-client.ts'
 import { readInput } from '../read-input.ts'
 import { chooseVmTee } from './choose-vm-tee.ts'
 import { shieldOf, type CreatePlan, type Shield } from './create-plan.ts'
 import { openDiskImage } from './disk-catalogue.ts'
-import { prepareMeasuredBoot, type MeasuredBoot } from './measured-boot.ts'
+import { forgetVm } from './forget-vm.ts'
+import { prepareMeasuredBoot, type MeasuredBoot, type MeasuredDefinition } from './measured-boot.ts'
 import { readSecureBootKeys } from './secure-boot-keys.ts'
 import {
   keepIdentity,
@@ -66,13 +68,16 @@ export async function prepareVm(plan: CreatePlan, context: CreateContext): Promi
   const secureBootKeys =
     plan.secureBootKeys === undefined ? undefined : await readSecureBootKeys(plan.secureBootKeys)
   const image = await openDiskImage(plan.image, { directories, talk, signal })
+  const ports = await portsOf(plan, hostd, signal)
   const measured =
     bootOf(tee) === 'measured' || plan.encryptDisk
       ? await prepareMeasuredBoot({
           name: plan.name,
           tee,
           imagePath: image.path,
+          imageName: image.name,
           cpus: plan.cpus,
+          guestPorts: ports.map(({ guest }) => guest),
           diskMiB: plan.diskMiB,
           encryptDisk: plan.encryptDisk,
           directories,
@@ -80,7 +85,6 @@ export async function prepareVm(plan: CreatePlan, context: CreateContext): Promi
           signal,
         })
       : undefined
-  const ports = await portsOf(plan, hostd, signal)
   const user = plan.user ?? image.user
   return {
     plan,
@@ -131,9 +135,19 @@ export async function createVm(prepared: PreparedVm, context: CreateContext): Pr
   const madeKey = givenKey === undefined ? await makeKeyPair(`cloister-vm-${plan.name}`) : undefined
   const hostKey = await makeKeyPair(plan.name)
   const { userData, hasHostKey } = composeUserData(prepared.userData, hostKey)
-  await prepared.measured?.register()
-  const sshKey = givenKey?.publicKey ?? madeKey?.publicKey ?? ''
-  const view = await hostd.vms.define(requestOf(prepared, userData, sshKey), { signal })
+  const seed = seedOf(prepared, userData, givenKey?.publicKey ?? madeKey?.publicKey ?? '')
+  const measured = await prepared.measured?.register(seed)
+  const request = measured === undefined ? { seed } : measuredParts(measured)
+  const forget = async () => {
+    if (measured !== undefined)
+      await forgetVm(plan.name, directories, openBroker(directories, signal))
+  }
+  const view = await hostd.vms
+    .define({ ...requestOf(prepared), ...request }, { signal })
+    .catch(async (error: unknown) => {
+      await forget()
+      throw error
+    })
   try {
     await keepIdentity(directories, plan.name, {
       user,
@@ -144,40 +158,47 @@ export async function createVm(prepared: PreparedVm, context: CreateContext): Pr
   } catch (error) {
     await removeIdentity(directories, plan.name)
     await hostd.vms.remove(plan.name)
+    await forget()
     throw error
   }
   return view
 }
 
-function requestOf(
-  prepared: PreparedVm,
-  userData: Uint8Array,
-  sshKey: string,
-): DefineVmRequestInput {
-  const { plan, tee, shield, image, ports, networkConfig, secureBootKeys, measured } = prepared
+type Seed = NonNullable<DefineVmRequestInput['seed']>
+
+function seedOf({ networkConfig }: PreparedVm, userData: Uint8Array, sshKey: string): Seed {
   const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64')
+  return {
+    userData: base64(userData),
+    sshKeys: [sshKey],
+    ...(networkConfig !== undefined && { networkConfig: base64(networkConfig) }),
+  }
+}
+
+function requestOf(prepared: PreparedVm): DefineVmRequestInput {
+  const { plan, tee, shield, image, ports, secureBootKeys } = prepared
   return {
     name: plan.name,
     image: {
-      path: measured?.imagePath ?? image.path,
+      path: image.path,
       name: image.name,
       ...(image.sha256 !== undefined && { sha256: image.sha256 }),
     },
     cpus: plan.cpus,
     memoryMiB: plan.memoryMiB,
-    ...(plan.diskMiB !== undefined && { diskMiB: plan.diskMiB }),
+    // An encrypted disk has its size already.
+    ...(plan.diskMiB !== undefined && !plan.encryptDisk && { diskMiB: plan.diskMiB }),
     tee,
     ...shield,
     ...(secureBootKeys !== undefined && { secureBootKeys }),
-    seed: {
-      userData: base64(userData),
-      sshKeys: [sshKey],
-      ...(networkConfig !== undefined && { networkConfig: base64(networkConfig) }),
-    },
     ports: [...ports],
     network: plan.network,
-    ...(measured !== undefined && { measured: measured.measured, targets: measured.targets }),
   }
+}
+
+/** No seed: the host would write it, and whoever writes it is root in the VM. The broker has it. */
+function measuredParts({ image, measured, targets }: MeasuredDefinition) {
+  return { measured, targets, ...(image !== undefined && { image }) }
 }
 
 /** Before anything long: hostd looks again. */

@@ -2,16 +2,42 @@
  * The owner's side of a measured boot: from a disk image to a boot bundle (a guest image whose kernel is the disk's), the initdata that goes
  * with it, and, with `--encrypt-disk`, a disk that only an attested guest opens.
  */
-import { CloisterError } from '@cloister/protocol/error'
+import { randomBytes } from 'node:crypto'
+import { cp, mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { bundleName } from '@cloister/image/boot-bundle/bundle-name'
+import type { BootBundle } from '@cloister/image/boot-bundle/build-bundle'
+import type { DiskSystem } from '@cloister/image/boot-bundle/disk-system'
+import type { ReleasePolicyInput } from '@cloister/protocol/broker-admin-api'
 import type { Directories } from '@cloister/protocol/directories'
+import { CloisterError } from '@cloister/protocol/error'
+import { MEASURED_VCPU_COUNTS } from '@cloister/protocol/guest-image-manifest'
 import type { DefineVmRequestInput, VmTee } from '@cloister/protocol/hostd-vm-api'
+import { DISK_SECRET_BYTES } from '@cloister/protocol/sealed-disk/keys'
+import type { VmWorkloadInput } from '@cloister/protocol/vm-workload'
+import type { BrokerClient } from '../owner/broker-client.ts'
+import { ensureBroker } from '../owner/local-broker.ts'
+import { pinLocalSimulatedRoot } from '../owner/simulated-roots.ts'
+import { ensureGuestImage } from '../setup/ensure-guest-image.ts'
+import type { RunTee } from '../workload/choose-tee.ts'
+import { registerGuestImage, registerWorkload, releasePolicyFor } from '../workload/register.ts'
+import { rawDisk } from './raw-disk.ts'
+import { vmResources } from './vm-resources.ts'
+
+/** What the VM's cloud-init is told: it goes to the broker, never to the host. */
+export type VmSeed = NonNullable<DefineVmRequestInput['seed']>
 
 export interface MeasuredBootRequest {
   readonly name: string
   readonly tee: VmTee
   /** Absolute path of the disk image. */
   readonly imagePath: string
+  /** What lists call it. */
+  readonly imageName: string
   readonly cpus: number
+  /** TCP ports of the guest that `connect` may join. */
+  readonly guestPorts: readonly number[]
   readonly diskMiB: number | undefined
   readonly encryptDisk: boolean
   readonly directories: Directories
@@ -20,22 +46,205 @@ export interface MeasuredBootRequest {
 }
 
 /** What a measured boot changes in the definition of a VM. */
-export interface MeasuredBoot extends AsyncDisposable {
-  /** Disk to copy instead of the image: encrypted. Absent: the image itself. */
-  readonly imagePath?: string
+export interface MeasuredDefinition {
+  /** The encrypted disk, to copy instead of the image. Absent: the image itself. */
+  readonly image?: DefineVmRequestInput['image']
   readonly measured: NonNullable<DefineVmRequestInput['measured']>
   readonly targets: NonNullable<DefineVmRequestInput['targets']>
+}
+
+/** A measured boot that is decided; nothing of it is registered yet. Disposing of it removes what was made for the copying. */
+export interface MeasuredBoot extends AsyncDisposable {
   /** Lines for the plan: what is registered and which secrets become releasable. */
   readonly plan: readonly string[]
   /** Registers everything at the broker; called after the plan was confirmed. */
-  register(): Promise<void>
+  register(seed: VmSeed): Promise<MeasuredDefinition>
 }
 
-/** @throws CloisterError `vm.measured-boot-unavailable` */
-export function prepareMeasuredBoot(request: MeasuredBootRequest): Promise<MeasuredBoot> {
-  return Promise.reject(
-    new CloisterError('vm.measured-boot-unavailable', {
-      received: request.encryptDisk ? '--encrypt-disk' : `--tee ${request.tee}`,
-    }),
-  )
+interface Made {
+  readonly bundle: BootBundle
+  readonly bundleDirectory: string
+  readonly system: DiskSystem
+  readonly disk: VmWorkloadInput['vm']['disk']
+  /** Absent: the disk is not encrypted. */
+  readonly sealed?: { readonly path: string; readonly secret: Buffer }
+}
+
+/**
+ * Takes the kernel out of the image, makes the bundle and, where asked for, encrypts the disk.
+ *
+ * @throws CloisterError `vm-boot.*`, `guest-image.*`, `disk.*`
+ */
+export async function prepareMeasuredBoot(request: MeasuredBootRequest): Promise<MeasuredBoot> {
+  const tee = measuredTee(request)
+  const work = await mkdtemp(join(tmpdir(), 'cloister-vm-'))
+  try {
+    const made = await make(request, tee, work)
+    return {
+      plan: planOf(request, made),
+      register: async (seed) => await register(request, tee, made, seed),
+      [Symbol.asyncDispose]: async () => {
+        made.sealed?.secret.fill(0)
+        await rm(work, { recursive: true, force: true })
+      },
+    }
+  } catch (error) {
+    await rm(work, { recursive: true, force: true })
+    throw error
+  }
+}
+
+/** @throws CloisterError `vm.combination-unfit` for what no TEE, or not this one, can give */
+function measuredTee({ tee, cpus }: MeasuredBootRequest): RunTee {
+  if (tee === 'tdx')
+    throw new CloisterError('vm.combination-unfit', {
+      received: '--tee tdx',
+      why: 'the agent brings no TDX quotes to the broker yet',
+      fix: ['cloister vm create --tee snp'],
+    })
+  if (!MEASURED_VCPU_COUNTS.some((count) => count === cpus))
+    throw new CloisterError('vm.combination-unfit', {
+      received: `--cpus ${cpus} with --tee ${tee}`,
+      expected: MEASURED_VCPU_COUNTS.join(', '),
+      why: 'the number of vCPUs is in the launch digest, and digests are made for these',
+    })
+  if (tee === 'snp' || tee === 'simulated') return tee
+  throw new CloisterError('vm.combination-unfit', { received: `a measured boot with --tee ${tee}` })
+}
+
+async function make(request: MeasuredBootRequest, tee: RunTee, work: string): Promise<Made> {
+  const { name, imagePath, encryptDisk, diskMiB, directories, talk, signal } = request
+  const { buildBundle } = await import('@cloister/image/boot-bundle/build-bundle')
+  const { readDiskSystem } = await import('@cloister/image/boot-bundle/disk-system')
+  const context = { signal }
+  const raw = await rawDisk(imagePath, work, signal)
+  const system = await readDiskSystem(raw, work, context)
+  const [agent] = system.hostAgents
+  if (agent !== undefined) throw new CloisterError('vm-boot.host-orders', { where: agent })
+  const { image: base } = await ensureGuestImage({ directories, talk, signal })
+  const bundleDirectory = join(work, 'bundle')
+  const broker = await ensureBroker(directories, signal)
+  const bundle = await buildBundle({
+    ...context,
+    vm: name,
+    base,
+    kernel: system.kernel,
+    fileSystem: 'ext4',
+    directory: bundleDirectory,
+    above: await latestVersion(broker, bundleName(name)),
+  })
+  if (tee === 'snp' && !bundle.attests.snp)
+    throw new CloisterError('vm-boot.tee-driver-missing', { where: system.kernel.release })
+  if (!encryptDisk) {
+    const disk = { kind: 'plain', partition: system.partition } as const
+    return { bundle, bundleDirectory, system, disk }
+  }
+  const { sealRoot } = await import('@cloister/image/boot-bundle/seal-root')
+  const secret = randomBytes(DISK_SECRET_BYTES)
+  const id = randomBytes(16).toString('hex')
+  const path = join(work, 'sealed.raw')
+  const seal = { ...context, system, target: path, work, secret, id, diskMiB }
+  talk('        encrypting the disk on this machine')
+  const { dataBytes } = await sealRoot(seal)
+  const { key, nextKey, recoveryKey } = vmResources(name)
+  return {
+    bundle,
+    bundleDirectory,
+    system,
+    disk: { kind: 'sealed', id, dataBytes, key, nextKey, recoveryKey },
+    sealed: { path, secret },
+  }
+}
+
+async function latestVersion(broker: BrokerClient, bundle: string): Promise<number | undefined> {
+  const versions = (await broker.guestImages()).filter(({ name }) => name === bundle)
+  if (versions.length === 0) return undefined
+  return Math.max(...versions.map(({ imageVersion }) => imageVersion))
+}
+
+function planOf(request: MeasuredBootRequest, { bundle, system, sealed }: Made): string[] {
+  const { name } = request
+  const { key } = vmResources(name)
+  const skipped = sealed === undefined ? [] : system.otherMounts
+  return [
+    `boots kernel ${system.kernel.release} out of the image; boot bundle ${bundle.manifest.name} version ${bundle.manifest.imageVersion}`,
+    ...(sealed === undefined
+      ? ['DISK NOT ENCRYPTED: the host can read and change everything on it']
+      : [`disk encrypted here; its key ${key} becomes releasable to VM ${name} in this bundle`]),
+    ...skipped.map((mount) => `${mount} of the image is not used and will be empty`),
+  ]
+}
+
+async function register(
+  request: MeasuredBootRequest,
+  tee: RunTee,
+  made: Made,
+  seed: VmSeed,
+): Promise<MeasuredDefinition> {
+  const { name, directories, signal } = request
+  const { bundle, sealed } = made
+  const broker = await ensureBroker(directories, signal)
+  if (tee === 'simulated') await broker.pinSimulatedRoot(await pinLocalSimulatedRoot(directories))
+  await registerGuestImage(broker, bundle.manifest, { tee, debug: false })
+  const release = releasePolicyFor(name, bundle.manifest, tee)
+  const { key, seed: seedPath } = vmResources(name)
+  if (sealed !== undefined) await put(broker, key, sealed.secret, tee, release)
+  if (made.system.hasCloudInit)
+    await put(broker, seedPath, Buffer.from(JSON.stringify(seed)), tee, release)
+  const compose = (revision: number) => workloadOf(request, made, broker, revision)
+  const { initdata } = await registerWorkload(broker, compose)
+  await placeBundle(made.bundleDirectory, join(directories.images, bundle.manifest.name))
+  return {
+    ...(sealed !== undefined && { image: { path: sealed.path, name: request.imageName } }),
+    measured: {
+      guestImage: bundle.manifest.name,
+      initdata: Buffer.from(initdata).toString('base64'),
+    },
+    targets: { broker: { tcp: new URL(broker.pinned.url).host } },
+  }
+}
+
+async function put(
+  broker: BrokerClient,
+  path: string,
+  value: Buffer,
+  tee: RunTee,
+  release: ReleasePolicyInput,
+): Promise<void> {
+  await broker.putSecret(path, {
+    value: value.toString('base64'),
+    allowSimulated: tee === 'simulated',
+    release,
+  })
+}
+
+function workloadOf(
+  { name, guestPorts }: MeasuredBootRequest,
+  { system, disk, sealed }: Made,
+  broker: BrokerClient,
+  revision: number,
+): VmWorkloadInput {
+  return {
+    version: 1,
+    name,
+    revision,
+    broker: { url: broker.pinned.url, spki: broker.pinned.spki },
+    vm: {
+      disk,
+      root: { fileSystem: 'ext4', init: system.init },
+      absentMounts: sealed === undefined ? [] : [...system.otherMounts],
+      ...(system.hasCloudInit && { cloudInit: { seed: vmResources(name).seed } }),
+    },
+    network: { targets: ['broker'], ports: [...new Set(guestPorts)] },
+  }
+}
+
+/** Whatever bundle stood there was of a VM that is gone: hostd refuses a second one of its name. */
+async function placeBundle(made: string, target: string): Promise<void> {
+  await mkdir(join(target, '..'), { recursive: true })
+  await rm(target, { recursive: true, force: true })
+  await rename(made, target).catch(async (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EXDEV') throw error
+    await cp(made, target, { recursive: true })
+  })
 }

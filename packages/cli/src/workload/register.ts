@@ -4,6 +4,7 @@ import type { ReleasePolicyInput, SecretList } from '@cloister/protocol/broker-a
 import { CloisterError } from '@cloister/protocol/error'
 import type { GuestImageManifest } from '@cloister/protocol/guest-image-manifest'
 import { encodeInitdata, initdataOf } from '@cloister/protocol/initdata'
+import type { VmWorkloadInput } from '@cloister/protocol/vm-workload'
 import type { WorkloadInput } from '@cloister/protocol/workload'
 import { DEFAULT_TCB_PRESET, SIMULATED_MINIMUM_TCB } from '../owner/minimum-tcb.ts'
 import type { BrokerClient } from '../owner/broker-client.ts'
@@ -36,7 +37,7 @@ export interface RegisteredWorkload {
 /** Registers the workload as a new revision, unless its current revision is the same but for the number. */
 export async function registerWorkload(
   broker: BrokerClient,
-  compose: (revision: number) => WorkloadInput,
+  compose: (revision: number) => WorkloadInput | VmWorkloadInput,
   policy?: string,
 ): Promise<RegisteredWorkload> {
   const { name } = compose(1)

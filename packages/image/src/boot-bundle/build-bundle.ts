@@ -22,13 +22,7 @@ import { exchangeModules } from '../initrd.ts'
 import { builtinModules, loadOrder } from '../kernel-modules.ts'
 import { predictions } from '../predictions.ts'
 import { VM_MODULES } from '../recipe.ts'
-
-/** Beginning of the name of every bundle among the guest images. */
-const PREFIX = 'vm-'
-
-export function bundleName(vm: string): string {
-  return `${PREFIX}${vm}`
-}
+import { bundleName } from './bundle-name.ts'
 
 /** A kernel as it was taken out of a disk image. */
 export interface DiskKernel {

@@ -5,6 +5,7 @@
 import { constants } from 'node:fs'
 import { open, rm, type FileHandle } from 'node:fs/promises'
 import { CloisterError } from '@cloister/protocol/error'
+import { hasLabel } from '@cloister/protocol/sealed-disk/label'
 import { FormatError } from '@cloister/verifier/bytes/format-error'
 import { writeError } from '../vm-files.ts'
 import {
@@ -270,6 +271,8 @@ function foreignFormat(head: Buffer, tail: Buffer): string | undefined {
   const found = FOREIGN.find(([, offset, mark]) => has(offset, mark))
   if (found !== undefined) return found[0]
   if (tail.toString('latin1', 0, 8) === 'conectix') return 'vhd'
+  // An encrypted disk as its owner prepared it: its label stands where a partition table would.
+  if (hasLabel(head)) return undefined
   if (tail.toString('latin1', 0, 4) === 'koly') return 'dmg'
   return has(SECTOR_BYTES - 2, '\x55\xaa') ? undefined : 'no partition table'
 }

@@ -76,13 +76,6 @@ export const HOSTD_VM_ERRORS = {
     status: 404,
     exit: 1,
   },
-  'vm.measured-boot-unavailable': {
-    title: 'Cannot create the VM: measured boot is not available',
-    why: 'this build cannot make the boot bundle that snp, tdx and simulated need',
-    fix: ['use --tee none, sev or sev-es, and no --encrypt-disk'],
-    status: 501,
-    exit: 5,
-  },
   'vm.combination-unfit': {
     title: 'Cannot create the VM: its settings do not fit together',
     why: 'one of them cannot be given together with another',
@@ -125,20 +118,6 @@ export const HOSTD_VM_ERRORS = {
     status: 504,
     exit: 4,
     retryable: true,
-  },
-  'vm.ssh-command-failed': {
-    title: 'A command in the VM did not do its work',
-    why: 'ssh or the command ended with an error, or wrote too much',
-    fix: ['try `cloister vm ssh NAME` first'],
-    status: 502,
-    exit: 1,
-  },
-  'vm.prove-failed': {
-    title: 'The demonstration did not come to its end',
-    why: 'the guest or hostd answered something else than was asked',
-    fix: ['try again', 'cloister vm ssh NAME'],
-    status: 502,
-    exit: 1,
   },
   'vm.ssh-program-missing': {
     title: 'The ssh programs are missing',

@@ -54,18 +54,18 @@ export const MEASURED_VM_ERRORS = {
     status: 422,
     exit: 2,
   },
-  'vm-boot.combination': {
-    title: 'Cannot create the VM: the TEE cannot give this together',
-    why: 'see docs/concepts/what-a-tee-gives-a-vm.md for what goes with what',
-    fix: ['leave one of the two options out'],
-    status: 422,
-    exit: 6,
-  },
   'vm-boot.not-encrypted': {
     title: 'The VM has no encrypted disk',
     why: 'it was created without --encrypt-disk',
     fix: ['cloister vm create --encrypt-disk NAME'],
     status: 409,
     exit: 6,
+  },
+  'vm-boot.key-not-taken': {
+    title: 'The VM did not take the new key over',
+    why: 'it started, and the broker never gave it the key that was offered; its disk has the key that it had',
+    fix: ['cloister broker audit --workload NAME', 'then run the same command again'],
+    status: 409,
+    exit: 1,
   },
 } as const satisfies Record<string, ErrorEntry>
