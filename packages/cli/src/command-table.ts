@@ -146,6 +146,11 @@ const TABLE: Readonly<Record<string, TableEntry>> = {
     summary: 'appraise a VM with a fresh nonce, and say what stands behind each claim',
     load: () => import('./commands/vm-verify.ts'),
   },
+  'vm prove': {
+    group: 'Trust',
+    summary: 'show what the host can read of a VM; a demonstration',
+    load: () => import('./commands/vm-prove.ts'),
+  },
   'vm attest': {
     group: 'Trust',
     summary: 'fetch fresh evidence and the attestation token of a VM',

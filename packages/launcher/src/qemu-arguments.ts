@@ -82,12 +82,13 @@ export function qemuArguments(
 ): string[] {
   const { machine } = hardware
   const board = boardOf(tee.board, machine)
+  const threads = machine?.isSingleThreaded === true ? 'single' : 'multi'
   const restart = machine?.isPlain === true ? 'reset' : 'shutdown'
   return [
     ['-name', `guest=cloister-${hardware.id},debug-threads=on`],
     ['-nodefaults', '-no-user-config', '-display', 'none', '-sandbox', SANDBOX, '-S'],
     ['-machine', [board.machine, ...tee.machine].join(',')],
-    ['-accel', hardware.accelerator === 'kvm' ? 'kvm' : 'tcg,thread=multi'],
+    ['-accel', hardware.accelerator === 'kvm' ? 'kvm' : `tcg,thread=${threads}`],
     ['-cpu', tee.cpu, '-smp', String(hardware.cpus), '-m', `${hardware.memoryMiB}M`],
     ['-rtc', 'base=utc', '-action', `reboot=${restart},panic=exit-failure`],
     ['-chardev', socketChardev('qmp'), '-mon', 'chardev=qmp,mode=control'],

@@ -294,3 +294,28 @@ test('startVm() of a machine fails with a code and leaves nothing', options, asy
   assert.equal((await vm.stop({ force: true })).reason, 'stop-killed')
   await assertGone(vm.state)
 })
+
+test('a machine on a bridge has a tap of its own, which goes with it', options, async (t) => {
+  assert.ok(disks)
+  const canUnshare = await run('unshare', ['--net', 'true']).catch(() => undefined)
+  if (canUnshare === undefined) return t.skip('needs the right to make a network namespace')
+  const initrd = join(folder, 'bridge.img')
+  await writeMachineInitrd(guest.boot.initrd, initrd)
+  // The probe mode has no simulated processor.
+  const spec = await describeMachine(t, {
+    disk: disks.good,
+    hasVtpm: false,
+    change: {
+      tee: 'simulated',
+      mode: 'probe',
+      boot: { kernel: guest.boot.kernel, initrd },
+      commandLine: 'console=ttyS0 panic=-1 rdinit=/machine',
+    },
+  })
+  const mac = '02:00:00:00:00:07'
+  const machine = { ...spec.machine, network: { kind: 'bridge', bridge: 'br0', mac } }
+  const script = join(import.meta.dirname, 'on-bridge.ts')
+  const words = [process.execPath, script, JSON.stringify({ ...spec, machine, hostData: [] })]
+  const { stdout } = await run('unshare', ['--net', '--mount', ...words])
+  assert.deepEqual(JSON.parse(stdout), { mac, ping: 'reached', before: true, after: false })
+})

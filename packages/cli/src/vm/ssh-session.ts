@@ -134,6 +134,41 @@ export async function runSsh(session: SshSession, signal: AbortSignal): Promise<
   }
 }
 
+/** What a command says may be so long, bytes. */
+const OUTPUT_BYTES = 1 << 16
+
+/**
+ * Gives a command its input and takes what it writes.
+ *
+ * @throws CloisterError `vm.ssh-program-missing`, `vm.ssh-command-failed`
+ */
+export async function captureSsh(
+  session: SshSession,
+  input: string,
+  signal: AbortSignal,
+): Promise<string> {
+  const program = findProgram('ssh')
+  if (program === undefined) throw new CloisterError('vm.ssh-program-missing')
+  const child = spawn(program, ['-T', ...sshArguments(session)], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+    signal,
+  })
+  const ended = Promise.withResolvers<number | null>()
+  child.once('error', ended.reject)
+  child.once('close', ended.resolve)
+  let said = ''
+  child.stdout.on('data', (chunk: Buffer) => {
+    said += chunk.toString('utf8')
+    if (said.length > OUTPUT_BYTES) child.kill()
+  })
+  // A command that ends early does not take all of it.
+  child.stdin.on('error', () => undefined)
+  child.stdin.end(input)
+  const code = await ended.promise
+  if (code === 0 && said.length <= OUTPUT_BYTES) return said
+  throw new CloisterError('vm.ssh-command-failed', { received: `exit code ${code}` })
+}
+
 /** A word that a POSIX shell takes as it is. */
 function shellWord(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`

@@ -341,3 +341,27 @@ test('sev and sev-es boot a disk by firmware: no hashes of a kernel, and flash f
       assert.equal(launchDigest, createHash('sha256').update(amdSevFirmware()).digest('hex'))
   }
 })
+
+test('a machine under an older emulation gets a processor that does not harm its kernel', async () => {
+  const machine = {
+    systemDisk: { path: '/d', format: 'qcow2' },
+    network: { kind: 'user' },
+    hasConsole: false,
+  } as const
+  const boot = { code: '/c', variables: '/v', secureBoot: true }
+  const cpu = async (
+    tee: TeeId | 'none',
+    host: hosts.FakeHost,
+    accelerator: Accelerator,
+    change = {},
+  ) => {
+    const spec = { ...specFor('simulated', change), tee }
+    return (await driverOf(tee).arguments(spec, hostOf(host, accelerator))).cpu
+  }
+  const plain = { boot, machine }
+  assert.equal(await cpu('none', hosts.PLAIN_VM, 'tcg', plain), 'EPYC-Rome,-cx16')
+  assert.equal(await cpu('none', hosts.GENOA_SNP, 'tcg', plain), 'EPYC-Rome')
+  assert.equal(await cpu('none', hosts.PLAIN_VM, 'kvm', plain), 'host')
+  assert.equal(await cpu('simulated', hosts.PLAIN_VM, 'tcg', { machine }), 'EPYC-Rome,-cx16')
+  assert.equal(await cpu('simulated', hosts.PLAIN_VM, 'tcg'), 'EPYC-Rome')
+})

@@ -6,12 +6,8 @@ import { CloisterError } from '@cloister/protocol/error'
 import { bootFiles } from '../boot-files.ts'
 import { pass } from '../probe/probe-node.ts'
 import type { TeeDriver } from './driver.ts'
+import { processorOf } from './processor.ts'
 import { predictSnp } from './snp.ts'
-
-/**
- * `max` crashes newer guest kernels under TCG of QEMU 7.2, and so does its CMPXCHG16B, which spoils the flags: kernels use it to allocate memory.
- */
-const EMULATED_CPU = 'EPYC-Rome,-cx16'
 
 export const simulated: TeeDriver = {
   id: 'simulated',
@@ -23,19 +19,19 @@ export const simulated: TeeDriver = {
     const name = { id: 'simulated.processor', title: 'Simulated secure processor' }
     return Promise.resolve([pass(name, 'part of Cloister; memory is not encrypted')])
   },
-  arguments(spec, { accelerator }) {
+  async arguments(spec, host) {
     const isProbe = spec.mode === 'probe'
     if (!isProbe && bootFiles(spec).firmware === undefined)
-      return Promise.reject(new CloisterError('tee.firmware-missing', { where: 'simulated' }))
-    return Promise.resolve({
+      throw new CloisterError('tee.firmware-missing', { where: 'simulated' })
+    return {
       // The vCPU type in the launch digest is independent of this.
-      cpu: accelerator === 'kvm' ? 'host' : EMULATED_CPU,
+      cpu: await processorOf(spec, host),
       board: 'q35',
       machine: [],
       objects: () => [],
       firmware: 'none',
       hasTeePort: !isProbe,
-    })
+    }
   },
   // The same computation; the digest differs by the command line, which names the attester mode.
   predict: predictSnp,

@@ -5,6 +5,7 @@ import { qemuArguments, type GuestHardware, type TeeArguments } from '../qemu-ar
 const MACHINE = {
   isPlain: true,
   hasSecureBoot: true,
+  isSingleThreaded: true,
   systemFormat: 'qcow2',
   hasVtpm: true,
   hasConsole: true,
@@ -46,6 +47,7 @@ test('a measured machine: disks beside those of the image, the tap, and no reset
     ...MACHINE,
     isPlain: false,
     hasSecureBoot: false,
+    isSingleThreaded: false,
     systemFormat: 'raw',
     tap: { name: 'clo0', mac: '02:00:00:00:00:01' },
   } as const
@@ -56,6 +58,7 @@ test('a measured machine: disks beside those of the image, the tap, and no reset
   })
   const value = (option: string) => words[words.indexOf(option) + 1]
   assert.equal(value('-action'), 'reboot=shutdown,panic=exit-failure')
+  assert.equal(value('-accel'), 'tcg,thread=multi')
   assert.equal(value('-kernel'), '/proc/self/fd/4')
   assert.equal(value('-netdev'), 'tap,id=net0,ifname=clo0,script=no,downscript=no')
   for (const device of [
@@ -86,7 +89,7 @@ on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny
 -machine
 q35,vmport=off,smm=on,sata=off,smbus=off,usb=off,graphics=off,hpet=off,i8042=off,mem-merge=off,dump-guest-core=off
 -accel
-tcg,thread=multi
+tcg,thread=single
 -cpu
 EPYC-Rome
 -smp

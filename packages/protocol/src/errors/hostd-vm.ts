@@ -119,6 +119,20 @@ export const HOSTD_VM_ERRORS = {
     exit: 4,
     retryable: true,
   },
+  'vm.ssh-command-failed': {
+    title: 'A command in the VM did not do its work',
+    why: 'ssh or the command ended with an error, or wrote too much',
+    fix: ['try `cloister vm ssh NAME` first'],
+    status: 502,
+    exit: 1,
+  },
+  'vm.prove-failed': {
+    title: 'The demonstration did not come to its end',
+    why: 'the guest or hostd answered something else than was asked',
+    fix: ['try again', 'cloister vm ssh NAME'],
+    status: 502,
+    exit: 1,
+  },
   'vm.ssh-program-missing': {
     title: 'The ssh programs are missing',
     why: 'ssh and ssh-keygen are called to reach the guest',
