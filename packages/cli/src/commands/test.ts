@@ -10,6 +10,7 @@ import {
   missingRequirements,
   RUN_REQUIREMENTS,
   TEST_REQUIREMENTS,
+  VM_REQUIREMENTS,
 } from '../setup/requirements.ts'
 
 /** Files of `node --test`, below the root of the repository. */
@@ -53,7 +54,7 @@ async function setUp({ options, output, signal, directories }: Invocation): Prom
   // Somebody who types this command without a terminal (CI) wants the tests to pass, not a question.
   const yes = options['yes'] === true || !process.stdin.isTTY
   const ofSuite = options['e2e'] === true ? CATALOGUE_REQUIREMENTS : []
-  const required = [...RUN_REQUIREMENTS, ...TEST_REQUIREMENTS, ...ofSuite]
+  const required = [...RUN_REQUIREMENTS, ...VM_REQUIREMENTS, ...TEST_REQUIREMENTS, ...ofSuite]
   await installPackages(missingRequirements(required), {
     confirm: async (question) => await confirm(question, yes, signal),
     talk: output.talk,

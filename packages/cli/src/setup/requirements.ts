@@ -51,8 +51,7 @@ export const VM_REQUIREMENTS: readonly Requirement[] = [
 /** For tests against tools that others wrote, beside {@link RUN_REQUIREMENTS}. */
 export const TEST_REQUIREMENTS: readonly Requirement[] = [
   { program: 'skopeo', debianPackage: 'skopeo', purpose: 'interoperability of encrypted images' },
-  { program: 'swtpm', debianPackage: 'swtpm', purpose: 'a real TPM to attest with' },
-  { program: 'swtpm_setup', debianPackage: 'swtpm-tools', purpose: 'its EK certificates' },
+  { program: 'sbsign', debianPackage: 'sbsigntool', purpose: 'kernels signed for Secure Boot' },
   { program: 'tpm2_checkquote', debianPackage: 'tpm2-tools', purpose: 'interoperability of TPMs' },
   { program: 'mkfs.vfat', debianPackage: 'dosfstools', purpose: 'file systems of test disks' },
   { program: 'mcopy', debianPackage: 'mtools', purpose: 'files of test disks' },
