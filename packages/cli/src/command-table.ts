@@ -121,6 +121,11 @@ const TABLE: Readonly<Record<string, TableEntry>> = {
     summary: 'what happened to a VM',
     load: () => import('./commands/vm-events.ts'),
   },
+  'vm integrity': {
+    group: 'VMs',
+    summary: 'compare a boot of a VM with its baseline',
+    load: () => import('./commands/vm-integrity.ts'),
+  },
   'vm images': {
     group: 'VMs',
     summary: 'disk images by name',

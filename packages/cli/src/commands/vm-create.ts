@@ -12,6 +12,7 @@ import {
 } from '../setup/requirements.ts'
 import { createVm, planLines, prepareVm, type CreateContext } from '../vm/create-vm.ts'
 import { readCreatePlan, VM_CREATE_OPTIONS, type CreatePlan } from '../vm/create-plan.ts'
+import { storePrediction } from '../vm/store-prediction.ts'
 import { trustOfVm } from '../vm/vm-trust.ts'
 import { vmText } from '../vm/vm-text.ts'
 
@@ -31,6 +32,7 @@ export const command: Command = {
     for (const line of planLines(prepared)) output.talk(line)
     if (!(await agreed('Create it?', invocation))) throw new CloisterError('cli.declined')
     const defined = await createVm(prepared, context)
+    for (const line of await storePrediction(prepared, context)) output.talk(line)
     const view = plan.start ? await hostd.vms.start(plan.name, { signal }) : defined
     const shown = { ...view, trust: trustOfVm(view) }
     await output.object(shown, {

@@ -69,6 +69,20 @@ export const HOSTD_VM_ERRORS = {
     exit: 4,
     retryable: true,
   },
+  'vm.baseline-invalid': {
+    title: 'Cannot read the integrity baseline of the VM',
+    why: 'what the host keeps is no baseline: it was changed, or comes from a later version',
+    fix: ['cloister vm integrity NAME --learn, once you have made sure of the boot'],
+    status: 409,
+    exit: 2,
+  },
+  'vm.no-vtpm': {
+    title: 'Cannot judge the boot of the VM: it has no virtual TPM',
+    why: 'without one nothing is measured; it was made with --vtpm off',
+    fix: ['cloister vm create NAME --image IMAGE --vtpm on'],
+    status: 409,
+    exit: 5,
+  },
   'vm.baseline-unknown': {
     title: 'The VM has no integrity baseline',
     why: 'none was stored',

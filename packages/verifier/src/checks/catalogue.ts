@@ -4,6 +4,8 @@ import type { AzSnpCheckCode, AzTdxCheckCode } from '../azure/check-codes.ts'
 import { CCA_CHECKS } from '../cca/check-codes.ts'
 import type { CcaCheckCode } from '../cca/check-codes.ts'
 import { DCAP_CHECKS } from '../dcap/check-codes.ts'
+import { INTEGRITY_CHECKS } from '../eventlog/integrity-checks.ts'
+import type { IntegrityCheckCode } from '../eventlog/integrity-checks.ts'
 import { NITRO_CHECKS } from '../nitro/check-codes.ts'
 import type { NitroCheckCode } from '../nitro/check-codes.ts'
 import { NVIDIA_CHECKS } from '../nvidia/check-codes.ts'
@@ -26,6 +28,7 @@ export type CheckCode =
   | TdxCheckCode
   | SgxCheckCode
   | TpmCheckCode
+  | IntegrityCheckCode
   | AzSnpCheckCode
   | AzTdxCheckCode
   | NitroCheckCode
@@ -48,6 +51,7 @@ export const CHECK_SECTIONS: readonly (readonly [string, Readonly<Record<string,
   ['Intel TDX', ownOf(TDX_CHECKS)],
   ['Intel SGX', ownOf(SGX_CHECKS)],
   ['TPM 2.0 and event logs', TPM_CHECKS],
+  ['Integrity of a VM that boots its own disk', INTEGRITY_CHECKS],
   ['Azure confidential VMs', AZURE_CHECKS],
   ['AWS Nitro Enclaves', NITRO_CHECKS],
   ['Arm CCA', CCA_CHECKS],
@@ -60,6 +64,7 @@ const MEANINGS: Readonly<Record<CheckCode, string>> = {
   ...TDX_CHECKS,
   ...SGX_CHECKS,
   ...TPM_CHECKS,
+  ...INTEGRITY_CHECKS,
   ...AZURE_CHECKS,
   ...NITRO_CHECKS,
   ...CCA_CHECKS,

@@ -164,6 +164,14 @@ export const CAUSES: Readonly<Record<string, string>> = {
   'tpm.pcr.mismatch': 'Something else was booted, or it was updated',
   'tpm.clock': 'The TPM lost power in a disorderly way',
   'tpm.binding': 'A TPM by itself says nothing of memory encryption',
+  'integrity.unquoted': 'The machine runs without the agent, or its agent has not attested',
+  'integrity.baseline-missing':
+    'The disk image could not be read beforehand, and no boot was learned',
+  'integrity.bank-missing': 'The TPM has only its SHA-1 bank switched on',
+  'integrity.early-boot':
+    'An update of firmware or boot loader, a change of Secure Boot keys or partitions, or an attack',
+  'integrity.late-boot':
+    'An update of the kernel or initrd, an edited configuration of the boot loader, or an attack',
   'event-log': 'The log was cut or changed, or does not belong to this quote',
   'event-log.missing': 'The guest did not send it',
   'event-log.unexplained': 'Something was measured after the log was read, or outside of it',

@@ -139,6 +139,14 @@ export const FIXES: Readonly<Record<string, string>> = {
   'tpm.pcr.mismatch': 'Compare what was booted with the Reference Values: the event log tells it',
   'tpm.clock': 'Reset the TPM, or restart the machine in an orderly way',
   'tpm.binding': 'Nothing yet: see the limits in the documentation',
+  'integrity.unquoted':
+    'Nothing to do where the host is trusted; else attest by the agent: cloister vm attest NAME',
+  'integrity.baseline-missing': 'cloister vm integrity NAME --learn, after a boot that you trust',
+  'integrity.bank-missing': 'Make the virtual TPM anew with its SHA-256 bank',
+  'integrity.early-boot':
+    'cloister vm integrity NAME --diff names the part; --learn it if you made the change yourself',
+  'integrity.late-boot':
+    'cloister vm integrity NAME --diff names the part; --learn it if you made the change yourself',
   'event-log': 'Read the log from the machine again; what it says is not to be believed as it is',
   'event-log.missing': 'Send the event log along with the quote',
   'event-log.unexplained':

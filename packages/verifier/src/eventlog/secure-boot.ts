@@ -7,15 +7,16 @@ import type { VerifiedEvent } from './verified-event.ts'
 
 const GLOBAL = '8be4df61-93ca-11d2-aa0d-00e098032b8c'
 const SECURITY_DATABASE = 'd719b2cb-3d3a-4596-a3bc-dad00e67656f'
-const VARIABLES = {
+/** The variables that firmware measures before all else, in its order, and the vendor GUID of each. */
+export const SECURE_BOOT_VARIABLES = {
   SecureBoot: GLOBAL,
   PK: GLOBAL,
   KEK: GLOBAL,
   db: SECURITY_DATABASE,
   dbx: SECURITY_DATABASE,
 } as const
-type VariableName = keyof typeof VARIABLES
-const NAMES = Object.keys(VARIABLES) as readonly VariableName[]
+type VariableName = keyof typeof SECURE_BOOT_VARIABLES
+const NAMES = Object.keys(SECURE_BOOT_VARIABLES) as readonly VariableName[]
 
 export interface Authority {
   /** Variable that held it: `db`, or `Shim`, `SbatLevel`, … of shim. */
@@ -47,7 +48,7 @@ export function readSecureBoot(events: readonly VerifiedEvent[]): SecureBoot {
     if (event.type === EVENT_TYPE.variableAuthority) authorities.push(readAuthority(event))
     if (event.type !== EVENT_TYPE.variableDriverConfig) continue
     const { vendor, name, data } = parseUefiVariable(event.data)
-    if (!isVariable(name) || VARIABLES[name] !== vendor) continue
+    if (!isVariable(name) || SECURE_BOOT_VARIABLES[name] !== vendor) continue
     if (separated || found.has(name) || !event.verified)
       throw new FormatError('Secure Boot', name, event.offset, problemOf(separated, event))
     found.set(name, data)
@@ -66,7 +67,7 @@ export function readSecureBoot(events: readonly VerifiedEvent[]): SecureBoot {
 }
 
 function isVariable(name: string): name is VariableName {
-  return Object.hasOwn(VARIABLES, name)
+  return Object.hasOwn(SECURE_BOOT_VARIABLES, name)
 }
 
 function problemOf(separated: boolean, { verified }: VerifiedEvent): string {

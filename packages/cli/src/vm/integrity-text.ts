@@ -1,0 +1,90 @@
+/** What `vm integrity` tells people. Names of files and commands come from the guest. */
+import type { BootChange, PhaseStatus } from '@cloister/verifier/eventlog/compare-boots'
+import { checkLines } from '../check-lines.ts'
+import { escapeText } from '../escape-text.ts'
+import type { TrustCheck } from '../owner/trust-state.ts'
+import type { Painter } from '../paint.ts'
+
+export interface ShownIntegrity {
+  readonly name: string
+  readonly early: PhaseStatus
+  readonly late: PhaseStatus
+  readonly baseline: {
+    readonly origin: string
+    readonly bank: string
+    readonly isNew: boolean
+  } | null
+  readonly changes: readonly BootChange[]
+  readonly secureBoot: boolean | null
+  readonly source: 'agent' | 'memory' | null
+  readonly checks: readonly TrustCheck[]
+}
+
+const SUBJECT_CHARACTERS = 160
+
+/** @param isFull - each difference with its digests, and those that are explained */
+export function integrityText(
+  shown: ShownIntegrity,
+  { isFull }: { readonly isFull: boolean },
+  painter: Painter,
+): string {
+  const { name, early, late, baseline, changes, secureBoot, source, checks } = shown
+  const mismatches = changes.filter(({ isExplained }) => !isExplained)
+  const told = isFull ? changes : mismatches
+  const explained = changes.length - mismatches.length
+  return [
+    `${name}  early boot ${paintStatus(early, painter)}, late boot ${paintStatus(late, painter)}`,
+    `  baseline     ${baseline === null ? 'none' : `${baseline.origin}${baseline.isNew ? ' just now' : ''}, ${baseline.bank}`}`,
+    `  Secure Boot  ${secureBoot === null ? 'not known' : secureBoot ? 'on' : 'off'}`,
+    `  event log    ${LOG_WORDS[source ?? 'none']}`,
+    ...told.flatMap((change) => changeLines(change, isFull, painter)),
+    ...(explained > 0 && !isFull
+      ? [painter.dim(`  ${explained} explained: cloister vm integrity ${name} --diff`)]
+      : []),
+    ...checkLines(checks, painter),
+    ...next(shown).map((line) => `next: ${line}`),
+  ].join('\n')
+}
+
+const LOG_WORDS = {
+  agent: 'given by the agent in the guest, without a quote',
+  memory: 'found in the memory of the machine, without a quote',
+  none: 'none: the VM does not run, or its log was not found',
+} as const
+
+function changeLines(change: BootChange, isFull: boolean, painter: Painter): string[] {
+  const { component, pcr, kind, event, subject, expectedSubject, expected, received } = change
+  const head = `  ${change.isExplained ? painter.dim('explained') : painter.red('differs  ')} ${component} ${kind} (PCR ${pcr})`
+  const named = subject === undefined ? '' : `: ${quoted(subject)}`
+  if (!isFull) return [`${head}${named}`]
+  const detail = (label: string, value: string | undefined) =>
+    value === undefined ? [] : [`            ${label.padEnd(9)} ${value}`]
+  return [
+    `${head}${named}`,
+    ...detail('cause', change.cause),
+    ...detail('event', event),
+    ...detail('was', expectedSubject === undefined ? undefined : quoted(expectedSubject)),
+    ...detail('expected', expected),
+    ...detail('received', received),
+  ]
+}
+
+function quoted(text: string): string {
+  return escapeText(text.slice(0, SUBJECT_CHARACTERS)).replaceAll('\n', ' ')
+}
+
+function paintStatus(status: PhaseStatus, painter: Painter): string {
+  return status === 'mismatch'
+    ? painter.red(status)
+    : status === 'unknown'
+      ? painter.yellow(status)
+      : status
+}
+
+function next({ name, early, late, baseline, source }: ShownIntegrity): string[] {
+  if (source === null) return [`cloister vm start ${name}`]
+  if (baseline?.isNew === true) return []
+  if (early === 'mismatch' || late === 'mismatch')
+    return [`cloister vm integrity ${name} --diff, and --learn where you made the change yourself`]
+  return early === 'unknown' || late === 'unknown' ? [`cloister vm integrity ${name} --learn`] : []
+}
