@@ -6,7 +6,7 @@ import { CheckList } from '../result/check.ts'
 import type { CheckSink } from '../result/check.ts'
 import { checkExpectations, readExpectations } from '../result/fields.ts'
 import type { ExpectedField } from '../result/fields.ts'
-import { refuseUnknownKeys } from '../result/known-keys.ts'
+import { checkPolicy } from '../result/policy-values.ts'
 import type { CcaCheckCode } from './check-codes.ts'
 import { ccaClaims } from './claims.ts'
 import type { CcaClaims } from './claims.ts'
@@ -74,7 +74,7 @@ export async function appraiseCca(
   const { expect, now, endorsements = {}, policy = {} } = options
   if (!(now instanceof Date) || Number.isNaN(now.getTime())) throw new TypeError('now is required')
   const expected = readExpectations(FIELDS, expect)
-  refuseUnknownKeys('policy', policy, CCA_POLICY_KEYS)
+  checkPolicy(policy, CCA_POLICY_KEYS)
   const checks = new CheckList<CcaCheckCode>()
   const tee = 'cca'
   const token = readToken(evidence, checks)

@@ -1,3 +1,5 @@
+import { FLAG, OBJECT, listOfRule } from '../result/policy-values.ts'
+import type { PolicyRules } from '../result/policy-values.ts'
 import type { ExpectedBytes } from '../result/expectation.ts'
 
 /** Reference Values of one realm. Leaving out one of the first seven is an error; `'any'` skips it and shows in the result. */
@@ -37,8 +39,8 @@ export interface CcaPolicy {
   readonly allowedComponents?: readonly AllowedComponent[]
 }
 
-/** Every name in it, to refuse others. */
-export const CCA_POLICY_KEYS: Readonly<Record<keyof CcaPolicy, true>> = {
-  allowUnsecuredPlatform: true,
-  allowedComponents: true,
+/** What each member may hold, to refuse anything else. */
+export const CCA_POLICY_KEYS: PolicyRules<CcaPolicy> = {
+  allowUnsecuredPlatform: FLAG,
+  allowedComponents: listOfRule(OBJECT, 'a list of objects'),
 }

@@ -1,3 +1,5 @@
+import { COUNT, FLAG, TEXTS, listOf } from '../result/policy-values.ts'
+import type { PolicyRules } from '../result/policy-values.ts'
 import type { TcbStatus } from './tcb-status.ts'
 
 /** What TDX and SGX appraisals accept of the platform. Whatever is absent is at its strictest. */
@@ -18,13 +20,24 @@ export interface DcapPolicy {
   readonly allowMissingRevocationLists?: boolean
 }
 
-/** Every name in it, to refuse others. */
-export const DCAP_POLICY_KEYS: Readonly<Record<keyof DcapPolicy, true>> = {
-  acceptTcbStatuses: true,
-  acceptAdvisories: true,
-  graceDays: true,
-  minimumEvaluationDataNumber: true,
-  refuseFailingEarlyTcb: true,
-  allowedPlatforms: true,
-  allowMissingRevocationLists: true,
+const ACCEPTABLE = [
+  'UpToDate',
+  'SWHardeningNeeded',
+  'ConfigurationNeeded',
+  'ConfigurationAndSWHardeningNeeded',
+  'OutOfDate',
+  'OutOfDateConfigurationNeeded',
+  'TDRelaunchAdvised',
+  'TDRelaunchAdvisedConfigurationNeeded',
+] as const satisfies DcapPolicy['acceptTcbStatuses']
+
+/** What each member may hold, to refuse anything else. */
+export const DCAP_POLICY_KEYS: PolicyRules<DcapPolicy> = {
+  acceptTcbStatuses: listOf(...ACCEPTABLE),
+  acceptAdvisories: TEXTS,
+  graceDays: COUNT,
+  minimumEvaluationDataNumber: COUNT,
+  refuseFailingEarlyTcb: FLAG,
+  allowedPlatforms: TEXTS,
+  allowMissingRevocationLists: FLAG,
 }

@@ -1,4 +1,6 @@
 /** The appraisal of an event log against registers that somebody vouches for: a quote's PCRs, or a TD's RTMRs. */
+import { COUNT, FLAG, listOfRule } from '../result/policy-values.ts'
+import type { PolicyRules } from '../result/policy-values.ts'
 import { equalBytes } from '../bytes/equal.ts'
 import { FormatError } from '../bytes/format-error.ts'
 import { toHex } from '../bytes/hex.ts'
@@ -29,11 +31,11 @@ export interface EventLogPolicy {
   readonly requireExplained?: readonly number[]
 }
 
-export const EVENT_LOG_POLICY_KEYS: Readonly<Record<keyof EventLogPolicy, true>> = {
-  requireEventLog: true,
-  requireSecureBoot: true,
-  allowUninitialisedSecureBoot: true,
-  requireExplained: true,
+export const EVENT_LOG_POLICY_KEYS: PolicyRules<EventLogPolicy> = {
+  requireEventLog: FLAG,
+  requireSecureBoot: FLAG,
+  allowUninitialisedSecureBoot: FLAG,
+  requireExplained: listOfRule(COUNT, 'a list of numbers'),
 }
 
 export interface EventLogRequest {

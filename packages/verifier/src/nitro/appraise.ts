@@ -7,7 +7,7 @@ import type { CheckSink } from '../result/check.ts'
 import type { EndorsementCache } from '../result/endorsement-cache.ts'
 import { checkExpectations, readExpectations } from '../result/fields.ts'
 import type { ExpectedField } from '../result/fields.ts'
-import { refuseUnknownKeys } from '../result/known-keys.ts'
+import { checkPolicy } from '../result/policy-values.ts'
 import { NITRO_ROOT } from './anchors.ts'
 import type { NitroCheckCode } from './check-codes.ts'
 import { nitroClaims } from './claims.ts'
@@ -65,7 +65,7 @@ export async function appraiseNitroUnder(
   const { expect, now, policy = {}, cache } = options
   if (!(now instanceof Date) || Number.isNaN(now.getTime())) throw new TypeError('now is required')
   const expected = readExpectations<FieldName, NitroCheckCode>(FIELDS, expect)
-  refuseUnknownKeys('policy', policy, NITRO_POLICY_KEYS)
+  checkPolicy(policy, NITRO_POLICY_KEYS)
   const checks = new CheckList<NitroCheckCode>()
   const tee = 'nitro'
   const document = readDocument(evidence, checks)

@@ -1,3 +1,5 @@
+import { FLAG, TEXTS } from '../result/policy-values.ts'
+import type { PolicyRules } from '../result/policy-values.ts'
 import type { ExpectedBytes } from '../result/expectation.ts'
 
 /** Names of the PCRs of which a Reference Value can be given. */
@@ -41,9 +43,9 @@ export interface NitroPolicy {
   readonly partitionRoots?: readonly string[]
 }
 
-/** Every name in it, to refuse others. */
-export const NITRO_POLICY_KEYS: Readonly<Record<keyof NitroPolicy, true>> = {
-  allowDebugEnclave: true,
-  judgeAtDocumentTime: true,
-  partitionRoots: true,
+/** What each member may hold, to refuse anything else. */
+export const NITRO_POLICY_KEYS: PolicyRules<NitroPolicy> = {
+  allowDebugEnclave: FLAG,
+  judgeAtDocumentTime: FLAG,
+  partitionRoots: TEXTS,
 }

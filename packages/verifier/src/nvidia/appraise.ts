@@ -5,7 +5,7 @@ import { CheckList } from '../result/check.ts'
 import type { CheckDetails, CheckOutcome, CheckSink } from '../result/check.ts'
 import { checkExpectations, readExpectations } from '../result/fields.ts'
 import type { ExpectedField, Expectations } from '../result/fields.ts'
-import { refuseUnknownKeys } from '../result/known-keys.ts'
+import { checkPolicy } from '../result/policy-values.ts'
 import { NVIDIA_DEVICE_ROOT, NVIDIA_MANIFEST_ROOT } from './anchors.ts'
 import type { NvidiaCheckCode } from './check-codes.ts'
 import { nvidiaDeviceClaims } from './claims.ts'
@@ -95,7 +95,7 @@ export async function appraiseNvidiaUnder(
   if (!(now instanceof Date) || Number.isNaN(now.getTime())) throw new TypeError('now is required')
   if (typeof expect !== 'object' || expect === null) throw new TypeError('expect is required')
   const expected = readExpectations(fieldsOf(expect), expect)
-  refuseUnknownKeys('policy', policy, NVIDIA_POLICY_KEYS)
+  checkPolicy(policy, NVIDIA_POLICY_KEYS)
   const { devices } =
     evidence instanceof Uint8Array ? { devices: [{ report: evidence }] } : evidence
   const checks = new CheckList<NvidiaCheckCode>()

@@ -1,3 +1,5 @@
+import { FLAG, TEXTS } from '../result/policy-values.ts'
+import type { PolicyRules } from '../result/policy-values.ts'
 import type { ExpectedBytes } from '../result/expectation.ts'
 
 export type MeasurementName = `measurement${number}`
@@ -30,11 +32,11 @@ export interface NvidiaPolicy {
   readonly allowCertificateHold?: boolean
 }
 
-/** Every name in it, to refuse others. */
-export const NVIDIA_POLICY_KEYS: Readonly<Record<keyof NvidiaPolicy, true>> = {
-  allowedDrivers: true,
-  allowedVbios: true,
-  requireManifests: true,
-  requireRevocationStatus: true,
-  allowCertificateHold: true,
+/** What each member may hold, to refuse anything else. */
+export const NVIDIA_POLICY_KEYS: PolicyRules<NvidiaPolicy> = {
+  allowedDrivers: TEXTS,
+  allowedVbios: TEXTS,
+  requireManifests: FLAG,
+  requireRevocationStatus: FLAG,
+  allowCertificateHold: FLAG,
 }

@@ -6,7 +6,7 @@ import { CheckList } from '../result/check.ts'
 import type { CheckSink } from '../result/check.ts'
 import { checkExpectations, readExpectations } from '../result/fields.ts'
 import type { ExpectedField } from '../result/fields.ts'
-import { refuseUnknownKeys } from '../result/known-keys.ts'
+import { checkPolicy } from '../result/policy-values.ts'
 import type { SeCheckCode } from './check-codes.ts'
 import { hostKeyHashes, seClaims } from './claims.ts'
 import type { SeClaims } from './claims.ts'
@@ -75,7 +75,7 @@ export async function appraiseSe(
   checkSecret('measurementKey', measurementKey, KEY_BYTES)
   if (requestNonce !== undefined) checkSecret('requestNonce', requestNonce, NONCE_BYTES)
   const expected = readExpectations(FIELDS, expect)
-  refuseUnknownKeys('policy', policy, SE_POLICY_KEYS)
+  checkPolicy(policy, SE_POLICY_KEYS)
   const checks = new CheckList<SeCheckCode>()
   const tee = 'se'
   const evidence = readEvidence(given, checks)

@@ -1,3 +1,5 @@
+import { FLAG, TEXTS } from '../result/policy-values.ts'
+import type { PolicyRules } from '../result/policy-values.ts'
 import type { ExpectedBytes } from '../result/expectation.ts'
 
 /** Reference Values of one guest. Leaving out one of the first two is an error; `'any'` skips it and shows in the result. */
@@ -22,8 +24,8 @@ export interface SePolicy {
   readonly allowMissingRevocationLists?: boolean
 }
 
-/** Every name in it, to refuse others. */
-export const SE_POLICY_KEYS: Readonly<Record<keyof SePolicy, true>> = {
-  trustedRoots: true,
-  allowMissingRevocationLists: true,
+/** What each member may hold, to refuse anything else. */
+export const SE_POLICY_KEYS: PolicyRules<SePolicy> = {
+  trustedRoots: TEXTS,
+  allowMissingRevocationLists: FLAG,
 }

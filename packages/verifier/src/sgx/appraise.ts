@@ -13,7 +13,7 @@ import type { CheckSink } from '../result/check.ts'
 import type { EndorsementCache } from '../result/endorsement-cache.ts'
 import { checkExpectations, readExpectations } from '../result/fields.ts'
 import type { ExpectedField } from '../result/fields.ts'
-import { refuseUnknownKeys } from '../result/known-keys.ts'
+import { checkPolicy } from '../result/policy-values.ts'
 import type { SgxCheckCode } from './check-codes.ts'
 import { sgxClaims } from './claims.ts'
 import type { SgxClaims } from './claims.ts'
@@ -69,7 +69,7 @@ export async function appraiseSgxUnder(
   const { expect, now, endorsements = {}, policy = {}, cache, earlyEndorsements } = options
   if (!(now instanceof Date) || Number.isNaN(now.getTime())) throw new TypeError('now is required')
   const expected = readExpectations(FIELDS, expect)
-  refuseUnknownKeys('policy', policy, SGX_POLICY_KEYS)
+  checkPolicy(policy, SGX_POLICY_KEYS)
   const checks = new CheckList<Code>()
   const tee = 'sgx'
   const quote = readQuote(evidence, tee, checks)

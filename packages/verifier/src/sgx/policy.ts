@@ -1,3 +1,5 @@
+import { COUNT, FLAG } from '../result/policy-values.ts'
+import type { PolicyRules } from '../result/policy-values.ts'
 import { DCAP_POLICY_KEYS } from '../dcap/policy.ts'
 import type { DcapPolicy } from '../dcap/policy.ts'
 import type { ExpectedBytes } from '../result/expectation.ts'
@@ -28,10 +30,10 @@ export interface SgxPolicy extends DcapPolicy {
   readonly minimumIsvSvn?: number
 }
 
-/** Every name in it, to refuse others. */
-export const SGX_POLICY_KEYS: Readonly<Record<keyof SgxPolicy, true>> = {
+/** What each member may hold, to refuse anything else. */
+export const SGX_POLICY_KEYS: PolicyRules<SgxPolicy> = {
   ...DCAP_POLICY_KEYS,
-  allowDebugEnclave: true,
-  isvProdId: true,
-  minimumIsvSvn: true,
+  allowDebugEnclave: FLAG,
+  isvProdId: COUNT,
+  minimumIsvSvn: COUNT,
 }

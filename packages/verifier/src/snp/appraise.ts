@@ -11,7 +11,7 @@ import type { SnpCheckCode } from './check-codes.ts'
 import { snpClaims } from './claims.ts'
 import type { SnpClaims } from './claims.ts'
 import type { SnpEvidence } from './evidence.ts'
-import { checkPolicyKeys } from './policy-keys.ts'
+import { checkSnpPolicy } from './policy-keys.ts'
 import type { SnpExpect, SnpPolicy } from './policy.ts'
 import { readReport, verifySnpReport } from './verify.ts'
 
@@ -62,7 +62,7 @@ export async function appraiseSnpUnder(
   const { expect, now, policy = {}, endorsements = {}, simulatedRoots = [], cache } = options
   if (!(now instanceof Date) || Number.isNaN(now.getTime())) throw new TypeError('now is required')
   const expected = readExpect(expect)
-  checkPolicyKeys(policy)
+  checkSnpPolicy(policy)
   const evidence = given instanceof Uint8Array ? { report: given } : given
   const checks = new CheckList<SnpCheckCode>()
   const tee = 'snp'

@@ -13,7 +13,7 @@ import type { CheckSink } from '../result/check.ts'
 import type { EndorsementCache } from '../result/endorsement-cache.ts'
 import { checkExpectations, readExpectations } from '../result/fields.ts'
 import type { ExpectedField } from '../result/fields.ts'
-import { refuseUnknownKeys } from '../result/known-keys.ts'
+import { checkPolicy } from '../result/policy-values.ts'
 import type { TdxCheckCode } from './check-codes.ts'
 import { tdxClaims } from './claims.ts'
 import type { TdxClaims } from './claims.ts'
@@ -72,7 +72,7 @@ export async function appraiseTdxUnder(
   const { expect, now, endorsements = {}, policy = {}, cache, earlyEndorsements } = options
   if (!(now instanceof Date) || Number.isNaN(now.getTime())) throw new TypeError('now is required')
   const expected = readExpectations(FIELDS, expect)
-  refuseUnknownKeys('policy', policy, TDX_POLICY_KEYS)
+  checkPolicy(policy, TDX_POLICY_KEYS)
   const checks = new CheckList<TdxCheckCode>()
   const tee = 'tdx'
   const quote = readQuote(evidence, tee, checks)

@@ -1,3 +1,5 @@
+import { FLAG, TEXTS } from '../result/policy-values.ts'
+import type { PolicyRules } from '../result/policy-values.ts'
 import { DCAP_POLICY_KEYS } from '../dcap/policy.ts'
 import type { DcapPolicy } from '../dcap/policy.ts'
 import type { ExpectedBytes } from '../result/expectation.ts'
@@ -31,12 +33,12 @@ export interface TdxPolicy extends DcapPolicy {
   readonly allowedModules?: readonly string[]
 }
 
-/** Every name in it, to refuse others. */
-export const TDX_POLICY_KEYS: Readonly<Record<keyof TdxPolicy, true>> = {
+/** What each member may hold, to refuse anything else. */
+export const TDX_POLICY_KEYS: PolicyRules<TdxPolicy> = {
   ...DCAP_POLICY_KEYS,
-  allowDebugTd: true,
-  allowMigratableTd: true,
-  requireSeptVeDisable: true,
-  allowedServiceTds: true,
-  allowedModules: true,
+  allowDebugTd: FLAG,
+  allowMigratableTd: FLAG,
+  requireSeptVeDisable: FLAG,
+  allowedServiceTds: TEXTS,
+  allowedModules: TEXTS,
 }

@@ -11,7 +11,7 @@ import { CheckList } from '../result/check.ts'
 import type { CheckSink } from '../result/check.ts'
 import { expectedValues } from '../result/expectation.ts'
 import { readExpectations } from '../result/fields.ts'
-import { refuseUnknownKeys } from '../result/known-keys.ts'
+import { checkPolicy } from '../result/policy-values.ts'
 import type { HashName } from './algorithms.ts'
 import { judgeAttestationKey } from './attestation-key.ts'
 import type { TpmCheckCode } from './check-codes.ts'
@@ -63,7 +63,7 @@ export async function appraiseTpm(
     ak: expectedValues('ak', expectedAk, 32),
     pcrs: readExpectations(PCR_FIELDS, pcrs),
   }
-  refuseUnknownKeys('policy', policy, TPM_POLICY_KEYS)
+  checkPolicy(policy, TPM_POLICY_KEYS)
   const checks = new CheckList<TpmCheckCode>()
   const tee = 'tpm'
   const conclude = () => concludeAppraisal<TpmClaims, TpmCheckCode>(checks, { tee })

@@ -1,3 +1,5 @@
+import { FLAG, TEXTS, oneOf } from '../result/policy-values.ts'
+import type { PolicyRules } from '../result/policy-values.ts'
 import { EVENT_LOG_POLICY_KEYS } from '../eventlog/appraise.ts'
 import type { EventLogPolicy } from '../eventlog/appraise.ts'
 import type { ExpectedBytes } from '../result/expectation.ts'
@@ -45,12 +47,12 @@ export interface TpmPolicy extends EventLogPolicy {
   readonly trustedRoots?: readonly string[]
 }
 
-/** Every name in it, to refuse others. */
-export const TPM_POLICY_KEYS: Readonly<Record<keyof TpmPolicy, true>> = {
+/** What each member may hold, to refuse anything else. */
+export const TPM_POLICY_KEYS: PolicyRules<TpmPolicy> = {
   ...EVENT_LOG_POLICY_KEYS,
-  pcrBank: true,
-  allowSha1: true,
-  trustedRoots: true,
+  pcrBank: oneOf('sha1', 'sha256', 'sha384', 'sha512'),
+  allowSha1: FLAG,
+  trustedRoots: TEXTS,
 }
 
 /**
