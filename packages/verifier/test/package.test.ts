@@ -102,3 +102,43 @@ test(
     assert.deepEqual(bad.status === 'contraindicated' && bad.reasons, ['snp.signature.invalid'])
   },
 )
+
+test('the fetchers bundled for browsers need nothing of Node, and the SNP path needs nothing of them', async () => {
+  const bundled = async (name: string, source: string) => {
+    const entry = join(folder, `${name}.ts`)
+    writeFileSync(entry, source)
+    const bundle = await rolldown({
+      input: entry,
+      platform: 'browser',
+      resolve: { conditionNames: ['browser', 'import', 'default'] },
+    })
+    const { output } = await bundle.generate({ format: 'esm' })
+    await bundle.close()
+    return { code: output[0].code, modules: output[0].moduleIds }
+  }
+  const from = (path: string) => JSON.stringify(join(ROOT, 'src', path))
+  const fetchers = await bundled(
+    'fetchers',
+    `export { fetchBundle } from ${from('fetch/fetch-bundle.ts')}
+export { EndorsementClient } from ${from('fetch/endorsement-client.ts')}
+export { EndorsementFetchError } from ${from('fetch/fetch-error.ts')}\n`,
+  )
+  assert.doesNotMatch(fetchers.code, /node:/)
+  const file = join(folder, 'fetchers.mjs')
+  writeFileSync(file, fetchers.code)
+  const { fetchBundle, EndorsementClient } = (await import(file)) as Pick<
+    typeof import('../src/fetch/fetch-bundle.ts') &
+      typeof import('../src/fetch/endorsement-client.ts'),
+    'fetchBundle' | 'EndorsementClient'
+  >
+  const client = new EndorsementClient({ fetch: async () => new Response(null, { status: 404 }) })
+  await assert.rejects(
+    fetchBundle('snp', new Uint8Array(4), { client }),
+    ({ code }: { code?: string }) => code === 'fetch.subject-unknown',
+  )
+  const core = await bundled('core', `export * from ${from('snp/appraise.ts')}\n`)
+  assert.deepEqual(
+    core.modules.filter((id) => /\/src\/(fetch|endorsements|checks)\//.test(id)),
+    [],
+  )
+})

@@ -3,11 +3,17 @@ import { test } from 'node:test'
 import { DCAP_POLICY_KEYS } from '../dcap/policy.ts'
 import { NVIDIA_POLICY_KEYS } from '../nvidia/policy.ts'
 import { checkSnpPolicy } from '../snp/policy-keys.ts'
-import type { SnpPolicy } from '../snp/policy.ts'
 import { checkPolicy } from './policy-values.ts'
 
-const refusesSnp = (policy: object) =>
-  assert.throws(() => checkSnpPolicy(policy as SnpPolicy), TypeError, JSON.stringify(policy))
+function refusesSnp(policy: object): void {
+  assert.throws(
+    () => {
+      checkSnpPolicy(policy)
+    },
+    TypeError,
+    JSON.stringify(policy),
+  )
+}
 
 test('an SNP policy whose members could be taken for no demand is refused', () => {
   for (const policy of [
@@ -49,18 +55,21 @@ test('an SNP policy whose members could be taken for no demand is refused', () =
 })
 
 test('policies for Intel and NVIDIA likewise', () => {
-  for (const policy of [
+  const intel: readonly object[] = [
     { acceptTcbStatuses: 'OutOfDate' },
     { acceptTcbStatuses: ['Outofdate'] },
     { acceptTcbStatuses: ['Revoked'] },
     { graceDays: '30' },
     { graceDays: Infinity },
     { refuseFailingEarlyTcb: 'yes' },
-  ])
-    assert.throws(() => checkPolicy(policy as object, DCAP_POLICY_KEYS as never), TypeError)
-  assert.throws(
-    () => checkPolicy({ requireManifests: 'true' } as object, NVIDIA_POLICY_KEYS as never),
-    TypeError,
-  )
+  ]
+  for (const policy of intel)
+    assert.throws(() => {
+      checkPolicy(policy, DCAP_POLICY_KEYS as never)
+    }, TypeError)
+  const nvidia: object = { requireManifests: 'true' }
+  assert.throws(() => {
+    checkPolicy(nvidia, NVIDIA_POLICY_KEYS as never)
+  }, TypeError)
   checkPolicy({ acceptTcbStatuses: ['OutOfDate'], graceDays: 30 }, DCAP_POLICY_KEYS)
 })
