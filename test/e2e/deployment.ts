@@ -7,6 +7,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
   chmodSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -54,15 +55,23 @@ export class Deployment implements AsyncDisposable {
     delete this.#environment['NODE_TEST_CONTEXT']
   }
 
-  /** With a running broker on a free port. */
-  static async create(): Promise<Deployment> {
+  /** Without a broker and without a look at the guest image. */
+  static bare(): Deployment {
     const deployment = new Deployment(mkdtempSync(join(tmpdir(), 'cl-e2e-')))
     // QEMU runs as a user of its own, who must reach the runtime directory.
     chmodSync(deployment.home, 0o755)
-    const own = directories()
+    const { images } = directories()
+    mkdirSync(images, { recursive: true })
+    symlinkSync(images, join(deployment.home, 'images'))
+    return deployment
+  }
+
+  /** With a running broker on a free port. */
+  static async create(): Promise<Deployment> {
     const talk = () => undefined
-    await ensureGuestImage({ directories: own, talk, signal: AbortSignal.timeout(900_000) })
-    symlinkSync(own.images, join(deployment.home, 'images'))
+    const signal = AbortSignal.timeout(900_000)
+    await ensureGuestImage({ directories: directories(), talk, signal })
+    const deployment = Deployment.bare()
     await deployment.succeed('broker', 'start', '--detach', '--listen', '127.0.0.1:0')
     return deployment
   }

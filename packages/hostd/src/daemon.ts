@@ -1,5 +1,5 @@
 /** hostd as a whole: takes the home's lock, takes up what a hostd before it left, serves. */
-import { mkdir } from 'node:fs/promises'
+import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Directories } from '@cloister/protocol/directories'
 import type { Backend } from './backend.ts'
@@ -8,7 +8,7 @@ import { hostdSocket } from './client.ts'
 import { lockHome } from './home-lock.ts'
 import { HostLedger } from './host-ledger.ts'
 import { MachineStore } from './machines/machine-store.ts'
-import { Machines } from './machines/machines.ts'
+import { DUMPS, Machines } from './machines/machines.ts'
 import { QuotaFile } from './quota-file.ts'
 import { RecordStore } from './record-store.ts'
 import { serve } from './server.ts'
@@ -47,6 +47,7 @@ export async function startDaemon({ directories, backend, log }: DaemonOptions):
   const kept = new Set([...(await workloads.load()), ...(await machines.load())])
   for (const id of await backend.clearLeftovers(vmFolders, kept))
     log(`${id}: cleared what a VM left behind`)
+  await clearMemory(home)
   workloads.resume()
   machines.resume()
   const asked = Promise.withResolvers<void>()
@@ -77,4 +78,11 @@ export async function startDaemon({ directories, backend, log }: DaemonOptions):
       lock[Symbol.dispose]()
     },
   }
+}
+
+/** Copies of guests' memory that a killed hostd or caller left. */
+async function clearMemory(home: string): Promise<void> {
+  for (const name of await readdir(home))
+    if (name === DUMPS || name.startsWith('boot-log-'))
+      await rm(join(home, name), { recursive: true, force: true })
 }

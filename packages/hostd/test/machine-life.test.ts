@@ -369,6 +369,8 @@ test('a baseline, integrity events and a memory dump are kept as they came', asy
   const dump = await vms.dumpMemory('box')
   assert.equal(dump.ranges[0]?.start, '0x10000000000')
   assert.equal(await readFile(dump.file, 'utf8'), 'ram')
+  await hostd.restart()
+  assert.ok(!existsSync(dump.file), 'nobody else would ever remove it')
 })
 
 test('a lost vTPM is told and does not end the machine', async () => {

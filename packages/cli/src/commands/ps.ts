@@ -9,7 +9,7 @@ import { openBroker } from '../owner/broker-client.ts'
 import type { TrustState } from '../owner/trust-state.ts'
 import { paintTrust } from '../paint-trust.ts'
 import { portsCell, vmStateCell } from '../vm/vm-text.ts'
-import { trustOfVm } from '../vm/vm-trust.ts'
+import { trustOfVms } from '../vm/vm-trust.ts'
 
 /** A guest that does not answer in this time is listed as unattested. */
 const EVIDENCE_TIMEOUT_MS = 5000
@@ -17,7 +17,7 @@ const EVIDENCE_TIMEOUT_MS = 5000
 export const command: Command = {
   usage: 'ps [-a]',
   details:
-    'Workloads and VMs. Trust is computed here, from fresh evidence of each running workload; a VM that nobody verified just now is unattested.\nPublished ports are in clear to the host.',
+    'Workloads and VMs. Trust is computed here, from fresh evidence of each that runs; a VM without an agent is unattested.\nPublished ports are in clear to the host.',
   options: { all: { type: 'boolean', short: 'a', help: 'ended workloads and VMs at rest too' } },
   positionals: [0, 0],
   async run(invocation) {
@@ -26,10 +26,18 @@ export const command: Command = {
     const all = options['all'] === true
     const [workloads, vms] = await Promise.all([hostd.list({ signal }), hostd.vms.list({ signal })])
     const views = workloads.filter(({ state }) => all || !isEnded(state))
-    const trust = await trustOfEach(views, invocation, hostd)
-    const rows = [
-      ...views.map((view, index) => workloadRow(view, trust[index] ?? 'unattested')),
-      ...vms.filter(({ state }) => all || !isAtRest(state)).map(vmRow),
+    const machines = vms.filter(({ state }) => all || !isAtRest(state))
+    const [trust, vmTrust] = await Promise.all([
+      trustOfEach(views, invocation, hostd),
+      trustOfVms(machines, hostd, invocation),
+    ])
+    const rows: Row[] = [
+      ...views.map((view, index) => {
+        return { kind: 'container' as const, ...view, trust: trust[index] ?? 'unattested' }
+      }),
+      ...machines.map((view, index) => {
+        return { kind: 'vm' as const, ...view, trust: vmTrust[index] ?? 'unattested' }
+      }),
     ]
     await output.list(rows, {
       name: (row) => row.name,
@@ -50,14 +58,6 @@ export const command: Command = {
 type Row =
   | (WorkloadView & { readonly kind: 'container'; readonly trust: TrustState })
   | (VmView & { readonly kind: 'vm'; readonly trust: TrustState })
-
-function workloadRow(view: WorkloadView, trust: TrustState): Row {
-  return { kind: 'container', ...view, trust }
-}
-
-function vmRow(view: VmView): Row {
-  return { kind: 'vm', ...view, trust: trustOfVm(view) }
-}
 
 function imageCell(row: Row): string {
   const name = row.kind === 'vm' ? row.image.name : row.image.reference

@@ -13,7 +13,7 @@ import {
 import { createVm, planLines, prepareVm, type CreateContext } from '../vm/create-vm.ts'
 import { readCreatePlan, VM_CREATE_OPTIONS, type CreatePlan } from '../vm/create-plan.ts'
 import { storePrediction } from '../vm/store-prediction.ts'
-import { trustOfVm } from '../vm/vm-trust.ts'
+import { trustOfVms } from '../vm/vm-trust.ts'
 import { vmText } from '../vm/vm-text.ts'
 
 export const command: Command = {
@@ -34,7 +34,8 @@ export const command: Command = {
     const defined = await createVm(prepared, context)
     for (const line of await storePrediction(prepared, context)) output.talk(line)
     const view = plan.start ? await hostd.vms.start(plan.name, { signal }) : defined
-    const shown = { ...view, trust: trustOfVm(view) }
+    const [trust = 'unattested'] = await trustOfVms([view], hostd, invocation)
+    const shown = { ...view, trust }
     await output.object(shown, {
       name: plan.name,
       text: () => vmText(shown, output.painter),

@@ -1,19 +1,19 @@
 import type { Command } from '../command.ts'
 import { openHostd } from '../hostd.ts'
-import { trustOfVm } from '../vm/vm-trust.ts'
+import { trustOfVms } from '../vm/vm-trust.ts'
 import { vmColumns } from '../vm/vm-text.ts'
 
 export const command: Command = {
   usage: 'vm ls',
-  details: 'Published ports are in clear to the host. What nobody verified is unattested.',
+  details:
+    'Published ports are in clear to the host. Trust is computed here, from fresh evidence of each VM whose agent answers; the others are unattested.',
   positionals: [0, 0],
   async run(invocation) {
     const { output, signal } = invocation
     const hostd = await openHostd(invocation)
-    const rows = (await hostd.vms.list({ signal })).map((view) => ({
-      ...view,
-      trust: trustOfVm(view),
-    }))
+    const views = await hostd.vms.list({ signal })
+    const trust = await trustOfVms(views, hostd, invocation)
+    const rows = views.map((view, index) => ({ ...view, trust: trust[index] ?? 'unattested' }))
     await output.list(rows, { name: ({ name }) => name, columns: vmColumns(output.painter) })
   },
 }

@@ -24,7 +24,11 @@ export const command: Command = {
     const { vms } = await openHostd(invocation)
     const view = await vms.get(name, { signal })
     const target = sshTarget(view)
-    await awaitSsh(target, waitMs, signal)
+    await awaitSsh(target, {
+      timeoutMs: waitMs,
+      signal,
+      check: async () => void sshTarget(await vms.get(name, { signal })),
+    })
     const known = await readIdentity(directories, name)
     const user = textOption(invocation, 'user')
     const session = { name, target, ...known, user, acceptsNewKey: false, command: ['sh'] }

@@ -1,6 +1,6 @@
 import type { Command } from '../command.ts'
 import { openHostd } from '../hostd.ts'
-import { trustOfVm } from '../vm/vm-trust.ts'
+import { trustOfVms } from '../vm/vm-trust.ts'
 import { vmText } from '../vm/vm-text.ts'
 
 export const command: Command = {
@@ -12,7 +12,8 @@ export const command: Command = {
     const [name = ''] = positionals
     const hostd = await openHostd(invocation)
     const view = await hostd.vms.get(name, { signal })
-    const shown = { ...view, trust: trustOfVm(view) }
+    const [trust = 'unattested'] = await trustOfVms([view], hostd, invocation)
+    const shown = { ...view, trust }
     await output.object(shown, { name, text: () => vmText(shown, output.painter) })
   },
 }

@@ -30,7 +30,11 @@ export const command: Command = {
     const known = await readIdentity(directories, name)
     const acceptsNewKey = options['accept-new-key'] === true
     if (acceptsNewKey) await rm(known.knownHosts, { force: true })
-    await awaitSsh(target, waitMs, signal)
+    await awaitSsh(target, {
+      timeoutMs: waitMs,
+      signal,
+      check: async () => void sshTarget(await hostd.vms.get(name, { signal })),
+    })
     const session = {
       name,
       target,

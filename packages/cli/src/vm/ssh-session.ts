@@ -32,15 +32,22 @@ export function sshTarget(view: VmView): SshTarget {
   return { address, port: found.host }
 }
 
+export interface AwaitSshOptions {
+  readonly timeoutMs: number
+  readonly signal: AbortSignal
+  /** Asked between tries; throws when there is nothing to wait for any more. */
+  readonly check: () => Promise<void>
+}
+
 /** Resolves when an ssh server speaks; the host accepts long before the guest does. @throws CloisterError `vm.ssh-unreachable` */
 export async function awaitSsh(
   target: SshTarget,
-  timeoutMs: number,
-  signal: AbortSignal,
+  { timeoutMs, signal, check }: AwaitSshOptions,
 ): Promise<void> {
   const deadline = Date.now() + timeoutMs
   while (!(await speaksSsh(target, signal))) {
     signal.throwIfAborted()
+    await check()
     if (Date.now() >= deadline)
       throw new CloisterError('vm.ssh-unreachable', {
         where: `${target.address}:${target.port}`,

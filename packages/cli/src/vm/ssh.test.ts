@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { VmView } from '@cloister/protocol/hostd-vm-api'
+import { CloisterError } from '@cloister/protocol/error'
 import { isCode } from '@cloister/protocol/testing'
 import { findProgram } from '../setup/requirements.ts'
 import {
@@ -86,11 +87,18 @@ describe('awaitSsh()', () => {
     await once(server, 'listening')
     const { port } = server.address() as AddressInfo
     const target = { address: '127.0.0.1', port }
-    await awaitSsh(target, 10_000, AbortSignal.timeout(10_000))
+    const signal = AbortSignal.timeout(20_000)
+    const check = async () => undefined
+    await awaitSsh(target, { timeoutMs: 10_000, signal, check })
     server.close()
     await assert.rejects(
-      awaitSsh(target, 0, AbortSignal.timeout(10_000)),
+      awaitSsh(target, { timeoutMs: 0, signal, check }),
       isCode('vm.ssh-unreachable'),
+    )
+    const ended = () => Promise.reject(new CloisterError('vm.not-running'))
+    await assert.rejects(
+      awaitSsh(target, { timeoutMs: 10_000, signal, check: ended }),
+      isCode('vm.not-running'),
     )
   })
 })

@@ -1,10 +1,38 @@
-/** What is known of a VM's trust. hostd's word alone is none. */
+/** What is known of a VM's trust: computed here, from fresh evidence where an agent answers. hostd's word alone is none. */
+import type { HostdClient } from '@cloister/hostd/client'
 import type { VmView } from '@cloister/protocol/hostd-vm-api'
+import type { Invocation } from '../command.ts'
+import { ownerReferences } from '../owner/appraise-workload.ts'
+import { openBroker } from '../owner/broker-client.ts'
 import type { TrustState } from '../owner/trust-state.ts'
 
-/** The trust state of each VM that nobody has verified just now. */
-export function trustOfVm(_view: VmView): TrustState {
-  return 'unattested'
+/** A guest that does not answer in this time is listed as unattested. */
+const EVIDENCE_TIMEOUT_MS = 5000
+
+/** The trust state of each, in their order; without an answer nothing is known, and `verify` gives the reason. */
+export async function trustOfVms(
+  views: readonly VmView[],
+  hostd: Pick<HostdClient, 'vms'>,
+  { directories, signal }: Pick<Invocation, 'directories' | 'signal'>,
+): Promise<TrustState[]> {
+  if (!views.some(canAnswer)) return views.map(() => 'unattested')
+  const { appraiseVm } = await import('./appraise-vm.ts')
+  const broker = openBroker(directories, signal)
+  const references = () => ownerReferences(directories, broker)
+  return await Promise.all(
+    views.map(async (view): Promise<TrustState> => {
+      if (!canAnswer(view)) return 'unattested'
+      const limited = AbortSignal.any([signal, AbortSignal.timeout(EVIDENCE_TIMEOUT_MS)])
+      return await appraiseVm(view.name, { hostd, broker, references, signal: limited }).then(
+        ({ trust }) => trust,
+        () => 'unattested',
+      )
+    }),
+  )
+}
+
+function canAnswer({ state, hasAgent }: VmView): boolean {
+  return state === 'running' && hasAgent
 }
 
 /** What stands behind a VM, in one sentence. */

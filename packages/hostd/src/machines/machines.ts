@@ -26,6 +26,9 @@ export interface MachinesOptions {
   readonly log: (message: string) => void
 }
 
+/** Folder below hostd's own for copies of memory. */
+export const DUMPS = 'dumps'
+
 export class Machines {
   readonly #options: MachinesOptions
   readonly #context: MachineContext
@@ -110,7 +113,7 @@ export class Machines {
    */
   async dumpMemory(name: string, signal: AbortSignal): Promise<MemoryDump> {
     const machine = this.get(name)
-    const folder = join(this.#options.home, 'dumps')
+    const folder = join(this.#options.home, DUMPS)
     await mkdir(folder, { recursive: true, mode: 0o700 })
     return machine.dumpMemory(join(folder, `${machine.view.id}-${Date.now()}.ram`), signal)
   }
