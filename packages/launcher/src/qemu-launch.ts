@@ -100,6 +100,7 @@ function startFailure(said: string): CloisterError {
     return new CloisterError('host.port-taken', { received: said })
   if (/failed to get "(?:write|consistent read|resize)" lock/i.test(said))
     return new CloisterError('disk.in-use', { received: said })
+  if (/\/dev\/net\/tun/.test(said)) return new CloisterError('network.denied', { received: said })
   if (/tpm-emulator|tpm-crb/i.test(said))
     return new CloisterError('vtpm.start-failed', { received: said })
   return new CloisterError('qemu.start-failed', { received: said })

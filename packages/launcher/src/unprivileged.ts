@@ -24,8 +24,6 @@ export interface Needs {
   readonly pinsMemory: boolean
   /** Ports of the host to listen on. */
   readonly hostPorts: readonly number[]
-  /** Whether it reads files of others that it was given; it may write none. Absent: no. */
-  readonly readsAnyFile?: boolean
 }
 
 /** @returns absent when this process is not root */
@@ -34,11 +32,7 @@ export function lowering(id: string, needs: Needs): Lowering | undefined {
   const uid = hasAllUids() ? ownUid(id) : NOBODY
   const groups = [...new Set(needs.devices.flatMap(deviceGroup))]
   const isLow = needs.hostPorts.some((port) => port < firstOrdinaryPort())
-  const capabilities = [
-    '-all',
-    ...(isLow ? ['+net_bind_service'] : []),
-    ...(needs.readsAnyFile === true ? ['+dac_read_search'] : []),
-  ].join(',')
+  const capabilities = isLow ? '-all,+net_bind_service' : '-all'
   return {
     uid,
     command: [

@@ -139,8 +139,10 @@ test('importDisk() copies, grows and keeps zeros out', { skip }, async () => {
   const content = await readFile(back)
   assert.equal(content.toString('latin1', MIB, MIB + 4), 'here')
   assert.equal(content.length, sizeBytes)
-  // From qcow2, too.
-  assert.equal((await importDisk(target, newPath())).virtualBytes, sizeBytes)
+  // From qcow2 that nobody else may read, too.
+  const again = newPath()
+  assert.equal((await importDisk(target, again)).virtualBytes, sizeBytes)
+  await assert.rejects(access(`${again}.source`))
 })
 
 test('importDisk() fails with a code and leaves nothing', { skip }, async () => {

@@ -2,6 +2,8 @@
  * Disk images: their headers looked at without trusting them, and what qemu-img does with them, each time with a format that is
  * named, never guessed, and with limits on time and memory. A VM's own disk is looked at again before each use, for its QEMU wrote it.
  */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { constants } from 'node:fs'
 import { open, rm, type FileHandle } from 'node:fs/promises'
 import { CloisterError } from '@cloister/protocol/error'
@@ -15,7 +17,7 @@ import {
   QCOW2_MAGIC,
   type Qcow2Header,
 } from './qcow2.ts'
-import { diskName, runQemuImg } from './qemu-img.ts'
+import { diskName, runQemuImg, type QemuImgFile } from './qemu-img.ts'
 
 export type DiskFormat = 'raw' | 'qcow2'
 
@@ -68,15 +70,13 @@ export async function importDisk(
     throw writeError(error, target)
   })
   try {
-    const files = [
-      { handle: from, writable: false },
-      { handle: to, writable: true },
-    ]
-    const convert = (input = '', output = '') => [
+    await using input = await privateCopy(from, `${target}.source`)
+    const files = [input, { handle: to, isOwn: true }]
+    const convert = (path = '', output = '') => [
       'convert',
       '-O',
       'qcow2',
-      diskName(format, input),
+      diskName(format, path),
       output,
     ]
     await runQemuImg(files, convert, options.signal)
@@ -89,6 +89,46 @@ export async function importDisk(
   } finally {
     await to.close()
   }
+}
+
+/**
+ * The image as qemu-img may read it: itself when everybody may, else a copy, for the alternative is a right to read every file of the
+ * host in the hands of a program that parses an image of an unknown author.
+ */
+async function privateCopy(
+  image: FileHandle,
+  path: string,
+): Promise<QemuImgFile & AsyncDisposable> {
+  const { mode } = await image.stat()
+  if ((mode & 0o004) !== 0 || process.getuid?.() !== 0)
+    return { handle: image, isOwn: false, [Symbol.asyncDispose]: () => Promise.resolve() }
+  await rm(path, { force: true })
+  const handle = await open(path, 'wx+', 0o600).catch((error: unknown) => {
+    throw writeError(error, path)
+  })
+  const end = async () => {
+    await handle.close()
+    await rm(path, { force: true })
+  }
+  try {
+    await copySparsely(image, path)
+    return { handle, isOwn: true, [Symbol.asyncDispose]: end }
+  } catch (error) {
+    await end()
+    throw error
+  }
+}
+
+/** By cp, which shares blocks where the file system can, and leaves holes. */
+async function copySparsely(image: FileHandle, path: string): Promise<void> {
+  const words = ['--sparse=always', '--reflink=auto', '/proc/self/fd/3', path]
+  const child = spawn('cp', words, { stdio: ['ignore', 'ignore', 'pipe', image.fd] })
+  let said = ''
+  child.stderr?.on('data', (chunk: Buffer) => (said = `${said}${chunk.toString()}`.slice(-300)))
+  const [code] = (await once(child, 'close')) as [number | null]
+  if (code === 0) return
+  if (said.includes('No space left')) throw new CloisterError('host.disk-full', { where: path })
+  throw new CloisterError('disk.tool-failed', { where: 'cp', received: said })
 }
 
 /** Grows a disk that no VM uses. @throws CloisterError `disk.shrink`, `disk.too-large`, `disk.in-use`, and as {@link importDisk} */
@@ -142,13 +182,13 @@ async function requireSnapshot(handle: FileHandle, path: string, name: string): 
 
 async function changeSnapshot(handle: FileHandle, option: string, name: string): Promise<void> {
   const words = (path = '') => ['snapshot', option, name, diskName('qcow2', path)]
-  await runQemuImg([{ handle, writable: true }], words)
+  await runQemuImg([{ handle, isOwn: true }], words)
   await handle.sync()
 }
 
 async function grow(handle: FileHandle, sizeBytes: number, signal?: AbortSignal): Promise<void> {
   const words = (path = '') => ['resize', diskName('qcow2', path), String(sizeBytes)]
-  await runQemuImg([{ handle, writable: true }], words, signal)
+  await runQemuImg([{ handle, isOwn: true }], words, signal)
   await handle.sync()
 }
 

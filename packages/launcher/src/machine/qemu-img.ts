@@ -2,6 +2,7 @@
  * Runs qemu-img on files that we opened. It runs as QEMU does, without privileges, and with bounds on memory and time; the formats are always
  * named, and backing files never followed whatever a header says.
  */
+import { randomUUID } from 'node:crypto'
 import type { FileHandle } from 'node:fs/promises'
 import { CloisterError } from '@cloister/protocol/error'
 import { findProgram } from '../find-program.ts'
@@ -16,8 +17,8 @@ const TIMEOUT_MS = 3_600_000
 
 export interface QemuImgFile {
   readonly handle: FileHandle
-  /** Whether it writes: the file is its own meanwhile. */
-  readonly writable: boolean
+  /** Whether the file is its own meanwhile. Otherwise everybody must be able to read it. */
+  readonly isOwn: boolean
 }
 
 /**
@@ -32,8 +33,9 @@ export async function runQemuImg(
   const program = await findProgram('qemu-img')
   if (program === undefined) throw new CloisterError('disk.tool-missing', { where: 'qemu-img' })
   signal?.throwIfAborted()
-  const needs = { devices: [], pinsMemory: false, hostPorts: [], readsAnyFile: true }
-  const lowered = lowering('qemu-img', needs)
+  // A uid of its own each time: what works on one VM's disk cannot reach what works on another's.
+  const needs = { devices: [], pinsMemory: false, hostPorts: [] }
+  const lowered = lowering(`qemu-img ${randomUUID()}`, needs)
   const handles = files.map(({ handle }) => handle)
   await giveFiles(files, lowered?.uid)
   try {
@@ -70,7 +72,7 @@ export async function runQemuImg(
 
 async function giveFiles(files: readonly QemuImgFile[], uid: number | undefined): Promise<void> {
   if (uid === undefined) return
-  for (const { handle, writable } of files) if (writable) await handle.chown(uid, uid)
+  for (const { handle, isOwn } of files) if (isOwn) await handle.chown(uid, uid)
 }
 
 function toolFailure(said: string): CloisterError {
