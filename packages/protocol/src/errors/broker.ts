@@ -93,9 +93,9 @@ const RELEASE_CHECKS = {
     'cloister policy show SECRET',
   ),
   'release.processor': releaseCheck(
-    'The policy does not name this line of processors',
-    'a line without minimum TCB in the release policy gets nothing',
-    'add the line with its minimum TCB to the release policy',
+    'The policy has no minimum TCB for this processor',
+    'neither its minimums nor its preset know the processor',
+    'add the line with its minimum TCB, or a preset that has a figure for it, to the release policy',
   ),
   'release.tcb.reported': releaseCheck(
     'The reported TCB is too low',

@@ -90,6 +90,9 @@ test('get() serves what was kept while a service is down, never past its end', a
   services.set(`${PATH}?id=secret`, { status: 500 })
   clock.ms += 2000
   assert.deepEqual(await client.get(wanted), { value: 'one', from: 'cache', expires })
+  services.set(`${PATH}?id=secret`, { body: 'x'.repeat(101) })
+  await fails(client.get(wanted), 'fetch.too-large')
+  services.set(`${PATH}?id=secret`, { status: 500 })
   clock.ms += 3000
   await fails(client.get(wanted), 'fetch.server-error')
 })

@@ -137,8 +137,9 @@ export class EndorsementClient {
     try {
       return await this.#fromNetwork(request)
     } catch (error) {
-      // What was kept is in date and was checked when it was read; the service may be down.
-      if (kept !== undefined && error instanceof EndorsementFetchError) return kept.answer
+      // The service is down: what was kept is in date and was checked as it was read. A wrong answer is nobody's outage.
+      const down = error instanceof EndorsementFetchError && RETRIED.has(error.code)
+      if (kept !== undefined && down) return kept.answer
       throw error
     }
   }
