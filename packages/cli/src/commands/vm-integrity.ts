@@ -44,7 +44,7 @@ export const command: Command = {
     if (image !== undefined) await predict(view, image, hostd, invocation)
     const baseline = await storedBaseline(name, hostd, invocation)
     const { bytes, source } = await bootLog(view, hostd, invocation)
-    const appraisal = await appraiseBoot(bytes, baseline)
+    const appraisal = await appraiseBoot(bytes, baseline, view.secureBoot)
     const current = isLearning ? await learn(name, appraisal, hostd, invocation) : baseline
     const shown = {
       name,

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { appraiseBoot, integrityExit, readBaseline } from './appraise-boot.ts'
@@ -9,7 +10,7 @@ const BOOTS = new URL('../../../verifier/test/boots/', import.meta.url)
 const log = (name: string) => readFileSync(new URL(`${name}.bin`, BOOTS))
 
 async function learned() {
-  const { learned: baseline } = await appraiseBoot(log('first'), undefined)
+  const { learned: baseline } = await appraiseBoot(log('first'), undefined, true)
   assert.ok(baseline !== undefined)
   // As hostd keeps it.
   return readBaseline(JSON.parse(JSON.stringify(baseline)))
@@ -19,7 +20,7 @@ const outcome = (checks: readonly { code: string; outcome: string }[], code: str
   checks.find((check) => check.code === code)?.outcome
 
 test('a boot without a baseline is undecided, and can be learned', async () => {
-  const appraisal = await appraiseBoot(log('first'), undefined)
+  const appraisal = await appraiseBoot(log('first'), undefined, true)
   assert.deepEqual([appraisal.early, appraisal.late], ['unknown', 'unknown'])
   assert.equal(integrityExit(appraisal), 3)
   assert.equal(appraisal.secureBoot, true)
@@ -27,7 +28,7 @@ test('a boot without a baseline is undecided, and can be learned', async () => {
 })
 
 test('the same boot matches what was learned, and is said to be unquoted', async () => {
-  const appraisal = await appraiseBoot(log('first'), await learned())
+  const appraisal = await appraiseBoot(log('first'), await learned(), true)
   assert.deepEqual([appraisal.early, appraisal.late], ['match', 'match'])
   assert.equal(integrityExit(appraisal), 0)
   assert.equal(outcome(appraisal.checks, 'integrity.unquoted'), 'not-checked')
@@ -35,7 +36,7 @@ test('the same boot matches what was learned, and is said to be unquoted', async
 })
 
 test('an edited command line is refused, and told with its digests', async () => {
-  const appraisal = await appraiseBoot(log('command-line'), await learned())
+  const appraisal = await appraiseBoot(log('command-line'), await learned(), true)
   assert.equal(integrityExit(appraisal), 2)
   assert.equal(outcome(appraisal.checks, 'integrity.late-boot'), 'fail')
   const baseline = { origin: 'learned', bank: 'sha256', isNew: false }
@@ -48,8 +49,8 @@ test('an edited command line is refused, and told with its digests', async () =>
 
 test('no log is undecided; one that is none is refused', async () => {
   const baseline = await learned()
-  assert.equal(integrityExit(await appraiseBoot(undefined, baseline)), 3)
-  const torn = await appraiseBoot(log('first').subarray(0, 5000), baseline)
+  assert.equal(integrityExit(await appraiseBoot(undefined, baseline, true)), 3)
+  const torn = await appraiseBoot(log('first').subarray(0, 5000), baseline, true)
   assert.equal(outcome(torn.checks, 'event-log.malformed'), 'fail')
   assert.equal(integrityExit(torn), 2)
 })
@@ -57,7 +58,7 @@ test('no log is undecided; one that is none is refused', async () => {
 test('an event whose data was changed is found, though its digest was not', async () => {
   const bytes = Buffer.from(log('first'))
   bytes[bytes.indexOf(Buffer.from('Calling EFI Application'))]! ^= 1
-  const { checks } = await appraiseBoot(bytes, await learned())
+  const { checks } = await appraiseBoot(bytes, await learned(), true)
   assert.equal(outcome(checks, 'event-log.digest-mismatch'), 'fail')
 })
 
@@ -70,3 +71,26 @@ test('a baseline that is none is refused; of a later version only names are lost
   const later = readBaseline({ ...baseline, registers: [{ ...register!, events: [event] }] })
   assert.equal(later.registers[0]?.events[0]?.component, 'other')
 })
+
+test('a machine made with Secure Boot that boots without it is refused', async () => {
+  const bytes = Buffer.from(log('first'))
+  const name = Buffer.from('SecureBoot', 'utf16le')
+  const place = bytes.indexOf(name) + name.length
+  assert.equal(bytes[place], 1)
+  // As firmware would have measured it.
+  const event = bytes.subarray(place + 1 - 53, place + 1)
+  const digests = new Map([32, 48].map((size) => [size, hash(size, event)]))
+  event[52] = 0
+  for (const [size, before] of digests) hash(size, event).copy(bytes, bytes.indexOf(before))
+  const { checks, secureBoot } = await appraiseBoot(bytes, undefined, true)
+  assert.equal(secureBoot, false)
+  assert.equal(outcome(checks, 'event-log.secure-boot-off'), 'fail')
+  const lenient = await appraiseBoot(bytes, undefined, false)
+  assert.equal(outcome(lenient.checks, 'event-log.secure-boot-off'), 'warning')
+})
+
+function hash(size: number, data: Uint8Array): Buffer {
+  return createHash(size === 32 ? 'sha256' : 'sha384')
+    .update(data)
+    .digest()
+}

@@ -49,11 +49,14 @@ export function readBaseline(json: unknown): IntegrityBaseline {
 /**
  * @param bytes - the log; absent: it could not be had
  * @param baseline - absent: there is none yet
+ * @param secureBoot - whether the machine was made with it: then a boot without it is refused
  */
 export async function appraiseBoot(
   bytes: Uint8Array | undefined,
   baseline: IntegrityBaseline | undefined,
+  secureBoot: boolean,
 ): Promise<BootAppraisal> {
+  const policy = secureBoot ? { requireSecureBoot: true } : { allowUninitialisedSecureBoot: true }
   const checks = new CheckList<Code>()
   // Nobody has signed the registers that this log adds up to: it is what was found in the machine's memory.
   checks.add('integrity.unquoted', 'not-checked')
@@ -71,13 +74,13 @@ export async function appraiseBoot(
     }
     const registers = await replayLog(log, bank)
     const boot = await appraiseEventLog(
-      { log: bytes, bank, registers, numbering: 'pcr', policy: {} },
+      { log: bytes, bank, registers, numbering: 'pcr', policy },
       withoutReplay(checks),
     )
-    const secureBoot = boot?.secureBoot?.enabled ?? null
+    const wasOn = boot?.secureBoot?.enabled ?? null
     const learned = await learnBaseline(log, baselineBank(log) ?? bank)
-    if (baseline === undefined) return { ...undecided(checks), secureBoot, learned }
-    return { ...(await compare(baseline, log, checks)), secureBoot, learned }
+    if (baseline === undefined) return { ...undecided(checks), secureBoot: wasOn, learned }
+    return { ...(await compare(baseline, log, checks)), secureBoot: wasOn, learned }
   } catch (error) {
     if (!(error instanceof FormatError)) throw error
     checks.add('event-log.malformed', 'fail', { received: error.message })

@@ -78,8 +78,8 @@ export const HOSTD_VM_ERRORS = {
   },
   'vm.no-vtpm': {
     title: 'Cannot judge the boot of the VM: it has no virtual TPM',
-    why: 'without one nothing is measured; it was made with --vtpm off',
-    fix: ['cloister vm create NAME --image IMAGE --vtpm on'],
+    why: "it was made with --vtpm off, or a TEE measures its boot in the TPM's place",
+    fix: ['cloister vm create NAME --image IMAGE --vtpm on', 'cloister verify NAME'],
     status: 409,
     exit: 5,
   },

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { crc32 } from 'node:zlib'
 
 import { call, makeExt, makeFat, missingTools } from '../../testing/disk-file.ts'
@@ -219,6 +220,9 @@ describe('openDiskImage()', { skip }, () => {
     await assert.rejects(openDiskImage(work, 'raw'), { code: 'disk.unreadable' })
     const signal = AbortSignal.abort(new Error('stopped'))
     await assert.rejects(openDiskImage(disk, 'raw', { signal }), { message: 'stopped' })
+    await using late = await openDiskImage(disk, 'raw', { timeoutMs: 200 })
+    await sleep(250)
+    await assert.rejects(requireRoot(late).read('/vmlinuz'), { code: 'disk-image.too-much' })
   })
 })
 

@@ -52,12 +52,15 @@ export async function openDiskImage(
   { signal, timeoutMs = DEFAULT_TIMEOUT_MS }: OpenDiskOptions = {},
 ): Promise<DiskImage> {
   const file = await openFile(path)
+  const deadline = new AbortController()
+  const timer = setTimeout(() => {
+    deadline.abort(new CloisterError('disk-image.too-much', { where: 'time' }))
+  }, timeoutMs).unref()
   try {
-    const deadline = AbortSignal.timeout(timeoutMs)
     const limits = {
       totalBytes: MAX_TOTAL_BYTES,
       reads: MAX_READS,
-      signal: signal === undefined ? deadline : AbortSignal.any([signal, deadline]),
+      signal: signal === undefined ? deadline.signal : AbortSignal.any([signal, deadline.signal]),
     }
     const information = await file.stat()
     if (!information.isFile()) throw new CloisterError('disk.unreadable', { where: path })
@@ -71,10 +74,12 @@ export async function openDiskImage(
       partitions: table.partitions,
       ...systems,
       async [Symbol.asyncDispose]() {
+        clearTimeout(timer)
         await file.close()
       },
     }
   } catch (error) {
+    clearTimeout(timer)
     await file.close()
     throw error
   }
