@@ -3,8 +3,8 @@
  * right on any folder but that of its state, which it reaches by an inherited descriptor. It ends when QEMU's connection ends.
  */
 import { constants } from 'node:fs'
-import { access, chown, lchown, lstat, readdir, readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { access, chown, lchown, lstat, readdir, readFile, readlink } from 'node:fs/promises'
+import { basename, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CloisterError } from '@cloister/protocol/error'
 import { findProgram } from '../find-program.ts'
@@ -35,7 +35,7 @@ export function vtpmLowering(id: string): Lowering | undefined {
 }
 
 /**
- * Resolves when its socket is there.
+ * Resolves when it takes connections.
  * @throws CloisterError `vtpm.missing`, `vtpm.start-failed`, `vm.file-missing`, `vm.file-unreadable`, `vm.unprivileged-impossible`
  */
 export async function startVtpm({ id, runtimeDirectory, files, qemu }: VtpmStart) {
@@ -96,11 +96,36 @@ async function untilReady(socket: string, vtpm: OwnProcess): Promise<void> {
   const deadline = performance.now() + START_TIMEOUT_MS
   let hasEnded = false
   void vtpm.ended.then(() => (hasEnded = true))
-  while (!(await isThere(socket))) {
+  while (!(await isListening(vtpm.identity.pid, basename(socket)))) {
     if (hasEnded || performance.now() > deadline)
       throw new CloisterError('vtpm.start-failed', { received: vtpm.said().slice(-500) })
     await sleep(PAUSE_MS)
   }
+}
+
+/** SO_ACCEPTCON as /proc/net/unix shows it: proc(5). */
+const ACCEPTS_CONNECTIONS = 0x10000
+
+/**
+ * Whether a process listens on a unix socket that it bound by this relative name. The file is there before: who connects then is refused. To
+ * try it out would end swtpm, which ends with its first connection.
+ */
+async function isListening(pid: number, name: string): Promise<boolean> {
+  const table = await readFile('/proc/net/unix', 'latin1')
+  const inodes = table
+    .split('\n')
+    .map((line) => line.trim().split(/ +/))
+    .filter(([, , , flags = '', , , , path]) => {
+      return path === name && (parseInt(flags, 16) & ACCEPTS_CONNECTIONS) !== 0
+    })
+    .map((fields) => `socket:[${fields[6]}]`)
+  if (inodes.length === 0) return false
+  const folder = `/proc/${pid}/fd`
+  const open = await readdir(folder).catch(() => [] as string[])
+  const targets = await Promise.all(
+    open.map((descriptor) => readlink(join(folder, descriptor)).catch(() => '')),
+  )
+  return targets.some((target) => inodes.includes(target))
 }
 
 function isThere(path: string): Promise<boolean> {
