@@ -33,7 +33,8 @@ export async function clearLeftovers(
       const identity = await identifyProcess(pid)
       if (identity !== undefined && (await isOurs(pid, id))) await killProcess(identity)
     }
-    await removeTap(tapName(runtimeDirectory))
+    // One that stays is replaced when a VM of that id starts.
+    await removeTap(tapName(runtimeDirectory)).catch(() => {})
     await removeDirectories({ runtimeDirectory, stateDirectory: join(folders.state, id) })
   }
   return ids

@@ -128,7 +128,8 @@ async function prepareMachine(
     await chown(join(spec.stateDirectory, STATE_FILES.memory), lowered.uid, lowered.uid)
   if (machine.network.kind === 'bridge') {
     const name = tapName(runtimeDirectory)
-    undo.defer(() => removeTap(name))
+    // One that stays is replaced at the next start.
+    undo.defer(() => removeTap(name).catch(() => {}))
     await makeTap(name, machine.network.bridge, lowered?.uid)
   }
   if (machine.vtpm === undefined) return undefined

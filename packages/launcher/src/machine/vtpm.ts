@@ -30,6 +30,8 @@ export interface ManufacturedVtpm {
   readonly keyHolder: 'host'
 }
 
+/** Only root lowers what it starts, and takes back what that made. */
+const ROOT = 0
 /** Two key generations: a second or two. */
 const TIMEOUT_MS = 60_000
 const PAUSE_MS = 20
@@ -92,10 +94,10 @@ export async function manufactureVtpm(
       errors: { missing: 'vtpm.missing', failed: 'vtpm.manufacture-failed' },
     })
     const certificates = await certify(setup, work, request, signal)
-    await Promise.all([
-      giveState(join(work, WORK.state), ownUid()),
-      chown(join(work, WORK.key), ownUid(), ownUid()),
-    ])
+    if (lowered !== undefined) {
+      await giveState(join(work, WORK.state), ROOT)
+      await chown(join(work, WORK.key), ROOT, ROOT)
+    }
     await mkdir(dirname(key), { recursive: true, mode: 0o700 })
     await rename(join(work, WORK.key), key)
     await rename(join(work, WORK.state), stateDirectory)
@@ -105,10 +107,6 @@ export async function manufactureVtpm(
   } finally {
     await rm(work, { recursive: true, force: true })
   }
-}
-
-function ownUid(): number {
-  return process.getuid?.() ?? 0
 }
 
 async function requireAbsent(...paths: readonly string[]): Promise<void> {
