@@ -33,7 +33,7 @@ import { isCode } from '@cloister/protocol/testing'
 import { TPM_ENROLMENT_PATH } from '@cloister/protocol/tpm-enrolment'
 import { parsePem } from '@cloister/verifier/formats/pem'
 import { replayLog } from '@cloister/verifier/eventlog/replay'
-import { fakeLog, goodBoot } from '@cloister/verifier/testing/fake-tpm'
+import { FakeTpm, fakeLog, goodBoot } from '@cloister/verifier/testing/fake-tpm'
 
 const SECRET = 'default/demo/secret'
 const VALUE = randomBytes(24)
@@ -106,7 +106,7 @@ async function openField(policy: Partial<AnyReleasePolicyInput> = {}): Promise<F
         attester: own,
         key,
         now: Date.now,
-        prepare: tpmEnrolment(own, Date.now),
+        ...tpmEnrolment(own, Date.now),
       }),
     [Symbol.asyncDispose]: () => t[Symbol.asyncDispose](),
   }
@@ -375,6 +375,16 @@ test('removing the CA ends what stands under it: tokens, certificates and enrolm
   assert.equal(await attestWith(field, {}), 'release.tpm.anchor')
   const { code } = await enrol(field, 'challenge', await challengeOf(attester))
   assert.equal(code, 'tpm.ek.untrusted-root')
+})
+
+test('after a refusal the agent enrols anew, as with a broker that was set up again', async () => {
+  await using field = await openField()
+  const client = field.client()
+  await client.attest(SIGNAL)
+  // A certificate of a broker that is no more.
+  attester.certify(new FakeTpm().certificate())
+  await assert.rejects(client.renew(SIGNAL), isCode('agent.attestation-refused'))
+  await client.renew(SIGNAL)
 })
 
 test('the installed agent goes the whole way, and tries again while the CA is not pinned', async () => {

@@ -33,6 +33,8 @@ export interface KbsClientOptions {
   readonly now: () => number
   /** What must be done at the broker before evidence can be made; gets the URL's path and host. */
   readonly prepare?: (broker: BrokerAddress, signal: AbortSignal) => Promise<void>
+  /** Told that the broker has refused the evidence: what was prepared may be worth nothing there any more. */
+  readonly onRefused?: () => void
   /** Told the `Date` of each first answer of a handshake, before anything depends on time. */
   readonly onDate?: (date: string | undefined) => Promise<void>
   /** Told when the broker has challenged us and evidence is made. */
@@ -143,7 +145,7 @@ export class KbsClient {
   }
 
   async #attestOnce(signal: AbortSignal): Promise<BrokerToken> {
-    const { attester, key, initdata, exchange, prepare, onAttest } = this.#options
+    const { attester, key, initdata, exchange, prepare, onRefused, onAttest } = this.#options
     await prepare?.({ exchange, path: this.#base, host: this.#host }, signal)
     const { nonce, hash, cookie } = await this.#challenge(signal)
     onAttest?.()
@@ -158,6 +160,7 @@ export class KbsClient {
     ]
     const body = `{${members.join(',')}}`
     const answer = await this.#ask('POST', '/attest', signal, { cookie }, body)
+    if (answer.status === 401) onRefused?.()
     if (answer.status !== 200) throw this.#refusal('agent.attestation-refused', answer)
     const parsed = KbsTokenSchema.safeParse(parseJson(answer.body))
     if (!parsed.success) throw malformed('the answer of /attest holds no token')

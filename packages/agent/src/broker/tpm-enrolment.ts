@@ -13,19 +13,19 @@ import {
 } from '@cloister/protocol/tpm-enrolment'
 import type { z } from 'zod'
 import type { VtpmAttester } from '../attesters/vtpm.ts'
-import type { BrokerAddress } from './kbs-client.ts'
+import type { BrokerAddress, KbsClientOptions } from './kbs-client.ts'
 
 /** Before its end a certificate is renewed. */
 const MARGIN_MS = 3_600_000
 const REQUEST_TIMEOUT_MS = 30_000
 
-/** For {@link KbsClientOptions.prepare}. @param now - milliseconds since 1970 */
+/** What a {@link KbsClient} needs to attest by a TPM. @param now - milliseconds since 1970 */
 export function tpmEnrolment(
   attester: VtpmAttester,
   now: () => number,
-): (broker: BrokerAddress, signal: AbortSignal) => Promise<void> {
+): Required<Pick<KbsClientOptions, 'prepare' | 'onRefused'>> {
   let goodUntil = 0
-  return async (broker, signal) => {
+  const prepare = async (broker: BrokerAddress, signal: AbortSignal) => {
     if (now() < goodUntil) return
     const { endorsementCertificate, attestationKey } = await attester.identity()
     if (endorsementCertificate === undefined)
@@ -44,6 +44,8 @@ export function tpmEnrolment(
     attester.certify(Buffer.from(issued.certificate, 'base64'))
     goodUntil = issued.expiresAt - MARGIN_MS
   }
+  // A broker that was set up anew has another CA: the next try enrols again.
+  return { prepare, onRefused: () => (goodUntil = 0) }
 }
 
 async function ask<Shape extends z.ZodType>(

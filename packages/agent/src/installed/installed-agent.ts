@@ -177,7 +177,7 @@ export class InstalledAgent implements AsyncDisposable {
       attester,
       key: this.#agentKey,
       now: Date.now,
-      ...(tpm !== undefined && { prepare: tpmEnrolment(tpm, Date.now) }),
+      ...(tpm !== undefined && tpmEnrolment(tpm, Date.now)),
       onAttest: () => {
         if (this.#stage === 'agent') this.#stage = 'attest'
       },

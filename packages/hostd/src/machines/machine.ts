@@ -22,6 +22,7 @@ import { CoalescedWrites } from '../coalesced-writes.ts'
 import { writeDurably } from '../durable-file.ts'
 import type { Guest } from '../guest.ts'
 import { LogRing } from '../log-ring.ts'
+import { agentBootLog } from './agent-boot-log.ts'
 import { endOf, failed, lostEnd, type MachineEnd, type StopAsked } from './machine-end.ts'
 import type { MachineConsole } from './machine-console.ts'
 import { machineFiles, type MachineRecord } from './machine-record.ts'
@@ -226,7 +227,9 @@ export class Machine {
 
   /** @throws CloisterError `vm.not-running`, `vm.boot-log-unavailable` */
   async bootLog(signal: AbortSignal): Promise<BootLog> {
-    const { vm } = this.#running()
+    const { vm, guest } = this.#running()
+    const given = this.view.hasAgent ? await agentBootLog(guest, signal) : undefined
+    if (given !== undefined) return { source: 'agent', log: given }
     const log = await this.#context.backend.machines.findBootLog(vm, signal)
     if (log === undefined) throw new CloisterError('vm.boot-log-unavailable')
     return { source: 'memory', log: Buffer.from(log).toString('base64') }

@@ -1,5 +1,5 @@
 /** All machines of this host by name. */
-import { mkdir } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CloisterError } from '@cloister/protocol/error'
 import {
@@ -115,7 +115,14 @@ export class Machines {
     const machine = this.get(name)
     const folder = join(this.#options.home, DUMPS)
     await mkdir(folder, { recursive: true, mode: 0o700 })
-    return machine.dumpMemory(join(folder, `${machine.view.id}-${Date.now()}.ram`), signal)
+    const file = join(folder, `${machine.view.id}-${Date.now()}.ram`)
+    try {
+      return await machine.dumpMemory(file, signal)
+    } catch (error) {
+      // Half of a guest's memory is nobody's to keep.
+      await rm(file, { force: true })
+      throw error
+    }
   }
 
   /** Lets go of all machines, which run on. */
