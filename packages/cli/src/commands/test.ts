@@ -7,6 +7,7 @@ import type { Command, Invocation } from '../command.ts'
 import { installPackages } from '../setup/install-packages.ts'
 import {
   CATALOGUE_REQUIREMENTS,
+  E2E_REQUIREMENTS,
   missingRequirements,
   RUN_REQUIREMENTS,
   TEST_REQUIREMENTS,
@@ -53,7 +54,7 @@ async function openRecord(suite: string, again: boolean): Promise<string> {
 async function setUp({ options, output, signal, directories }: Invocation): Promise<void> {
   // Somebody who types this command without a terminal (CI) wants the tests to pass, not a question.
   const yes = options['yes'] === true || !process.stdin.isTTY
-  const ofSuite = options['e2e'] === true ? CATALOGUE_REQUIREMENTS : []
+  const ofSuite = options['e2e'] === true ? [...CATALOGUE_REQUIREMENTS, ...E2E_REQUIREMENTS] : []
   const required = [...RUN_REQUIREMENTS, ...VM_REQUIREMENTS, ...TEST_REQUIREMENTS, ...ofSuite]
   await installPackages(missingRequirements(required), {
     confirm: async (question) => await confirm(question, yes, signal),

@@ -58,6 +58,11 @@ export const TEST_REQUIREMENTS: readonly Requirement[] = [
   { program: 'umoci', debianPackage: 'umoci', purpose: 'interoperability of image layers' },
 ]
 
+/** For the end-to-end tests alone, beside {@link TEST_REQUIREMENTS}. */
+export const E2E_REQUIREMENTS: readonly Requirement[] = [
+  { program: 'chromium', debianPackage: 'chromium', purpose: 'the verifier in a browser' },
+]
+
 export function missingRequirements(requirements: readonly Requirement[]): readonly Requirement[] {
   return requirements.filter(({ program }) => findProgram(program) === undefined)
 }
