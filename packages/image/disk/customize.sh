@@ -2,6 +2,7 @@
 # Turns a freshly installed Debian root ($1) into that of a catalogue image; mmdebstrap calls it. OVERLAY holds configuration files
 # of the image. What differs from one run to the next, or must be each machine's own, is removed.
 set -eu
+umask 022
 root=$1
 
 cp -r --no-preserve=mode,ownership,timestamps "$OVERLAY/." "$root/"

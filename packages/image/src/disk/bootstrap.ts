@@ -48,6 +48,7 @@ export async function bootstrap(
       OVERLAY: overlay,
       PYTHONHASHSEED: '0',
       SOURCE_DATE_EPOCH: `${epoch}`,
+      ...(process.env['TMPDIR'] !== undefined && { TMPDIR: process.env['TMPDIR'] }),
     },
   })
 }

@@ -1,5 +1,5 @@
 /** Makes the disk of a catalogue image from packages that are all at hand: no network, the same bytes each time. */
-import { chmod, mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -13,7 +13,7 @@ import { newestPackageTime, unpackPackages } from '../unpack.ts'
 import { bootstrap } from './bootstrap.ts'
 import { DISK_SUITE, overlayFiles } from './debian-12.ts'
 import { writeEsp, writeRoot } from './file-systems.ts'
-import { indexRepository } from './local-repository.ts'
+import { makeRepository } from './local-repository.ts'
 import { partitionDisk } from './partition.ts'
 
 /** Packages whose files stand on the ESP. */
@@ -45,8 +45,8 @@ export async function buildDisk(options: BuildDiskOptions): Promise<BuiltDisk> {
   const { directory, lock, disk, onProgress, ...context } = options
   const work = await mkdtemp(join(tmpdir(), 'cloister-disk-'))
   try {
-    // Without root, mmdebstrap works as a user of a namespace of its own, who must be able to enter and to write.
-    await chmod(work, 0o777)
+    // Without root, mmdebstrap works as a user of a namespace of its own, who must be able to enter; nobody else may write.
+    await chmod(work, 0o755)
     const packages = join(directory, PACKAGES_DIRECTORY)
     const ofDisk = lock.packages.filter(({ origin }) => origin === `Debian ${DISK_SUITE}`)
     const ofTools = lock.packages.filter((one) => !ofDisk.includes(one))
@@ -64,12 +64,12 @@ export async function buildDisk(options: BuildDiskOptions): Promise<BuiltDisk> {
 
     onProgress?.('install')
     const overlay = join(work, 'overlay')
-    for (const [path, content] of Object.entries(overlayFiles(kernelRelease)))
-      await writeInto(overlay, path, content)
-    await openToOthers(work, overlay)
+    await layOutOverlay(overlay, kernelRelease)
     const archive = join(work, 'root.tar')
-    const source = await indexRepository(packages, ofDisk, context)
+    const repository = join(work, 'repository')
+    const source = await makeRepository(packages, repository, ofDisk, context)
     await bootstrap({ source, overlay, archive, epoch }, context)
+    await rm(repository, { recursive: true })
 
     onProgress?.('file systems')
     const tools = await unpacked('tools', ofTools)
@@ -91,9 +91,14 @@ export async function buildDisk(options: BuildDiskOptions): Promise<BuiltDisk> {
   }
 }
 
-async function openToOthers(work: string, overlay: string): Promise<void> {
-  await mkdir(overlay, { recursive: true })
-  for (const path of [work, overlay]) await chmod(path, path === work ? 0o777 : 0o755)
+/** Readable by whoever installs, whatever the umask is. */
+async function layOutOverlay(overlay: string, kernelRelease: string): Promise<void> {
+  await mkdir(overlay)
+  for (const [path, content] of Object.entries(overlayFiles(kernelRelease)))
+    await writeInto(overlay, path, content)
+  await chmod(overlay, 0o755)
+  for (const entry of await readdir(overlay, { recursive: true, withFileTypes: true }))
+    if (entry.isDirectory()) await chmod(join(entry.parentPath, entry.name), 0o755)
 }
 
 function releaseOf({ packages }: Lock): string {
