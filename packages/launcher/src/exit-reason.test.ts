@@ -9,6 +9,7 @@ const CASES: readonly [VmExitReason, Partial<EndSigns>][] = [
   ['guest-shutdown', { shutdownReason: 'guest-shutdown', exitCode: 0 }],
   ['guest-panic', { shutdownReason: 'guest-reset', exitCode: 0 }],
   ['guest-panic', { shutdownReason: 'guest-panic', exitCode: 1 }],
+  ['guest-reset', { shutdownReason: 'guest-reset', exitCode: 0, isMachine: true }],
   ['stopped', { stop: 'asked', shutdownReason: 'guest-shutdown', exitCode: 0 }],
   ['stopped', { stop: 'asked', shutdownReason: 'host-qmp-quit', exitCode: 0 }],
   ['stop-killed', { stop: 'killed', signal: 'SIGKILL' }],

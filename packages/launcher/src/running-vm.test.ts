@@ -98,6 +98,15 @@ test('a guest that stands still for good is killed and reported with the status'
   assert.equal(await isAlive(state.process), false)
 })
 
+test('a guest whose kernel tells of its panic is reported so', async (t) => {
+  const { vm, socket } = await peer(t, (command) =>
+    command === 'query-status' ? { status: 'guest-panicked' } : {},
+  )
+  // As QEMU 7.2 tells it with `-action panic=exit-failure`.
+  socket.write('{"event":"GUEST_PANICKED","data":{"action":"poweroff"}}\n{"event":"STOP"}\n')
+  assert.equal((await vm.exited).reason, 'guest-panic')
+})
+
 test('a guest that stands still on its way down is left alone', async (t) => {
   const { vm, socket, die } = await peer(t, (command) =>
     command === 'query-status' ? { status: 'shutdown' } : {},

@@ -157,6 +157,8 @@ export class RunningVm implements Vm {
   #event({ name, data }: QmpEvent): void {
     if (name === 'SHUTDOWN' && typeof data['reason'] === 'string')
       this.#shutdownReason = data['reason']
+    // Before SHUTDOWN: QEMU stands still in between.
+    if (name === 'GUEST_PANICKED') this.#shutdownReason = 'guest-panic'
     // We never pause a guest: it stands still because it cannot go on.
     if (name === 'STOP') void this.#killIfDead()
   }
@@ -182,7 +184,7 @@ export class RunningVm implements Vm {
     const status = await this.#qmp.execute('query-status').catch(() => undefined)
     const name = (status as { status?: unknown } | undefined)?.status
     if (!DEAD_STATUSES.has(name)) return
-    this.#deadStatus = String(name)
+    if (this.#shutdownReason === undefined) this.#deadStatus = String(name)
     await killProcess(this.#parts.state.process)
   }
 
