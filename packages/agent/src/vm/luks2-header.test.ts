@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
+import { gunzipSync } from 'node:zlib'
 import { assert as check, integer, nat, property } from 'fast-check'
 import { checkLuks2Header, Luks2HeaderError } from './luks2-header.ts'
 import { KEYSLOT, luks2Header, METADATA, type HeaderChange } from './testing/luks2-header.ts'
@@ -9,6 +11,12 @@ const segment = segments[0]
 
 test('checkLuks2Header() takes the header of a sealed disk', () => {
   assert.deepEqual(checkLuks2Header(luks2Header()), { sequence: 3n, keyslots: ['0'] })
+})
+
+test('checkLuks2Header() takes one that cryptsetup 2.7 wrote in a guest, after another key and a recovery key', () => {
+  const file = new URL('testdata/luks2-header.bin.gz', import.meta.url)
+  const { keyslots } = checkLuks2Header(gunzipSync(readFileSync(file)))
+  assert.deepEqual(keyslots.toSorted(), ['1', '2'])
 })
 
 const withSegment = (change: object) => ({
