@@ -11,12 +11,10 @@ import {
   type VmView,
 } from '@cloister/protocol/hostd-vm-api'
 import { freePort } from '../free-port.ts'
-import { openBroker } from '../owner/broker-client.ts'
 import { readInput } from '../read-input.ts'
 import { chooseVmTee } from './choose-vm-tee.ts'
 import { shieldOf, type CreatePlan, type Shield } from './create-plan.ts'
 import { openDiskImage } from './disk-catalogue.ts'
-import { forgetVm } from './forget-vm.ts'
 import { prepareMeasuredBoot, type MeasuredBoot, type MeasuredDefinition } from './measured-boot.ts'
 import { readSecureBootKeys } from './secure-boot-keys.ts'
 import {
@@ -59,7 +57,7 @@ export async function prepareVm(plan: CreatePlan, context: CreateContext): Promi
   const { directories, hostd, talk, signal } = context
   const tee = await chooseVmTee(plan.tee, directories, signal)
   const shield = shieldOf(plan, tee)
-  await checkName(plan.name, hostd, signal)
+  await checkName(plan.name, tee, hostd, signal)
   const givenKey = plan.sshKey === undefined ? undefined : await readGivenKey(plan.sshKey)
   const read = async (file: string | undefined) =>
     file === undefined ? undefined : await readInput(file, VM_LIMITS.seedBytes)
@@ -136,18 +134,15 @@ export async function createVm(prepared: PreparedVm, context: CreateContext): Pr
   const hostKey = await makeKeyPair(plan.name)
   const { userData, hasHostKey } = composeUserData(prepared.userData, hostKey)
   const seed = seedOf(prepared, userData, givenKey?.publicKey ?? madeKey?.publicKey ?? '')
-  const measured = await prepared.measured?.register(seed)
-  const request = measured === undefined ? { seed } : measuredParts(measured)
-  const forget = async () => {
-    if (measured !== undefined)
-      await forgetVm(plan.name, directories, openBroker(directories, signal))
+  const define = async () => {
+    const measured = await prepared.measured?.register(seed)
+    const request = measured === undefined ? { seed } : measuredParts(measured)
+    return await hostd.vms.define({ ...requestOf(prepared), ...request }, { signal })
   }
-  const view = await hostd.vms
-    .define({ ...requestOf(prepared), ...request }, { signal })
-    .catch(async (error: unknown) => {
-      await forget()
-      throw error
-    })
+  const view = await define().catch(async (error: unknown) => {
+    await prepared.measured?.undo()
+    throw error
+  })
   try {
     await keepIdentity(directories, plan.name, {
       user,
@@ -158,7 +153,7 @@ export async function createVm(prepared: PreparedVm, context: CreateContext): Pr
   } catch (error) {
     await removeIdentity(directories, plan.name)
     await hostd.vms.remove(plan.name)
-    await forget()
+    await prepared.measured?.undo()
     throw error
   }
   return view
@@ -201,9 +196,16 @@ function measuredParts({ image, measured, targets }: MeasuredDefinition) {
   return { measured, targets, ...(image !== undefined && { image }) }
 }
 
-/** Before anything long: hostd looks again. */
-async function checkName(name: string, { vms }: HostdClient, signal: AbortSignal): Promise<void> {
-  if ((await vms.list({ signal })).some((view) => view.name === name))
+/** Before anything long: hostd looks again. At the broker a measured VM and a container of one name would supersede each other. */
+async function checkName(
+  name: string,
+  tee: VmTee,
+  hostd: HostdClient,
+  signal: AbortSignal,
+): Promise<void> {
+  const vms = await hostd.vms.list({ signal })
+  const workloads = bootOf(tee) === 'measured' ? await hostd.list({ signal }) : []
+  if ([...vms, ...workloads].some((view) => view.name === name))
     throw new CloisterError('vm.name-taken', { where: name })
 }
 

@@ -22,6 +22,7 @@ import { pinLocalSimulatedRoot } from '../owner/simulated-roots.ts'
 import { ensureGuestImage } from '../setup/ensure-guest-image.ts'
 import type { RunTee } from '../workload/choose-tee.ts'
 import { registerGuestImage, registerWorkload, releasePolicyFor } from '../workload/register.ts'
+import { forgetVm } from './forget-vm.ts'
 import { rawDisk } from './raw-disk.ts'
 import { vmResources } from './vm-resources.ts'
 
@@ -59,6 +60,8 @@ export interface MeasuredBoot extends AsyncDisposable {
   readonly plan: readonly string[]
   /** Registers everything at the broker; called after the plan was confirmed. */
   register(seed: VmSeed): Promise<MeasuredDefinition>
+  /** Takes back what {@link MeasuredBoot.register} did; nothing when it refused. */
+  undo(): Promise<void>
 }
 
 interface Made {
@@ -80,9 +83,20 @@ export async function prepareMeasuredBoot(request: MeasuredBootRequest): Promise
   const work = await mkdtemp(join(tmpdir(), 'cloister-vm-'))
   try {
     const made = await make(request, tee, work)
+    let isRegistering = false
     return {
       plan: planOf(request, made),
-      register: async (seed) => await register(request, tee, made, seed),
+      register: async (seed) => {
+        const broker = await ensureBroker(request.directories, request.signal)
+        await requireFreeName(request.name, broker)
+        isRegistering = true
+        return await register(request, tee, made, seed, broker)
+      },
+      undo: async () => {
+        if (!isRegistering) return
+        const broker = await ensureBroker(request.directories, request.signal)
+        await forgetVm(request.name, request.directories, broker)
+      },
       [Symbol.asyncDispose]: async () => {
         made.sealed?.secret.fill(0)
         await rm(work, { recursive: true, force: true })
@@ -114,6 +128,8 @@ function measuredTee({ tee, cpus }: MeasuredBootRequest): RunTee {
 
 async function make(request: MeasuredBootRequest, tee: RunTee, work: string): Promise<Made> {
   const { name, imagePath, encryptDisk, diskMiB, directories, talk, signal } = request
+  const broker = await ensureBroker(directories, signal)
+  await requireFreeName(name, broker)
   const { buildBundle } = await import('@cloister/image/boot-bundle/build-bundle')
   const { readDiskSystem } = await import('@cloister/image/boot-bundle/disk-system')
   const context = { signal }
@@ -123,7 +139,6 @@ async function make(request: MeasuredBootRequest, tee: RunTee, work: string): Pr
   if (agent !== undefined) throw new CloisterError('vm-boot.host-orders', { where: agent })
   const { image: base } = await ensureGuestImage({ directories, talk, signal })
   const bundleDirectory = join(work, 'bundle')
-  const broker = await ensureBroker(directories, signal)
   const bundle = await buildBundle({
     ...context,
     vm: name,
@@ -156,6 +171,25 @@ async function make(request: MeasuredBootRequest, tee: RunTee, work: string): Pr
   }
 }
 
+/**
+ * A VM of that name may be on another host of this owner's. A new key in place of its key would close its disk for ever.
+ *
+ * @throws CloisterError `vm.name-taken`
+ */
+async function requireFreeName(name: string, broker: BrokerClient): Promise<void> {
+  const own: readonly string[] = Object.values(vmResources(name))
+  const kept = (await broker.secrets()).find(({ path }) => own.includes(path))
+  if (kept === undefined) return
+  throw new CloisterError('vm.name-taken', {
+    where: kept.path,
+    why: 'the broker keeps secrets of a VM of that name, which may be on another host',
+    fix: [
+      `cloister vm rm ${name}`,
+      `where that VM is gone for good: cloister secret rm ${kept.path}`,
+    ],
+  })
+}
+
 async function latestVersion(broker: BrokerClient, bundle: string): Promise<number | undefined> {
   const versions = (await broker.guestImages()).filter(({ name }) => name === bundle)
   if (versions.length === 0) return undefined
@@ -180,10 +214,10 @@ async function register(
   tee: RunTee,
   made: Made,
   seed: VmSeed,
+  broker: BrokerClient,
 ): Promise<MeasuredDefinition> {
-  const { name, directories, signal } = request
+  const { name, directories } = request
   const { bundle, sealed } = made
-  const broker = await ensureBroker(directories, signal)
   if (tee === 'simulated') await broker.pinSimulatedRoot(await pinLocalSimulatedRoot(directories))
   await registerGuestImage(broker, bundle.manifest, { tee, debug: false })
   const release = releasePolicyFor(name, bundle.manifest, tee)

@@ -52,8 +52,11 @@ export async function prepareRun(plan: RunPlan, context: RunContext): Promise<Pr
   checkPlatform(config, hostPlatform())
   const name = plan.name ?? defaultName(opened.reference.repository)
   // Before anything is registered: a new revision would supersede that of the workload which runs.
-  if ((await hostd.list({ signal })).some((view) => view.name === name))
-    throw new CloisterError('workload.name-taken', { where: name })
+  const [views, vms] = await Promise.all([hostd.list({ signal }), hostd.vms.list({ signal })])
+  const isTaken =
+    views.some((view) => view.name === name) ||
+    vms.some((view) => view.name === name && view.boot === 'measured')
+  if (isTaken) throw new CloisterError('workload.name-taken', { where: name })
   const needed = neededResources(plan, resolved)
   const { grants } =
     needed.length === 0
