@@ -8,16 +8,19 @@ import { REGISTRY_CA_OPTION, registryCaOption } from '../image/registry-ca.ts'
 import { readInput } from '../read-input.ts'
 import { openImage } from '../workload/open-image.ts'
 
+const KEY_FILE_BYTES = 64 * 1024
+
 export const command: Command = {
-  usage: 'image sign IMAGE [--key FILE] [--as NAME] [--registry-ca FILE]',
+  usage: 'image sign IMAGE [--key FILE [--password-from FILE]] [--as NAME] [--registry-ca FILE]',
   details:
-    "Signs as cosign does with a key pair; cosign verifies it with the public key. Without --key the owner's signing key is used and made when there is none:\nCLOISTER_HOME/owner/image-signing.pem, its public half beside it as image-signing.pub.",
+    "Signs as cosign does with a key pair; cosign verifies it with the public key. Without --key the owner's signing key is used and made when there is none:\nCLOISTER_HOME/owner/image-signing.pem, its public half beside it as image-signing.pub. The password of an encrypted key (cosign's key files, encrypted PEM) is read from the file of --password-from, else from COSIGN_PASSWORD.",
   options: {
     key: {
       type: 'string',
       value: 'FILE',
-      help: 'private key, PKCS#8 PEM: ECDSA P-256 or P-384, RSA, Ed25519',
+      help: "private key, PEM: ECDSA P-256 or P-384, RSA, Ed25519; cosign's key files too",
     },
+    'password-from': { type: 'string', value: 'FILE|-', help: "the key file's password" },
     as: { type: 'string', value: 'NAME', help: 'name that the signature is for, host/repository' },
     ...REGISTRY_CA_OPTION,
   },
@@ -61,11 +64,21 @@ async function signingKey(
 ): Promise<{ key: KeyObject; publicKeyFile?: string }> {
   const file = textOption(invocation, 'key')
   if (file === undefined) return ownerSigningKey(invocation)
+  const { parseSigningKey } = await import('@cloister/oci/signing-key')
+  const pem = (await readInput(file, KEY_FILE_BYTES)).toString()
   try {
-    return { key: createPrivateKey(await readInput(file, 64 * 1024)) }
-  } catch (cause) {
-    throw new CloisterError('image.signing-key-malformed', { where: file, cause })
+    return { key: parseSigningKey(pem, await keyPassword(invocation)) }
+  } catch (error) {
+    const { details } = CloisterError.from(error)
+    throw new CloisterError('image.signing-key-malformed', { ...details, where: file })
   }
+}
+
+/** Never an argument: those stand in the list of processes. One line break at its end is the editor's. */
+async function keyPassword(invocation: Invocation): Promise<string> {
+  const file = textOption(invocation, 'password-from')
+  if (file === undefined) return process.env['COSIGN_PASSWORD'] ?? ''
+  return (await readInput(file, KEY_FILE_BYTES)).toString().replace(/\r?\n$/, '')
 }
 
 /** The owner's key pair for images, ECDSA P-256 as cosign makes them; made when there is none. */

@@ -152,7 +152,10 @@ export const OCI_ERRORS = {
   'image.signing-key-malformed': {
     title: 'Cannot read the key',
     why: 'it is not a PEM key of a supported kind, or the password is wrong',
-    fix: ['make one: cloister image sign --generate-key'],
+    fix: [
+      'give its password: --password-from FILE, or COSIGN_PASSWORD',
+      "without --key the owner's own key is used",
+    ],
     status: 400,
     exit: 6,
   },
