@@ -70,7 +70,7 @@ export class Guest {
       targets: network.targets,
       onChannel: channelServer({
         key: this.#channelKey,
-        certificate: channelCertificate(this.#channelKey, parts.epoch),
+        certificate: () => channelCertificate(this.#channelKey, parts.epoch),
         // Whatever the workload says: resources are for what runs here, not for who comes through the host.
         ports: network.ports.filter((port) => port !== (parts.restPort ?? REST_PORT)),
       }),

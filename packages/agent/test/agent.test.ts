@@ -171,10 +171,12 @@ test('exec, stdin and output stay closed unless opened; signals go through', asy
   assert.equal((await client.call(readStdout, { ...ID, len: 10 })).data.length, 0)
   await client.call(signalProcess, { ...ID, signal: 15 })
   assert.ok(guest.runtime.calls.includes('signal demo 15'))
-  await assert.rejects(
-    client.call(signalProcess, { ...ID, signal: 65 }),
-    isRefused('agent.request-denied'),
-  )
+  for (const signal of [0, 1, 10, 19, 65])
+    await assert.rejects(
+      client.call(signalProcess, { ...ID, signal }),
+      isRefused('agent.request-denied'),
+      `signal ${signal}`,
+    )
   await assert.rejects(
     client.call(waitProcess, { ...ID, execId: 'none' }),
     isRefused('agent.container-unknown'),
@@ -182,7 +184,7 @@ test('exec, stdin and output stay closed unless opened; signals go through', asy
 })
 
 test('what hostPolicy opens is open', async () => {
-  const hostPolicy = { readStdout: true, exec: true, signal: false }
+  const hostPolicy = { readStdout: true, exec: true, signal: false, signals: [10] }
   await using guest = await startGuest(world, { workload: { hostPolicy } })
   await startDemo(guest)
   const { client } = guest
@@ -201,6 +203,8 @@ test('what hostPolicy opens is open', async () => {
     client.call(execProcess, { ...exec, execId: 'e2', stringUser: { uid: '0' } }),
     isRefused('agent.request-denied'),
   )
+  await client.call(signalProcess, { ...ID, signal: 10 })
+  assert.ok(guest.runtime.calls.includes('signal demo 10'))
   await assert.rejects(
     client.call(signalProcess, { ...ID, signal: 9 }),
     isRefused('agent.request-denied'),

@@ -39,7 +39,7 @@ import { snpAttester, type MeasuredAttester } from '../src/attesters/attester.ts
 import { LogBuffer } from '../src/container/log-buffer.ts'
 import type { OciSpec } from '../src/container/oci-spec.ts'
 import type { Outputs, Runtime } from '../src/container/runtime.ts'
-import { pullWorkloadImage } from '../src/image/pull.ts'
+import { pullWorkloadImage } from '../src/image/pull-workload.ts'
 import { bindInitdata } from '../src/initdata-binding.ts'
 
 export const SECRET = 'default/demo/secret'

@@ -1,8 +1,10 @@
-/** Bundles the guest agent and what it imports into one file: one open, one parse, no resolution in the guest. */
+/** Bundles the guest agent and what it imports into few files: what it loads at its start is parsed at its start, and nothing else. */
 import { isBuiltin } from 'node:module'
+import { parse } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 import { CloisterError } from '@cloister/protocol/error'
+import { GUEST_PROGRAMS } from '@cloister/protocol/guest-names'
 
 import { takeBuiltinsDirectly } from './builtin-imports.ts'
 
@@ -14,12 +16,16 @@ export const UNPACK_WORKER_ENTRY = fileURLToPath(
 )
 
 /**
- * The bundle as an ES module. The same sources give the same bytes wherever the repository lies.
+ * The bundle as ES modules by file name. The same sources give the same bytes wherever the repository lies.
  *
  * @param entry - path of the program; absent: the agent
+ * @param file - name of the program's own file; what it imports dynamically comes beside it
  * @throws CloisterError `guest-image.agent-bundle-failed`
  */
-export async function bundleAgent(entry: string = AGENT_ENTRY): Promise<string> {
+export async function bundleAgent(
+  entry: string = AGENT_ENTRY,
+  file: string = GUEST_PROGRAMS.agent,
+): Promise<ReadonlyMap<string, string>> {
   // Imported here: it is large, and only builds need it.
   const { rolldown } = await import('rolldown')
   try {
@@ -29,12 +35,20 @@ export async function bundleAgent(entry: string = AGENT_ENTRY): Promise<string> 
       platform: 'node',
       logLevel: 'silent',
     })
-    const { output } = await bundle.generate({ format: 'esm', codeSplitting: false, minify: true })
-    const [{ code, imports, dynamicImports }] = output
+    const { output } = await bundle.generate({
+      format: 'esm',
+      minify: true,
+      entryFileNames: file,
+      chunkFileNames: `${parse(file).name}.[name].mjs`,
+    })
+    const chunks = output.filter((made) => made.type === 'chunk')
+    const names = new Set(chunks.map(({ fileName }) => fileName))
     // An import that is left open would fail in the guest, where there is no node_modules.
-    const open = [...imports, ...dynamicImports].find((name) => !isBuiltin(name))
+    const open = chunks
+      .flatMap(({ imports, dynamicImports }) => [...imports, ...dynamicImports])
+      .find((name) => !isBuiltin(name) && !names.has(name))
     if (open !== undefined) throw new Error(`the import "${open}" cannot be resolved`)
-    return takeBuiltinsDirectly(code)
+    return new Map(chunks.map(({ fileName, code }) => [fileName, takeBuiltinsDirectly(code)]))
   } catch (cause) {
     throw new CloisterError('guest-image.agent-bundle-failed', {
       where: entry,

@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path'
 
 import { CloisterError } from '@cloister/protocol/error'
 import type { GuestImageManifest } from '@cloister/protocol/guest-image-manifest'
+import { GUEST_PROGRAMS } from '@cloister/protocol/guest-names'
 
 import type { Lock, LockedPackage } from './inputs.ts'
 import type { BuildContext } from './run.ts'
@@ -56,8 +57,10 @@ export async function assemble(options: AssembleOptions): Promise<GuestImageMani
   await copyContent(tree, FIRMWARE_FILE, join(directory, IMAGE_FILES.firmware))
 
   onProgress?.('agent')
-  const agent = await bundleAgent(agentEntry)
-  const unpackWorker = await bundleAgent(UNPACK_WORKER_ENTRY)
+  const programs = new Map([
+    ...(await bundleAgent(agentEntry)),
+    ...(await bundleAgent(UNPACK_WORKER_ENTRY, GUEST_PROGRAMS.unpackWorker)),
+  ])
 
   onProgress?.('initrd')
   const modules = await loadOrder(tree, MODULES, options)
@@ -72,7 +75,7 @@ export async function assemble(options: AssembleOptions): Promise<GuestImageMani
   await mkdir(root)
   // The number that follows from the inputs alone: what was built here before must not show in the bytes.
   const identity = { imageVersion: ownVersion, epoch }
-  await layOutRoot(root, { packages: tree, node: node.path, agent, unpackWorker, identity })
+  await layOutRoot(root, { packages: tree, node: node.path, programs, identity })
   const verity = await packRoot(tree, root, join(directory, IMAGE_FILES.root), epoch, options)
 
   onProgress?.('measure')

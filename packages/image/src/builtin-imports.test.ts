@@ -15,6 +15,15 @@ test('takeBuiltinsDirectly() rewrites named, whole and namespace imports', () =>
   )
 })
 
+test('takeBuiltinsDirectly() keeps imports of other files of the bundle, and goes on behind them', () => {
+  assert.equal(
+    takeBuiltinsDirectly(
+      'import{a as b}from"./x-1.mjs";import"./y.mjs";import c from"node:fs";f();',
+    ),
+    'import{a as b}from"./x-1.mjs";import"./y.mjs";const c=process.getBuiltinModule("node:fs");f();',
+  )
+})
+
 test('takeBuiltinsDirectly() leaves all else alone', () => {
   for (const code of [
     'import{a}from"elsewhere";',

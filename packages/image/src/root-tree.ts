@@ -42,17 +42,15 @@ export interface RootContents {
   readonly packages: string
   /** Path of the Node binary. */
   readonly node: string
-  /** The agent's bundle. */
-  readonly agent: string
-  /** The bundle of the thread in which the agent unpacks layers. */
-  readonly unpackWorker: string
+  /** The bundles of the agent and of its threads, by file name. */
+  readonly programs: ReadonlyMap<string, string>
   /** For `/etc/cloister-image`: what the agent may know about the image it runs in. */
   readonly identity: { readonly imageVersion: number; readonly epoch: number }
 }
 
 /** @throws CloisterError `guest-image.content-missing` */
 export async function layOutRoot(root: string, contents: RootContents): Promise<void> {
-  const { packages, node, agent, unpackWorker, identity } = contents
+  const { packages, node, programs, identity } = contents
   for (const path of EMPTY_DIRECTORIES) await mkdir(join(root, path), { recursive: true })
   for (const [path, target] of Object.entries(LINKS)) await link(root, path, target)
   for (const [path, text] of Object.entries(FILES)) await writeInto(root, path, text)
@@ -65,8 +63,7 @@ export async function layOutRoot(root: string, contents: RootContents): Promise<
   await writeInto(root, 'etc/ssl/certs/ca-certificates.crt', await certificates(packages))
   await writeInto(root, 'etc/cloister-image', `${JSON.stringify(identity)}\n`)
   const { directory } = GUEST_PROGRAMS
-  await writeInto(root, `${directory}/${GUEST_PROGRAMS.agent}`, agent)
-  await writeInto(root, `${directory}/${GUEST_PROGRAMS.unpackWorker}`, unpackWorker)
+  for (const [file, code] of programs) await writeInto(root, `${directory}/${file}`, code)
   await writeInto(root, `${directory}/supervise`, await readFile(SUPERVISE), 0o755)
   await fixDirectoryModes(root)
 }

@@ -81,7 +81,10 @@ const ContainerSchema = z.strictObject({
 const HostPolicySchema = z.strictObject({
   readStdout: z.boolean().default(false),
   readStderr: z.boolean().default(false),
+  /** SIGTERM and SIGKILL, which a stop needs; the host can end the VM anyway. */
   signal: z.boolean().default(true),
+  /** Numbers of further signals: what a program makes of one is its own affair, so none but these comes through. */
+  signals: z.array(z.int().min(1).max(64)).max(64).default([]),
   exec: z.boolean().default(false),
   writeStdin: z.boolean().default(false),
   /** CoCo's raw /aa/evidence and /aa/token for the containers. */

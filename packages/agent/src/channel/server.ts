@@ -4,13 +4,13 @@
  */
 import { connect } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { createSecureContext, TLSSocket } from 'node:tls'
+import { createSecureContext, TLSSocket, type SecureContext } from 'node:tls'
 import type { GuestKey } from '../keys.ts'
 
 export interface ChannelOptions {
   readonly key: GuestKey
-  /** PEM. */
-  readonly certificate: string
+  /** PEM. Asked for once, by the first stream: most guests never see one. */
+  readonly certificate: () => string
   readonly ports: readonly number[]
 }
 
@@ -21,11 +21,7 @@ const OPENING_MS = 30_000
 
 /** Takes the streams that the host opens. */
 export function channelServer(options: ChannelOptions): (stream: Duplex) => void {
-  const secureContext = createSecureContext({
-    key: options.key.privateKey.export({ type: 'pkcs8', format: 'pem' }),
-    cert: options.certificate,
-    minVersion: 'TLSv1.3',
-  })
+  let secureContext: SecureContext | undefined
   let streams = 0
   return (stream) => {
     // Errors of either side end both; there is nobody to tell.
@@ -35,6 +31,7 @@ export function channelServer(options: ChannelOptions): (stream: Duplex) => void
       return
     }
     streams++
+    secureContext ??= channelContext(options)
     stream.once('close', () => streams--)
     const socket = new TLSSocket(stream, {
       isServer: true,
@@ -45,6 +42,16 @@ export function channelServer(options: ChannelOptions): (stream: Duplex) => void
     socket.once('close', () => stream.destroy())
     joinPort(socket, options.ports)
   }
+}
+
+function channelContext({ key, certificate }: ChannelOptions): SecureContext {
+  return createSecureContext({
+    key: key.privateKey.export({ type: 'pkcs8', format: 'pem' }),
+    cert: certificate(),
+    minVersion: 'TLSv1.3',
+    // Clients show no certificate: the public roots need not be read.
+    ca: [],
+  })
 }
 
 function joinPort(socket: TLSSocket, ports: readonly number[]): void {

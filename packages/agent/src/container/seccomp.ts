@@ -1,9 +1,11 @@
 /**
- * The system calls of a container: all but those that administer the machine, reach into other processes' memory by the kernel's
- * side, or have a history of being the way out. Where a capability would be needed anyway the list is a second wall.
+ * The system calls of a container: those of a list, and no others. One that the list does not know looks to programs as if the kernel were older;
+ * those that administer the machine, reach into other processes' memory by the kernel's side, or have a history of being the way out look
+ * forbidden, as programs expect. Where a capability would be needed anyway the list is a second wall.
  */
+import { ALLOWED_CALLS } from './allowed-calls.ts'
 
-/** Denied with EPERM. */
+/** Denied with EPERM, where all others are unknown (ENOSYS). */
 const DENIED = [
   'acct',
   'add_key',
@@ -71,10 +73,32 @@ const ENOSYS = 38
 /** CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET: namespaces of one's own. */
 const NAMESPACE_FLAGS = 0x7e02_0000
 
+/** What `personality` may be given: Linux, 32-bit addresses, an old kernel's name, both, and the question what it is. */
+const PERSONALITIES = [0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff]
+/** AF_VSOCK leads to the host past everything else. */
+const AF_VSOCK = 40
+
 export const SECCOMP = {
-  defaultAction: 'SCMP_ACT_ALLOW',
+  defaultAction: 'SCMP_ACT_ERRNO',
+  defaultErrnoRet: ENOSYS,
   architectures: ['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86', 'SCMP_ARCH_X32'],
   syscalls: [
+    { names: ALLOWED_CALLS, action: 'SCMP_ACT_ALLOW' },
+    {
+      names: ['clone'],
+      action: 'SCMP_ACT_ALLOW',
+      args: [{ index: 0, value: NAMESPACE_FLAGS, valueTwo: 0, op: 'SCMP_CMP_MASKED_EQ' }],
+    },
+    ...PERSONALITIES.map((value) => ({
+      names: ['personality'],
+      action: 'SCMP_ACT_ALLOW',
+      args: [{ index: 0, value, op: 'SCMP_CMP_EQ' }],
+    })),
+    {
+      names: ['socket'],
+      action: 'SCMP_ACT_ALLOW',
+      args: [{ index: 0, value: AF_VSOCK, op: 'SCMP_CMP_NE' }],
+    },
     { names: DENIED, action: 'SCMP_ACT_ERRNO', errnoRet: EPERM },
     ...namespaceBits().map((bit) => ({
       names: ['clone'],
@@ -82,15 +106,13 @@ export const SECCOMP = {
       errnoRet: EPERM,
       args: [{ index: 0, value: bit, valueTwo: bit, op: 'SCMP_CMP_MASKED_EQ' }],
     })),
-    // Its flags lie in memory, which a filter cannot read: programs fall back to clone.
-    { names: ['clone3'], action: 'SCMP_ACT_ERRNO', errnoRet: ENOSYS },
-    // AF_VSOCK leads to the host past everything else.
     {
       names: ['socket'],
       action: 'SCMP_ACT_ERRNO',
       errnoRet: EPERM,
-      args: [{ index: 0, value: 40, op: 'SCMP_CMP_EQ' }],
+      args: [{ index: 0, value: AF_VSOCK, op: 'SCMP_CMP_EQ' }],
     },
+    // clone3 is unknown to programs, for its flags lie in memory, which a filter cannot read: they fall back to clone.
   ],
 } as const
 

@@ -103,7 +103,7 @@ export class InstalledAgent implements AsyncDisposable {
       targets: [],
       onChannel: channelServer({
         key: this.#channelKey,
-        certificate: channelCertificate(this.#channelKey, yesterday),
+        certificate: () => channelCertificate(this.#channelKey, yesterday),
         ports: this.#options.configuration.ports,
       }),
     })

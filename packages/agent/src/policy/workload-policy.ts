@@ -24,6 +24,8 @@ import type { AgentPolicy, PolicyDecision, PolicyRequest, PolicyState } from './
 type Rule = (state: PolicyState, message: Message) => PolicyDecision
 
 const ID = /^[a-z0-9][a-z0-9_.-]{0,62}$/
+/** SIGTERM and SIGKILL. */
+const STOP_SIGNALS = new Set([15, 9])
 /** Programs that run beside the container's own: each costs memory of the guest. */
 const MAX_EXECS = 256
 
@@ -63,10 +65,7 @@ function rulesFor(workload: Workload): Readonly<Record<string, Rule>> {
       hostPolicy.readStderr
         ? ofProcess(state, message as ReadStreamRequest)
         : deny('hostPolicy.readStderr is off'),
-    SignalProcess: (state, message) =>
-      hostPolicy.signal
-        ? signal(state, message as SignalProcessRequest)
-        : deny('hostPolicy.signal is off'),
+    SignalProcess: (state, message) => signal(state, message as SignalProcessRequest, hostPolicy),
     WriteStdin: (state, message) =>
       hostPolicy.writeStdin
         ? ofProcess(state, message as WriteStreamRequest)
@@ -148,8 +147,15 @@ function exec(state: PolicyState, message: ExecProcessRequest): PolicyDecision {
 }
 
 /** Signals of Linux; zero asks whether the process is there. */
-function signal(state: PolicyState, message: SignalProcessRequest): PolicyDecision {
-  return message.signal > 64 ? deny('SignalProcessRequest.signal: none') : ofProcess(state, message)
+function signal(
+  state: PolicyState,
+  message: SignalProcessRequest,
+  hostPolicy: Workload['hostPolicy'],
+): PolicyDecision {
+  const isOfStop = hostPolicy.signal && STOP_SIGNALS.has(message.signal)
+  if (!isOfStop && !hostPolicy.signals.includes(message.signal))
+    return deny(`hostPolicy does not open signal ${message.signal}`)
+  return ofProcess(state, message)
 }
 
 /** Any request about a process of a container that was started. An empty exec id means its first process. */

@@ -4,10 +4,10 @@
  * changes cannot be read. Without one: a tmpfs with a bound.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { totalmem } from 'node:os'
 import { CloisterError } from '@cloister/protocol/error'
-import type { RunProgram } from '../guest/program.ts'
+import type { RunOptions, RunProgram } from '../guest/program.ts'
 
 export interface ScratchOptions {
   /** Absent: there is no disk. */
@@ -16,6 +16,8 @@ export interface ScratchOptions {
   readonly run: RunProgram
 }
 
+/** Where it is mounted in the guest. */
+export const SCRATCH = '/var/lib/cloister'
 const HEADER = '/run/cloister/scratch.header'
 const MAPPING = 'cloister-scratch'
 const MAPPED = `/dev/mapper/${MAPPING}`
@@ -62,51 +64,45 @@ async function mountMemory({ mountPoint, run }: ScratchOptions): Promise<void> {
   await must(run, ['busybox', 'mount', '-t', 'tmpfs', '-o', options, 'tmpfs', mountPoint])
 }
 
+/**
+ * All steps in one shell, for they wait for nothing but each other, and the agent has other things to do meanwhile: what it prints last is the step
+ * that failed. The key comes twice, each time through a pipe of its own, and is nowhere else.
+ */
+const STEPS = `
+step=cryptsetup-format
+busybox cat <&3 | cryptsetup luksFormat --batch-mode --header="$header" --key-file=- $cipher "$device" &&
+step=cryptsetup-open &&
+busybox cat <&4 | cryptsetup open --batch-mode --header="$header" --key-file=- --integrity-no-journal --disable-keyring "$device" ${MAPPING} &&
+step=size && blocks=$(($(busybox blockdev --getsize64 ${MAPPED}) / 4096)) && [ "$blocks" -gt ${(HEAD_MIB << 8) + TAIL_KIB / 4} ] &&
+step=head && busybox dd if=/dev/zero of=${MAPPED} oflag=direct bs=1048576 count=${HEAD_MIB} &&
+step=tail && busybox dd if=/dev/zero of=${MAPPED} oflag=direct bs=4096 seek=$((blocks - ${TAIL_KIB / 4})) count=${TAIL_KIB / 4} &&
+step=mkfs && ${MKFS.join(' ')} ${MAPPED} &&
+step=mount && busybox mount -t ext4 -o noatime,nodev ${MAPPED} "$mount" && exit 0
+echo "at $step" >&2
+exit 1
+`
+
 async function mountDisk(device: string, { mountPoint, run }: ScratchOptions): Promise<void> {
   const key = randomBytes(KEY_BYTES)
   try {
     await mkdir('/run/cloister', { recursive: true, mode: 0o700 })
     await rm(HEADER, { force: true })
-    const common = ['--batch-mode', `--header=${HEADER}`, '--key-file=-']
-    await must(run, ['cryptsetup', 'luksFormat', ...common, ...CIPHER, device], key)
-    const flags = ['--integrity-no-journal', '--disable-keyring']
-    await must(run, ['cryptsetup', 'open', ...common, ...flags, device, MAPPING], key)
+    const settings = { header: HEADER, device, mount: mountPoint, cipher: CIPHER.join(' ') }
+    await must(run, ['busybox', 'sh', '-c', STEPS], { settings, pipes: [key, key] })
   } finally {
     key.fill(0)
   }
-  await zeroEnds(run)
-  await must(run, [...MKFS, MAPPED])
-  await must(run, ['busybox', 'mount', '-t', 'ext4', '-o', 'noatime,nodev', MAPPED, mountPoint])
-}
-
-async function zeroEnds(run: RunProgram): Promise<void> {
-  const write = ['busybox', 'dd', 'if=/dev/zero', `of=${MAPPED}`, 'oflag=direct'] as const
-  await must(run, [...write, 'bs=1048576', `count=${HEAD_MIB}`])
-  const tail = Math.floor((await mappedBytes()) / 4096) - TAIL_KIB / 4
-  if (tail <= 0) throw new CloisterError('agent.scratch-failed', { why: 'the disk is too small' })
-  await must(run, [...write, 'bs=4096', `seek=${tail}`, `count=${TAIL_KIB / 4}`])
-}
-
-async function mappedBytes(): Promise<number> {
-  for (const entry of await readdir('/sys/block')) {
-    const place = `/sys/block/${entry}`
-    const name = await readFile(`${place}/dm/name`, 'latin1').catch(() => '')
-    // The kernel counts sectors of 512 bytes whatever the disk's are.
-    if (name.trim() === MAPPING) return Number(await readFile(`${place}/size`, 'latin1')) * 512
-  }
-  throw new CloisterError('agent.scratch-failed', { why: 'the opened disk does not show' })
 }
 
 async function must(
   run: RunProgram,
   command: readonly [string, ...string[]],
-  input?: Uint8Array,
-): Promise<{ readonly said: string }> {
-  const result = await run(command, input)
+  options?: RunOptions,
+): Promise<void> {
+  const result = await run(command, undefined, options)
   if (result.status !== 0)
     throw new CloisterError('agent.scratch-failed', {
       where: command.slice(0, 2).join(' '),
       why: `status ${result.status}: ${result.said.slice(-300)}`,
     })
-  return result
 }

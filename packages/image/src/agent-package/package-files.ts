@@ -36,10 +36,12 @@ export async function packageFiles({
     content: Buffer.from(content),
     mode,
   })
+  const bundle = await bundleAgent(INSTALLED_AGENT_ENTRY)
+  const programs = [...bundle].map(([file, code]) => text(`${FOLDER}/${file}`, code))
   return [
     // May name addresses inside: for root alone.
     ...(configuration === undefined ? [] : [text(CONFIGURATION_FILE, configuration, 0o600)]),
-    text(`${FOLDER}/agent.mjs`, await bundleAgent(INSTALLED_AGENT_ENTRY)),
+    ...programs,
     { path: `${FOLDER}/node`, content: await readFile(node), mode: 0o755 },
     text(`/usr/lib/systemd/system/${UNIT}`, SYSTEMD_UNIT),
     text('/usr/share/doc/cloister-agent/copyright', await copyright(node)),
