@@ -26,6 +26,8 @@ export interface BrokerLimits {
   readonly perSecond: number
   /** Addresses whose rate is remembered. */
   readonly addresses: number
+  /** Texts of the audit's entries, bytes; beyond it the oldest go. A decision takes one to four KiB. */
+  readonly auditBytes: number
 }
 
 export const BROKER_LIMITS: BrokerLimits = {
@@ -43,4 +45,5 @@ export const BROKER_LIMITS: BrokerLimits = {
   burst: 600,
   perSecond: 60,
   addresses: 4096,
+  auditBytes: 1 << 30,
 }

@@ -160,7 +160,7 @@ function createParts(
     workloads: new WorkloadRegistry(database),
     referenceValues: new ReferenceValueStore(database),
     trust,
-    audit: new AuditLog(database),
+    audit: new AuditLog(database, limits.auditBytes),
     sessions: new Sessions(limits),
     enrolments: new Enrolments(),
     attestationAuthority,

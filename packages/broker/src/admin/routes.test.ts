@@ -24,7 +24,7 @@ import {
   startTestBroker,
 } from '../testing/test-broker.ts'
 import { hardwareWorld } from '../testing/world.ts'
-import { isAuditChain } from '../storage/audit-log.ts'
+import { isAuditChain } from '@cloister/protocol/audit-chain'
 
 const base64 = (value: string | Uint8Array) => Buffer.from(value).toString('base64')
 const code = ({ text }: { readonly text: string }) => (JSON.parse(text) as { code: string }).code

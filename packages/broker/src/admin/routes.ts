@@ -50,6 +50,7 @@ const AUDIT_LIMIT = { default: 100, maximum: 1000 } as const
 const AuditQuerySchema = z.object({
   requestId: z.string().max(64).optional(),
   workload: z.string().max(64).optional(),
+  before: z.coerce.number().int().min(1).optional(),
   limit: z.coerce.number().int().min(1).max(AUDIT_LIMIT.maximum).default(AUDIT_LIMIT.default),
 })
 const ChipIdSchema = z.string().regex(/^[0-9a-f]{128}$/)

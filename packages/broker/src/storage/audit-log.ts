@@ -1,8 +1,10 @@
 /**
  * The append-only record of every decision with its checks. Each entry's hash covers the one before it, so that an entry
- * that was changed or taken out shows; triggers of the database refuse both.
+ * that was changed or taken out shows; triggers of the database refuse both. It has a bound: beyond it the oldest entries go, all up to one of them,
+ * and an entry that stays tells it.
  */
-import { createHash } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
+import { AUDIT_GENESIS, auditHash, auditText, cutSubject } from '@cloister/protocol/audit-chain'
 import { AuditEntrySchema, type AuditEntry } from '@cloister/protocol/broker-admin-api'
 import { count, type Database, type Durability } from './database.ts'
 
@@ -12,19 +14,27 @@ export type NewAuditEntry = Omit<AuditEntry, 'sequence' | 'previousHash' | 'hash
 export interface AuditQuery {
   readonly requestId?: string | undefined
   readonly workload?: string | undefined
+  /** Only entries with a smaller number. */
+  readonly before?: number | undefined
   readonly limit: number
 }
 
-const GENESIS = '0'.repeat(64)
+/** What stays of the bound when it was reached, so that cuts are seldom. */
+const KEPT_SHARE = 0.75
 
 export class AuditLog {
   readonly #database: Database
   readonly #insert
+  readonly #limitBytes: number
   #sequence: number
   #hash: string
+  /** Of the texts that are kept. */
+  #bytes: number
 
-  constructor(database: Database) {
+  /** @param limitBytes of the entries' texts; the file is somewhat larger */
+  constructor(database: Database, limitBytes: number) {
     this.#database = database
+    this.#limitBytes = limitBytes
     this.#insert = database.prepare(
       'INSERT INTO audit (sequence, time, request_id, workload, entry, hash) VALUES (?, ?, ?, ?, ?, ?)',
     )
@@ -32,20 +42,62 @@ export class AuditLog {
       .prepare('SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1')
       .get()
     this.#sequence = Number(last?.['sequence'] ?? 0)
-    this.#hash = String(last?.['hash'] ?? GENESIS)
+    this.#hash = String(last?.['hash'] ?? AUDIT_GENESIS)
+    this.#bytes = count(database, 'SELECT coalesce(sum(octet_length(entry)), 0) AS n FROM audit')
   }
 
   /** Writes the entry before the decision takes effect: what is not recorded does not happen. */
   append(entry: NewAuditEntry, durability: Durability = 'ordered'): void {
+    this.#write(entry, durability)
+    if (this.#bytes > this.#limitBytes) this.#cut(entry.time)
+  }
+
+  /** @param after - runs in the transaction of the entry */
+  #write(entry: NewAuditEntry, durability: Durability, after?: () => void): void {
     const sequence = this.#sequence + 1
-    const text = entryText({ ...entry, sequence, previousHash: this.#hash })
-    const hash = sha256(text)
+    const text = auditText({ ...entry, sequence, previousHash: this.#hash })
+    const hash = auditHash(text)
     const { time, requestId, workload = null } = entry
-    this.#database.write(durability, () =>
-      this.#insert.run(sequence, time, requestId, workload, text, hash),
-    )
+    this.#database.write(durability, () => {
+      this.#insert.run(sequence, time, requestId, workload, text, hash)
+      after?.()
+    })
     this.#sequence = sequence
     this.#hash = hash
+    this.#bytes += Buffer.byteLength(text)
+  }
+
+  /** Takes out the oldest entries and says so in one that stays: their last hash is where the rest of the chain begins. */
+  #cut(time: number): void {
+    const last = this.#lastToGo()
+    if (last === undefined) return
+    const entry: NewAuditEntry = {
+      time,
+      requestId: randomBytes(16).toString('hex'),
+      kind: 'admin',
+      outcome: 'allowed',
+      subject: cutSubject(last.sequence, last.hash),
+      checks: [],
+    }
+    this.#write(entry, 'durable', () => {
+      this.#database.prepare('INSERT INTO audit_cuts (up_to) VALUES (?)').run(last.sequence)
+      this.#database.prepare('DELETE FROM audit WHERE sequence <= ?').run(last.sequence)
+    })
+    this.#bytes -= last.bytes
+  }
+
+  #lastToGo(): { sequence: number; hash: string; bytes: number } | undefined {
+    const surplus = this.#bytes - this.#limitBytes * KEPT_SHARE
+    const rows = this.#database
+      .prepare('SELECT sequence, hash, octet_length(entry) AS size FROM audit ORDER BY sequence')
+      .iterate()
+    let bytes = 0
+    for (const { sequence, hash, size } of rows) {
+      bytes += Number(size)
+      if (bytes >= surplus && Number(sequence) < this.#sequence)
+        return { sequence: Number(sequence), hash: String(hash), bytes }
+    }
+    return undefined
   }
 
   count(): number {
@@ -53,61 +105,21 @@ export class AuditLog {
   }
 
   /** Newest first. */
-  find({ requestId, workload, limit }: AuditQuery): readonly AuditEntry[] {
-    const filters = { request_id: requestId, workload }
+  find({ requestId, workload, before, limit }: AuditQuery): readonly AuditEntry[] {
+    const filters = {
+      'request_id = ?': requestId,
+      'workload = ?': workload,
+      'sequence < ?': before,
+    }
     const given = Object.entries(filters).filter(([, value]) => value !== undefined)
-    const where = ['TRUE', ...given.map(([column]) => `${column} = ?`)].join(' AND ')
+    const where = ['TRUE', ...given.map(([filter]) => filter)].join(' AND ')
     return this.#database
       .prepare(`SELECT entry, hash FROM audit WHERE ${where} ORDER BY sequence DESC LIMIT ?`)
-      .all(...given.map(([, value]) => String(value)), limit)
+      .all(...given.map(([, value]) => value as string | number), limit)
       .map(readEntry)
   }
-}
-
-/**
- * Whether entries, oldest first and without gaps, form a chain.
- *
- * @param previousHash - of the entry before the first; absent: the log's beginning
- */
-export function isAuditChain(entries: readonly AuditEntry[], previousHash = GENESIS): boolean {
-  let expected = previousHash
-  let sequence = entries[0]?.sequence ?? 0
-  for (const { hash, ...entry } of entries) {
-    if (entry.previousHash !== expected || entry.sequence !== sequence) return false
-    if (sha256(entryText(entry)) !== hash) return false
-    expected = hash
-    sequence += 1
-  }
-  return true
-}
-
-/** What is hashed: the entry as JSON, members in the order of its schema, without `hash`. */
-function entryText(entry: Omit<AuditEntry, 'hash'>): string {
-  const { sequence, time, requestId, kind, outcome, code, workload, revision, subject } = entry
-  const { checks, previousHash } = entry
-  return JSON.stringify({
-    sequence,
-    time,
-    requestId,
-    kind,
-    outcome,
-    code,
-    workload,
-    revision,
-    subject,
-    checks: checks.map(({ code, outcome, expected, received, where }) => ({
-      code,
-      outcome,
-      expected,
-      received,
-      where,
-    })),
-    previousHash,
-  })
 }
 
 function readEntry(row: Record<string, unknown>): AuditEntry {
   return AuditEntrySchema.parse({ ...JSON.parse(String(row['entry'])), hash: row['hash'] })
 }
-
-const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex')

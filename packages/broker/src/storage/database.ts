@@ -73,6 +73,15 @@ const MIGRATIONS = [
     pinned_at INTEGER NOT NULL
   ) STRICT;
   `,
+  `
+  CREATE TABLE audit_cuts (up_to INTEGER PRIMARY KEY) STRICT;
+  CREATE TRIGGER audit_cuts_keep BEFORE UPDATE ON audit_cuts BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+  CREATE TRIGGER audit_cuts_grow BEFORE DELETE ON audit_cuts BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+  DROP TRIGGER audit_grows;
+  CREATE TRIGGER audit_grows BEFORE DELETE ON audit
+    WHEN OLD.sequence > (SELECT coalesce(max(up_to), 0) FROM audit_cuts)
+    BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+  `,
 ] as const
 
 const SQLITE_BUSY = 5

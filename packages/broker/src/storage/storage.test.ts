@@ -7,7 +7,8 @@ import { DatabaseSync } from 'node:sqlite'
 import { test, type TestContext } from 'node:test'
 import { ReleasePolicySchema } from '@cloister/protocol/broker-admin-api'
 import { fakeManifest, fakePolicy } from '../testing/test-broker.ts'
-import { AuditLog, isAuditChain } from './audit-log.ts'
+import { isAuditChain, judgeAudit } from '@cloister/protocol/audit-chain'
+import { AuditLog } from './audit-log.ts'
 import { Database } from './database.ts'
 import { loadKek, openSecret, sealSecret } from './envelope.ts'
 import { ReferenceValueStore } from './reference-values.ts'
@@ -204,10 +205,10 @@ test('AuditLog chains its entries, goes on after a restart, and cannot be change
     checks: [{ code: 'release.debug', outcome: 'fail' as const }],
   })
   const first = new Database(file)
-  new AuditLog(first).append(entry(1))
+  new AuditLog(first, 1 << 20).append(entry(1))
   first.close()
   const second = new Database(file)
-  const log = new AuditLog(second)
+  const log = new AuditLog(second, 1 << 20)
   for (let n = 2; n <= 5; n++) log.append(entry(n))
   const entries = log.find({ limit: 10 }).toReversed()
   assert.equal(isAuditChain(entries), true)
@@ -224,4 +225,42 @@ test('AuditLog chains its entries, goes on after a restart, and cannot be change
     assert.throws(() => second.prepare(sql).run(), /append-only/)
   second.close()
   assert.ok(readFileSync(file).length > 0)
+})
+
+test('AuditLog cuts its oldest entries at its bound, says so in the chain, and goes on after a restart', (t) => {
+  const file = join(directory(t), 'broker.db')
+  const entry = (n: number) => ({
+    time: n,
+    requestId: String(n).padStart(32, '0'),
+    kind: 'release' as const,
+    outcome: 'allowed' as const,
+    checks: [],
+  })
+  let database = new Database(file)
+  let log = new AuditLog(database, 8000)
+  for (let n = 1; n <= 60; n++) log.append(entry(n))
+  const noted = log.find({ limit: 1 })[0]!.hash
+  database.close()
+  database = new Database(file)
+  log = new AuditLog(database, 8000)
+  for (let n = 61; n <= 70; n++) log.append(entry(n))
+  assert.ok(log.count() < 40)
+  const newest = log.find({ limit: 5 })
+  const older = log.find({ before: newest.at(-1)!.sequence, limit: 1000 })
+  const all = [...newest, ...older].toReversed()
+  assert.ok(all[0]!.sequence > 1)
+  assert.deepEqual(judgeAudit(all), { holds: true, cut: true })
+  assert.deepEqual(judgeAudit(all, noted), { holds: true, cut: true })
+  // More taken out than the chain admits, the cut denied, another history.
+  assert.equal(judgeAudit(all.slice(1)).holds, false)
+  assert.equal(judgeAudit(all.toSpliced(3, 1)).holds, false)
+  assert.equal(judgeAudit(all, 'f'.repeat(64)).holds, false)
+  assert.equal(judgeAudit([], noted).holds, false)
+  for (const sql of [
+    'DELETE FROM audit',
+    'DELETE FROM audit_cuts',
+    'UPDATE audit_cuts SET up_to = 9',
+  ])
+    assert.throws(() => database.prepare(sql).run(), /append-only/)
+  database.close()
 })

@@ -111,6 +111,8 @@ export class BrokerClient {
   async audit(filter: {
     requestId?: string
     workload?: string
+    /** Only entries with a smaller number. */
+    before?: number
     limit?: number
   }): Promise<readonly AuditEntry[]> {
     const query = new URLSearchParams()

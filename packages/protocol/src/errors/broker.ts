@@ -404,6 +404,13 @@ export const BROKER_ERRORS = {
     status: 500,
     exit: 5,
   },
+  'broker.audit-broken': {
+    title: 'The audit of the broker does not hold',
+    why: 'its entries do not form the chain that they should: somebody changed it, or it is the audit of another time',
+    fix: ['keep a copy of broker.db', 'compare with a backup of it'],
+    status: 409,
+    exit: 2,
+  },
   'broker.listen': {
     title: 'Cannot open the port of the broker',
     why: 'another process has it, or this user may not',
