@@ -1,6 +1,6 @@
 /** Runs the few programs of the guest image that the agent needs. */
 import { spawn } from 'node:child_process'
-import type { Readable, Writable } from 'node:stream'
+import type { Writable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 
 export interface ProgramResult {
@@ -40,8 +40,8 @@ export const runProgram: RunProgram = async ([command, ...parameters], input, op
     pipe.end(bytes)
   }
   const [stdout, stderr, status] = await Promise.all([
-    buffer(child.stdout as Readable),
-    buffer(child.stderr as Readable),
+    buffer(child.stdout),
+    buffer(child.stderr),
     ended.promise,
   ])
   return { status, said: `${stdout.toString()}${stderr.toString()}`.slice(0, 4096) }
