@@ -13,7 +13,7 @@ import {
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { CloisterError } from '@cloister/protocol/error'
-import { writeWholeFile } from './storage/whole-file.ts'
+import { replaceFileSync } from '@cloister/protocol/replace-file'
 import { issueCertificate } from '@cloister/verifier/formats/x509-issue'
 import {
   basicConstraintsExtension,
@@ -57,13 +57,13 @@ export function loadIdentity(directory: string, options: IdentityOptions): Ident
   const keyFile = join(directory, `${options.name}.key`)
   const certificateFile = join(directory, `${options.name}.crt`)
   try {
-    if (!existsSync(keyFile)) writeWholeFile(keyFile, newKeyPem(), 0o600)
+    if (!existsSync(keyFile)) replaceFileSync(keyFile, newKeyPem())
     const keyPem = readFileSync(keyFile, 'utf8')
     const key = createPrivateKey(keyPem)
     const found = existsSync(certificateFile) ? readFileSync(certificateFile, 'utf8') : undefined
     const certificatePem =
       found !== undefined && isUsable(found, key, options.now) ? found : selfSigned(key, options)
-    if (certificatePem !== found) writeWholeFile(certificateFile, certificatePem, 0o644)
+    if (certificatePem !== found) replaceFileSync(certificateFile, certificatePem, 0o644)
     const spki = createHash('sha256').update(spkiOf(key)).digest('hex')
     const certificate = new X509Certificate(certificatePem)
     return { key, keyPem, certificate, certificatePem, spki }

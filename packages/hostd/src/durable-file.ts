@@ -1,38 +1,17 @@
-/** Files that a crash or kill -9 at any moment leaves either as they were or as they should be. */
-import { open, rename, rm } from 'node:fs/promises'
-import { dirname } from 'node:path'
+/** Files of hostd that a crash or kill -9 at any moment leaves either as they were or as they should be. */
 import { CloisterError } from '@cloister/protocol/error'
+import { replaceFile } from '@cloister/protocol/replace-file'
 
 /**
- * Replaces a file in one step: written beside it, synced, renamed, and the folder synced. Writers of one file must take turns.
+ * Writers of one file must take turns.
  *
  * @throws CloisterError `host.disk-full`
  */
 export async function writeDurably(path: string, bytes: string | Uint8Array): Promise<void> {
-  const temporary = `${path}.new`
   try {
-    const file = await open(temporary, 'w', 0o600)
-    try {
-      await file.writeFile(bytes)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-    await rename(temporary, path)
-    await syncFolder(dirname(path))
+    await replaceFile(path, bytes)
   } catch (error) {
-    await rm(temporary, { force: true })
     throw spaceError(error, path)
-  }
-}
-
-/** Makes entries that were added to or removed from a folder last. */
-export async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r')
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
   }
 }
 

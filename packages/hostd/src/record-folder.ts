@@ -4,7 +4,8 @@
  */
 import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { spaceError, syncFolder, writeDurably } from './durable-file.ts'
+import { syncFolder } from '@cloister/protocol/replace-file'
+import { spaceError, writeDurably } from './durable-file.ts'
 
 export interface FoundRecord {
   readonly id: string

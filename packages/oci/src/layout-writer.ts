@@ -1,10 +1,11 @@
 /** Writes an OCI image layout. Each file appears whole or not at all, so that a kill leaves a layout that can be read. */
 import { randomBytes } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
-import { access, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { access, mkdir, readFile, rename, rm } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { replaceFile } from '@cloister/protocol/replace-file'
 import { splitDigest } from './digest.ts'
 import { BlobMeter, oneChunk, type ImageSink } from './image-sink.ts'
 import { REF_NAME } from './layout.ts'
@@ -24,7 +25,8 @@ export class LayoutWriter implements ImageSink {
   static async open(directory: string): Promise<LayoutWriter> {
     const writer = new LayoutWriter(resolve(directory))
     await mkdir(`${writer.directory}/blobs/sha256`, { recursive: true })
-    await writer.#replace('oci-layout', '{"imageLayoutVersion":"1.0.0"}')
+    const version = JSON.stringify({ imageLayoutVersion: '1.0.0' })
+    await replaceFile(`${writer.directory}/oci-layout`, version, 0o644)
     await writer.#writeIndex(await writer.#entries())
     return writer
   }
@@ -79,13 +81,7 @@ export class LayoutWriter implements ImageSink {
 
   async #writeIndex(manifests: readonly IndexEntry[]): Promise<void> {
     const index = { schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests }
-    await this.#replace('index.json', JSON.stringify(index))
-  }
-
-  async #replace(name: string, content: string): Promise<void> {
-    const temporary = `${this.directory}/.${randomBytes(8).toString('hex')}`
-    await writeFile(temporary, content)
-    await rename(temporary, `${this.directory}/${name}`)
+    await replaceFile(`${this.directory}/index.json`, JSON.stringify(index), 0o644)
   }
 
   #blobPath(digest: string): string {

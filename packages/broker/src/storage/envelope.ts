@@ -11,7 +11,7 @@ import {
 } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { CloisterError } from '@cloister/protocol/error'
-import { writeWholeFile } from './whole-file.ts'
+import { replaceFileSync } from '@cloister/protocol/replace-file'
 
 const KEY_BYTES = 32
 const IV_BYTES = 12
@@ -53,7 +53,7 @@ export function loadKek(file: string, mayCreate: boolean): KeyObject {
       why: 'the key is missing, and the secrets in the database cannot be opened without it',
     })
   const kek = randomBytes(KEY_BYTES)
-  writeWholeFile(file, kek, 0o600)
+  replaceFileSync(file, kek)
   return createSecretKey(kek)
 }
 

@@ -1,9 +1,10 @@
 /** What the owner knows of the broker: address, TLS keys, token signer. Written when the owner starts the broker. */
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import type { Directories } from '@cloister/protocol/directories'
 import { CloisterError } from '@cloister/protocol/error'
+import { replaceFileSync } from '@cloister/protocol/replace-file'
 
 const PinnedBrokerSchema = z.strictObject({
   url: z.url({ protocol: /^https$/ }),
@@ -42,8 +43,5 @@ export function readPinnedBroker(
 
 export function pinBroker(directories: Pick<Directories, 'owner'>, broker: PinnedBroker): void {
   mkdirSync(directories.owner, { recursive: true, mode: 0o700 })
-  const file = fileOf(directories)
-  const partial = `${file}.${process.pid}`
-  writeFileSync(partial, `${JSON.stringify(broker, null, 2)}\n`, { mode: 0o600 })
-  renameSync(partial, file)
+  replaceFileSync(fileOf(directories), `${JSON.stringify(broker, null, 2)}\n`)
 }

@@ -1,10 +1,11 @@
 /** Roots of simulated processors that this owner has pinned by fingerprint. Evidence under one is `simulated`, never more. */
 import { createHash } from 'node:crypto'
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import type { Directories } from '@cloister/protocol/directories'
 import { CloisterError } from '@cloister/protocol/error'
+import { replaceFileSync } from '@cloister/protocol/replace-file'
 
 const FingerprintsSchema = z.array(z.string().regex(/^[0-9a-f]{64}$/)).max(100)
 
@@ -38,8 +39,5 @@ export async function pinLocalSimulatedRoot(directories: Directories): Promise<s
 function write({ owner }: Directories, fingerprints: readonly string[]): void {
   mkdirSync(owner, { recursive: true, mode: 0o700 })
   const file = join(owner, 'simulated-roots.json')
-  writeFileSync(`${file}.${process.pid}`, `${JSON.stringify(fingerprints, null, 2)}\n`, {
-    mode: 0o600,
-  })
-  renameSync(`${file}.${process.pid}`, file)
+  replaceFileSync(file, `${JSON.stringify(fingerprints, null, 2)}\n`)
 }

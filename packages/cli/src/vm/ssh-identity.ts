@@ -3,13 +3,14 @@
  * the guest proves that it is that guest. The guest's key goes in by the seed, so the first contact is checked like every other.
  */
 import { execFile } from 'node:child_process'
-import { chmod, mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { z } from 'zod'
 import type { Directories } from '@cloister/protocol/directories'
 import { CloisterError } from '@cloister/protocol/error'
+import { replaceFile } from '@cloister/protocol/replace-file'
 import { readInput } from '../read-input.ts'
 import { findProgram } from '../setup/requirements.ts'
 
@@ -113,9 +114,7 @@ export async function keepIdentity(
     ...(key !== undefined && { key }),
     isHostKeyGiven: hostKey !== undefined,
   }
-  const file = join(folder, 'ssh.json')
-  await writeFile(`${file}.new`, `${JSON.stringify(identity)}\n`, { mode: 0o600 })
-  await rename(`${file}.new`, file)
+  await replaceFile(join(folder, 'ssh.json'), `${JSON.stringify(identity)}\n`)
 }
 
 /** What was kept, and its file of known hosts; a VM made by somebody else has nothing. */

@@ -1,0 +1,38 @@
+import assert from 'node:assert/strict'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test, type TestContext } from 'node:test'
+import { replaceFile, replaceFileSync } from './replace-file.ts'
+
+function directory(t: TestContext): string {
+  const path = mkdtempSync(join(tmpdir(), 'cloister-replace-'))
+  t.after(() => rmSync(path, { recursive: true }))
+  return path
+}
+
+const WAYS = {
+  replaceFile,
+  replaceFileSync: async (...words: Parameters<typeof replaceFileSync>) =>
+    replaceFileSync(...words),
+}
+
+for (const [name, replace] of Object.entries(WAYS)) {
+  test(`${name}() puts the new in the place of the old, with its mode, and leaves nothing else`, async (t) => {
+    const folder = directory(t)
+    const file = join(folder, 'file')
+    await replace(file, 'old')
+    assert.equal(statSync(file).mode & 0o777, 0o600)
+    await replace(file, Buffer.from('new'), 0o644)
+    assert.equal(readFileSync(file, 'utf8'), 'new')
+    assert.equal(statSync(file).mode & 0o777, 0o644)
+    assert.deepEqual(readdirSync(folder), ['file'])
+  })
+
+  test(`${name}() leaves no draft when it fails`, async (t) => {
+    const folder = directory(t)
+    mkdirSync(join(folder, 'taken/full'), { recursive: true })
+    await assert.rejects(replace(join(folder, 'taken'), 'x'))
+    assert.deepEqual(readdirSync(folder), ['taken'])
+  })
+}
