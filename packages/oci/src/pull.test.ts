@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { test, type TestContext } from 'node:test'
 import { gzipSync } from 'node:zlib'
@@ -209,6 +210,28 @@ test('a thread of its own unpacks, refuses and cleans up as the caller does', as
   await refusedFor(large, 'image.limit-exceeded', { bytes: 1 << 20 })
   await refusedFor(large, 'image.limit-exceeded', { entries: 0 })
   await refusedFor(large.subarray(0, -100), 'image.layer-malformed')
+})
+
+test('a place without room for the image is told as that, and left empty', async (t) => {
+  const parent = temporaryDirectory(t)
+  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', parent])
+  if (mounted.status !== 0) return t.skip('only root may mount a small file system')
+  using _ = { [Symbol.dispose]: () => void spawnSync('umount', [parent]) }
+  const sample = await plainSample()
+  const layers = [{ tar: tarStream([{ name: 'large', content: 'x'.repeat(3 << 20) }]) }]
+  const platform = { os: 'linux', architecture: 'amd64' }
+  const { digest } = await buildImage({
+    sink: sample.store,
+    tag: 'v3',
+    layers,
+    config: {},
+    platform,
+  })
+  for (const threadFromBytes of [0, Infinity]) {
+    const options = pullOptions({ store: sample.store, digest }, `${parent}/root`)
+    await assert.rejects(pullImage({ ...options, threadFromBytes }), { code: 'image.no-space' })
+    assert.deepEqual(readdirSync(parent), [])
+  }
 })
 
 test('a thread that does not start ends the pull', async (t) => {
