@@ -52,6 +52,6 @@ async function* splitFrames(input: AsyncIterable<Uint8Array>): AsyncGenerator<Ui
 }
 
 function isCompressionError(error: unknown): boolean {
-  const code = (error as NodeJS.ErrnoException | null)?.code ?? ''
-  return code.startsWith('Z_') || code.startsWith('ZSTD_')
+  const code = (error as { code?: unknown } | null)?.code
+  return typeof code === 'string' && (code.startsWith('Z_') || code.startsWith('ZSTD_'))
 }
