@@ -1,7 +1,17 @@
 import { checkGuestImage, DEFAULT_IMAGE, loadGuestImage } from '@cloister/image/images'
+import {
+  PLAIN_FEATURES,
+  explainLaunch,
+  findVariant,
+  imageLaunch,
+  launchDifferences,
+  type LaunchSide,
+  type LaunchVariant,
+} from '@cloister/image/launch-difference'
 import { predictions } from '@cloister/image/predictions'
 import { CloisterError } from '@cloister/protocol/error'
-import { textOption, type Command } from '../command.ts'
+import { isVcpuType } from '@cloister/verifier/launch/vcpu-types'
+import { textOption, type Command, type Invocation } from '../command.ts'
 
 const MODES = ['hardware', 'simulated', 'debug'] as const
 
@@ -13,24 +23,31 @@ interface Row {
 }
 
 export const command: Command = {
-  usage: 'measure [IMAGE] [--mode MODE] [--cpus N] [--vcpu-type TYPE]',
+  usage: 'measure [IMAGE | --diff A B] [--explain] [--mode MODE] [--cpus N] [--vcpu-type TYPE]',
   details:
-    'Predicts the SNP launch digest of a guest image from its firmware, kernel, initrd and command line, for each vCPU type and count. No QEMU and no\nprocessor takes part. Modes are different command lines, so different digests: only hardware counts under AMD.',
+    'Predicts the SNP launch digest of a guest image from its firmware, kernel, initrd and command line, for each vCPU type and count. No QEMU and no\nprocessor takes part. Modes are different command lines, so different digests: only hardware counts under AMD.\n--explain lists each group of pages with the digest once it is measured. --diff names the inputs in which two launches differ: A and B are images\nor launch digests; a digest is looked for in the other image (or the default one) among all vCPU types, up to 64 vCPUs and SEV features.',
   options: {
     mode: { type: 'string', value: 'MODE', help: `${MODES.join(', ')}; default all` },
     cpus: { type: 'string', value: 'N', help: 'only this vCPU count' },
+    explain: {
+      type: 'boolean',
+      help: 'what the digest is made of; hardware, EPYC-v4, 1 vCPU unless said otherwise',
+    },
+    diff: { type: 'boolean', help: 'why the digests of A and B differ' },
     'vcpu-type': {
       type: 'string',
       value: 'TYPE',
       help: 'only this QEMU vCPU type, such as EPYC-v4',
     },
   },
-  positionals: [0, 1],
+  positionals: [0, 2],
   async run(invocation) {
-    const { positionals, directories, output } = invocation
-    const image = await loadGuestImage(`${directories.images}/${positionals[0] ?? DEFAULT_IMAGE}`)
-    // The digests of kernel and initrd come from the manifest, so the files must be those.
-    await checkGuestImage(image)
+    const { positionals, options, output } = invocation
+    if (options['diff'] === true) return await showDifferences(invocation)
+    if (positionals.length > 1)
+      throw new CloisterError('cli.usage', { why: 'two images are compared with --diff' })
+    const image = await checkedImage(invocation, positionals[0] ?? DEFAULT_IMAGE)
+    if (options['explain'] === true) return await showContributions(invocation, image)
     const mode = textOption(invocation, 'mode')
     const cpus = textOption(invocation, 'cpus')
     const vcpuType = textOption(invocation, 'vcpu-type')
@@ -67,4 +84,79 @@ function flatten(expected: Awaited<ReturnType<typeof predictions>>): Row[] {
       })),
     ),
   )
+}
+
+type Image = Awaited<ReturnType<typeof loadGuestImage>>
+
+async function checkedImage({ directories }: Invocation, name: string): Promise<Image> {
+  const image = await loadGuestImage(`${directories.images}/${name}`)
+  // The digests of kernel and initrd come from the manifest, so the files must be those.
+  await checkGuestImage(image)
+  return image
+}
+
+async function showContributions(invocation: Invocation, image: Image): Promise<void> {
+  const variant = chosenVariant(invocation)
+  const launch = await imageLaunch(image.directory, image.manifest, variant.mode)
+  await invocation.output.list(await explainLaunch(launch, variant), {
+    name: (row) => row.digest,
+    columns: [
+      { title: 'WHAT', cell: (row) => row.what },
+      { title: 'ADDRESS', cell: (row) => row.address },
+      { title: 'SIZE', cell: (row) => String(row.size) },
+      { title: 'DIGEST SO FAR', cell: (row) => row.digest },
+    ],
+  })
+}
+
+async function showDifferences(invocation: Invocation): Promise<void> {
+  const [a, b] = invocation.positionals
+  if (a === undefined || b === undefined)
+    throw new CloisterError('cli.usage', { why: '--diff compares two images or launch digests' })
+  const home = [a, b].find((name) => !isDigest(name)) ?? DEFAULT_IMAGE
+  const differences = launchDifferences(
+    await sideOf(invocation, a, home),
+    await sideOf(invocation, b, home),
+  )
+  await invocation.output.list(differences, {
+    name: (row) => row.what,
+    columns: [
+      { title: 'DIFFERS', cell: (row) => row.what },
+      { title: 'A', cell: (row) => row.a },
+      { title: 'B', cell: (row) => row.b },
+    ],
+  })
+}
+
+/** @param home - the image among whose variants a digest is looked for */
+async function sideOf(invocation: Invocation, name: string, home: string): Promise<LaunchSide> {
+  const image = await checkedImage(invocation, isDigest(name) ? home : name)
+  if (!isDigest(name)) return { image: image.manifest, variant: chosenVariant(invocation) }
+  const variant = await findVariant(image.directory, image.manifest, name.toLowerCase())
+  if (variant === undefined)
+    throw new CloisterError('cli.usage', {
+      why: `${name.slice(0, 16)}… is no launch of image ${home}, whatever its command line, vCPU type, vCPU count up to 64 or SEV features: firmware, kernel or initrd are others`,
+    })
+  return { image: image.manifest, variant }
+}
+
+function isDigest(name: string): boolean {
+  return /^[0-9a-fA-F]{96}$/.test(name)
+}
+
+function chosenVariant(invocation: Invocation): LaunchVariant {
+  const mode = MODES.find((one) => one === (textOption(invocation, 'mode') ?? 'hardware'))
+  const vcpuType = textOption(invocation, 'vcpu-type') ?? 'EPYC-v4'
+  const vcpus = Number(textOption(invocation, 'cpus') ?? 1)
+  if (
+    mode === undefined ||
+    !isVcpuType(vcpuType) ||
+    !Number.isInteger(vcpus) ||
+    vcpus < 1 ||
+    vcpus > 4096
+  )
+    throw new CloisterError('cli.usage', {
+      why: 'no launch digest is known for this mode, vCPU type and count',
+    })
+  return { mode, vcpuType, vcpus, features: PLAIN_FEATURES }
 }
