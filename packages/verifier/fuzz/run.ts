@@ -9,6 +9,7 @@ import { FormatError } from '../src/bytes/format-error.ts'
 import { toHex } from '../src/bytes/hex.ts'
 import { appraisalTargets } from './appraisal-targets.ts'
 import { deviceTargets } from './device-targets.ts'
+import { endorsementTargets } from './endorsement-targets.ts'
 import { Mutator } from './mutator.ts'
 import { readProgress, writeProgress } from './progress.ts'
 import type { TargetProgress } from './progress.ts'
@@ -33,6 +34,7 @@ const all = [
   ...(await targets()),
   ...(await tpmTargets()),
   ...deviceTargets(),
+  ...(await endorsementTargets()),
   ...(await appraisalTargets()),
 ].filter(({ name, corpus }) => name.includes(only) && corpus.length > 0)
 const progress = readProgress(statePath, seed)

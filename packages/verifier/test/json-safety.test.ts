@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { deviceTargets } from '../fuzz/device-targets.ts'
+import { endorsementTargets } from '../fuzz/endorsement-targets.ts'
 import { targets } from '../fuzz/targets.ts'
 import { tpmTargets } from '../fuzz/tpm-targets.ts'
 import { appraiseNitroUnder } from '../src/nitro/appraise.ts'
@@ -21,9 +22,12 @@ const MEMBERS = [
   `"toString":1,"hasOwnProperty":1,`,
 ]
 
-const PARSERS = [...(await targets()), ...(await tpmTargets()), ...deviceTargets()].filter(
-  ({ kind }) => kind === 'parse',
-)
+const PARSERS = [
+  ...(await targets()),
+  ...(await tpmTargets()),
+  ...deviceTargets(),
+  ...(await endorsementTargets()),
+].filter(({ kind }) => kind === 'parse')
 
 test('names of the prototype in JSON change no prototype and break no parser', () => {
   let tried = 0

@@ -160,6 +160,8 @@ function scopeOf(
   attributes: readonly XmlAttribute[],
   fail: () => never,
 ): ReadonlyMap<string, string> {
+  // Nearly all elements declare nothing: they share their parent's.
+  if (attributes.every((attribute) => declaredPrefix(attribute) === undefined)) return outer
   const scope = new Map(outer)
   for (const attribute of attributes) {
     const prefix = declaredPrefix(attribute)
