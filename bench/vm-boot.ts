@@ -189,7 +189,7 @@ async function bootPlain(own: string, code: string, host: VmHost) {
       ['-device', 'virtio-net-pci,netdev=net0'],
       ['-serial', `unix:${socket},server=on,wait=off`],
     ].flat(),
-    { stdio: ['ignore', 'ignore', 'inherit'] },
+    { stdio: 'ignore' },
   )
   await untilThere(socket)
   return { socket, end: () => Promise.all([ended(qemu), ended(swtpm)]) }

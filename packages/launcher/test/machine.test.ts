@@ -1,7 +1,8 @@
 /** VMs with a disk of their own: real firmware, real swtpm, a kernel that obeys the serial console. */
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { access, copyFile, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -16,7 +17,7 @@ import { findFirmware } from '../src/machine/firmware.ts'
 import { writeVariables, type SecureBootChoice } from '../src/machine/secure-boot.ts'
 import { encodeSeed } from '../src/machine/seed.ts'
 import { manufactureVtpm } from '../src/machine/vtpm.ts'
-import { isAlive, killProcess } from '../src/process-identity.ts'
+import { isAlive, killProcess, untilGone } from '../src/process-identity.ts'
 import { SimulatedProcessor } from '../src/simulator/processor.ts'
 import { startVm } from '../src/start-vm.ts'
 import type { MachineHardware, Vm, VmSpec } from '../src/vm-spec.ts'
@@ -294,6 +295,31 @@ test('startVm() of a machine fails with a code and leaves nothing', options, asy
   assert.equal((await vm.stop({ force: true })).reason, 'stop-killed')
   await assertGone(vm.state)
 })
+
+test(
+  'a machine outlives a killed starter with its vTPM, and both are cleared',
+  options,
+  async (t) => {
+    assert.ok(disks)
+    const spec = await describeMachine(t, { disk: disks.good })
+    const starter = spawn(
+      process.execPath,
+      [join(import.meta.dirname, 'start-and-wait.ts'), JSON.stringify({ ...spec, hostData: [] })],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    )
+    const [line] = (await once(starter.stdout, 'data')) as [Buffer]
+    const state = JSON.parse(String(line)) as Vm['state']
+    starter.kill('SIGKILL')
+    await once(starter, 'exit')
+    assert.ok(state.vtpm)
+    // Longer than an swtpm would live that is told of its starter's end.
+    assert.equal(await untilGone(state.vtpm, 500), false)
+    assert.equal(await isAlive(state.process), true)
+    const folders = { runtime: dirname(spec.runtimeDirectory), state: dirname(spec.stateDirectory) }
+    assert.deepEqual(await clearLeftovers(folders, new Set()), [spec.id])
+    await assertGone(state)
+  },
+)
 
 test('a machine on a bridge has a tap of its own, which goes with it', options, async (t) => {
   assert.ok(disks)

@@ -100,7 +100,10 @@ export async function manufactureVtpm(
     }
     await mkdir(dirname(key), { recursive: true, mode: 0o700 })
     await rename(join(work, WORK.key), key)
-    await rename(join(work, WORK.state), stateDirectory)
+    await rename(join(work, WORK.state), stateDirectory).catch(async (error: unknown) => {
+      await rm(key, { force: true })
+      throw error
+    })
     return { certificates, keyHolder: 'host' }
   } catch (error) {
     throw writeError(error, stateDirectory)
