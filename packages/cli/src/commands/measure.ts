@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import { checkGuestImage, DEFAULT_IMAGE, loadGuestImage } from '@cloister/image/images'
 import {
   PLAIN_FEATURES,
@@ -8,8 +9,14 @@ import {
   type LaunchSide,
   type LaunchVariant,
 } from '@cloister/image/launch-difference'
+import {
+  MEASURED_TEES,
+  measureFirmware,
+  type DirectBoot,
+} from '@cloister/image/firmware-measurement'
 import { predictions } from '@cloister/image/predictions'
 import { CloisterError } from '@cloister/protocol/error'
+import { FormatError } from '@cloister/verifier/bytes/format-error'
 import { isVcpuType } from '@cloister/verifier/launch/vcpu-types'
 import { textOption, type Command, type Invocation } from '../command.ts'
 
@@ -23,9 +30,10 @@ interface Row {
 }
 
 export const command: Command = {
-  usage: 'measure [IMAGE | --diff A B] [--explain] [--mode MODE] [--cpus N] [--vcpu-type TYPE]',
+  usage:
+    'measure [IMAGE | --diff A B | --firmware FILE] [--explain] [--mode MODE] [--cpus N] [--vcpu-type TYPE]',
   details:
-    'Predicts the SNP launch digest of a guest image from its firmware, kernel, initrd and command line, for each vCPU type and count. No QEMU and no\nprocessor takes part. Modes are different command lines, so different digests: only hardware counts under AMD.\n--explain lists each group of pages with the digest once it is measured. --diff names the inputs in which two launches differ: A and B are images\nor launch digests; a digest is looked for in the other image (or the default one) among all vCPU types, up to 64 vCPUs and SEV features.',
+    'Predicts the SNP launch digest of a guest image from its firmware, kernel, initrd and command line, for each vCPU type and count. No QEMU and no\nprocessor takes part. Modes are different command lines, so different digests: only hardware counts under AMD.\n--explain lists each group of pages with the digest once it is measured. --diff names the inputs in which two launches differ: A and B are images\nor launch digests; a digest is looked for in the other image (or the default one) among all vCPU types, up to 64 vCPUs and SEV features.\n--firmware FILE measures a firmware that is no image of ours, as --tee says, with --kernel, --initrd and --append where QEMU boots a kernel directly.\nThe registers of an event log are shown by evidence parse.',
   options: {
     mode: { type: 'string', value: 'MODE', help: `${MODES.join(', ')}; default all` },
     cpus: { type: 'string', value: 'N', help: 'only this vCPU count' },
@@ -34,6 +42,15 @@ export const command: Command = {
       help: 'what the digest is made of; hardware, EPYC-v4, 1 vCPU unless said otherwise',
     },
     diff: { type: 'boolean', help: 'why the digests of A and B differ' },
+    firmware: { type: 'string', value: 'FILE', help: 'measures this firmware instead of an image' },
+    tee: {
+      type: 'string',
+      value: 'TEE',
+      help: `with --firmware: ${MEASURED_TEES.join(', ')}; default snp`,
+    },
+    kernel: { type: 'string', value: 'FILE', help: 'with --firmware: booted directly' },
+    initrd: { type: 'string', value: 'FILE', help: 'with --kernel' },
+    append: { type: 'string', value: 'TEXT', help: "with --kernel: the kernel's command line" },
     'vcpu-type': {
       type: 'string',
       value: 'TYPE',
@@ -44,6 +61,7 @@ export const command: Command = {
   async run(invocation) {
     const { positionals, options, output } = invocation
     if (options['diff'] === true) return await showDifferences(invocation)
+    if (options['firmware'] !== undefined) return await showFirmware(invocation)
     if (positionals.length > 1)
       throw new CloisterError('cli.usage', { why: 'two images are compared with --diff' })
     const image = await checkedImage(invocation, positionals[0] ?? DEFAULT_IMAGE)
@@ -107,6 +125,51 @@ async function showContributions(invocation: Invocation, image: Image): Promise<
       { title: 'DIGEST SO FAR', cell: (row) => row.digest },
     ],
   })
+}
+
+async function showFirmware(invocation: Invocation): Promise<void> {
+  const name = textOption(invocation, 'tee') ?? 'snp'
+  const tee = MEASURED_TEES.find((one) => one === name)
+  if (tee === undefined)
+    throw new CloisterError('cli.usage', { why: `--tee is one of ${MEASURED_TEES.join(', ')}` })
+  const file = async (option: string) => {
+    const path = textOption(invocation, option)
+    return path === undefined ? undefined : await readNamed(option, path)
+  }
+  const { vcpuType, vcpus } = chosenVariant(invocation)
+  const boot: DirectBoot = {
+    firmware: (await file('firmware')) ?? new Uint8Array(),
+    kernel: await file('kernel'),
+    initrd: await file('initrd'),
+    commandLine: textOption(invocation, 'append'),
+    vcpuType,
+    vcpus,
+  }
+  const rows = await measured(tee, boot)
+  await invocation.output.list(rows, {
+    name: (row) => row.value,
+    columns: [
+      { title: 'REGISTER', cell: (row) => row.register },
+      { title: 'VALUE', cell: (row) => row.value },
+    ],
+  })
+}
+
+async function readNamed(option: string, path: string): Promise<Uint8Array> {
+  try {
+    return await readFile(path)
+  } catch (cause) {
+    throw new CloisterError('cli.usage', { why: `--${option}: ${path} cannot be read`, cause })
+  }
+}
+
+async function measured(tee: Parameters<typeof measureFirmware>[0], boot: DirectBoot) {
+  try {
+    return await measureFirmware(tee, boot)
+  } catch (cause) {
+    if (!(cause instanceof FormatError || cause instanceof RangeError)) throw cause
+    throw new CloisterError('guest-image.firmware-unfit', { why: cause.message, cause })
+  }
 }
 
 async function showDifferences(invocation: Invocation): Promise<void> {
