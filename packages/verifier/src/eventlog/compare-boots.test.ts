@@ -145,6 +145,20 @@ test('compareBoots() of firmware that differs names it', async () => {
   )
 })
 
+test('compareBoots() explains a log that was copied before the firmware handed over', async () => {
+  const events = first.events.filter(({ index, type }) => index !== 5 || type !== 0x8000_0007)
+  assert.equal(events.length, first.events.length - 2)
+  const { early, late, changes } = await compareBoots(await learned(), { ...first, events })
+  assert.deepEqual([early, late], ['match', 'match'])
+  assert.deepEqual(
+    changes.map(({ component, kind, isExplained }) => [component, kind, isExplained]),
+    [
+      ['firmware action', 'removed', true],
+      ['firmware action', 'removed', true],
+    ],
+  )
+})
+
 test('compareBoots() refuses a PCR that a learned baseline does not have', async () => {
   const { late } = await compareBoots(await learnedWithout(14), first)
   assert.equal(late, 'mismatch')

@@ -258,7 +258,7 @@ function explain(
   known: BaselineRegister | undefined,
   own: readonly BootEvent[],
 ): Pick<BootChange, 'isExplained' | 'cause'> {
-  const { component, kind } = difference
+  const { component, kind, pcr } = difference
   if (kind === 'not-reached')
     return {
       isExplained: false,
@@ -269,6 +269,12 @@ function explain(
       isExplained: true,
       cause:
         'the firmware writes its list of boot entries anew when drives or devices come and go; what is started from it stands in PCR 4',
+    }
+  if (component === 'firmware action' && pcr === 5)
+    return {
+      isExplained: true,
+      cause:
+        'how the firmware handed over to the kernel: a log that was copied just before lacks it, and a second try adds to it; what was started stands in PCR 4',
     }
   if (component === 'partition table' && kind === 'changed' && isGrowth(difference, known, own))
     return {
