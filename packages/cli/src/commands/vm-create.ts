@@ -6,6 +6,7 @@ import { openHostd } from '../hostd.ts'
 import { installPackages } from '../setup/install-packages.ts'
 import {
   CATALOGUE_REQUIREMENTS,
+  MEASURED_VM_REQUIREMENTS,
   missingRequirements,
   RUN_REQUIREMENTS,
   VM_REQUIREMENTS,
@@ -48,12 +49,16 @@ export const command: Command = {
   },
 }
 
-async function install({ image }: CreatePlan, invocation: Invocation): Promise<void> {
+/** TEEs that never measure the boot of a disk. */
+const BOOTED_BY_FIRMWARE: readonly string[] = ['none', 'sev', 'sev-es']
+
+async function install({ image, tee }: CreatePlan, invocation: Invocation): Promise<void> {
   const { options, output, signal } = invocation
   const wanted = [
     ...RUN_REQUIREMENTS,
     ...VM_REQUIREMENTS,
     ...(isCatalogueName(image) ? CATALOGUE_REQUIREMENTS : []),
+    ...(BOOTED_BY_FIRMWARE.includes(tee) ? [] : MEASURED_VM_REQUIREMENTS),
   ]
   await installPackages(missingRequirements(wanted), {
     confirm: async (question) => await confirm(question, options['yes'] === true, signal),

@@ -48,6 +48,12 @@ export const VM_REQUIREMENTS: readonly Requirement[] = [
   { program: 'ssh-keygen', debianPackage: 'openssh-client', purpose: 'reaches VMs by ssh' },
 ]
 
+/** For machines whose disk is looked into: their kernel is taken out of it, and its root may be encrypted. Beside {@link VM_REQUIREMENTS}. */
+export const MEASURED_VM_REQUIREMENTS: readonly Requirement[] = [
+  { program: 'sfdisk', debianPackage: 'fdisk', purpose: 'reads partition tables' },
+  { program: 'debugfs', debianPackage: 'e2fsprogs', purpose: 'reads the files of a disk image' },
+]
+
 /** For tests against tools that others wrote, beside {@link RUN_REQUIREMENTS}. */
 export const TEST_REQUIREMENTS: readonly Requirement[] = [
   { program: 'skopeo', debianPackage: 'skopeo', purpose: 'interoperability of encrypted images' },

@@ -105,6 +105,23 @@ test(
   },
 )
 
+test(
+  'readDiskSystem() counts a cloud-init that cannot be configured among what takes orders from the host',
+  {
+    skip: noTools,
+  },
+  async (context) => {
+    const directory = await temporaryDirectory(context)
+    const { 'etc/cloud/cloud.cfg.d/05.cfg': _folder, ...others } = SYSTEM
+    const disk = await makeDisk(directory, { ...others, 'usr/bin/cloud-init': '#!' })
+    const work = join(directory, 'work')
+    await mkdir(work)
+    const { hasCloudInit, hostAgents } = await readDiskSystem(disk, work, {})
+    assert.equal(hasCloudInit, false)
+    assert.deepEqual(hostAgents, ['/usr/sbin/qemu-ga', '/usr/bin/cloud-init'])
+  },
+)
+
 test('otherMounts() leaves out the root, swap, and what has no device', () => {
   const fstab = `
     LABEL=x /srv ext4 defaults 0 2

@@ -50,6 +50,7 @@ const EXT_MAGIC = { offset: 1024 + 0x38, value: 0xef53 } as const
 const INIT = '/sbin/init'
 const MODULE_FOLDERS = ['/usr/lib/modules', '/lib/modules'] as const
 const CLOUD_INIT = '/etc/cloud/cloud.cfg.d'
+const CLOUD_INIT_PROGRAM = '/usr/bin/cloud-init'
 /** Guest agents of hypervisors and clouds: each runs commands, sets passwords or writes files as the platform says. */
 const HOST_AGENTS = [
   '/usr/sbin/qemu-ga',
@@ -83,8 +84,11 @@ export async function readDiskSystem(
     throw new CloisterError('vm-boot.init-missing', { where: INIT })
   const kernel = await takeKernel(root, partitions, work, context)
   const fstab = await readExt(root, '/etc/fstab', work, context)
+  const hasCloudInit = (await listExt(root, CLOUD_INIT, context)) !== undefined
+  // Without that folder it cannot be told to listen to the broker's seed alone.
+  const orders = hasCloudInit ? HOST_AGENTS : [...HOST_AGENTS, CLOUD_INIT_PROGRAM]
   const found: string[] = []
-  for (const path of HOST_AGENTS) if (await existsInExt(root, path, context)) found.push(path)
+  for (const path of orders) if (await existsInExt(root, path, context)) found.push(path)
   return {
     partition: root.number,
     root: { image, offset: root.offset },
@@ -92,7 +96,7 @@ export async function readDiskSystem(
     kernel,
     init: INIT,
     otherMounts: otherMounts(fstab?.toString('utf8') ?? ''),
-    hasCloudInit: (await listExt(root, CLOUD_INIT, context)) !== undefined,
+    hasCloudInit,
     hostAgents: found,
   }
 }
