@@ -50,7 +50,7 @@ export const command: Command = {
 }
 
 /** TEEs that never measure the boot of a disk. */
-const BOOTED_BY_FIRMWARE: readonly string[] = ['none', 'sev', 'sev-es']
+const BOOTED_BY_FIRMWARE: ReadonlySet<string> = new Set(['none', 'sev', 'sev-es'])
 
 async function install({ image, tee }: CreatePlan, invocation: Invocation): Promise<void> {
   const { options, output, signal } = invocation
@@ -58,7 +58,7 @@ async function install({ image, tee }: CreatePlan, invocation: Invocation): Prom
     ...RUN_REQUIREMENTS,
     ...VM_REQUIREMENTS,
     ...(isCatalogueName(image) ? CATALOGUE_REQUIREMENTS : []),
-    ...(BOOTED_BY_FIRMWARE.includes(tee) ? [] : MEASURED_VM_REQUIREMENTS),
+    ...(BOOTED_BY_FIRMWARE.has(tee) ? [] : MEASURED_VM_REQUIREMENTS),
   ]
   await installPackages(missingRequirements(wanted), {
     confirm: async (question) => await confirm(question, options['yes'] === true, signal),
