@@ -4,7 +4,7 @@ import { openHostd } from '../hostd.ts'
 import { milliseconds } from '../seconds-option.ts'
 import { proveVm } from '../vm/prove/prove-vm.ts'
 import { readIdentity } from '../vm/ssh-identity.ts'
-import { awaitSsh, captureSsh, sshTarget } from '../vm/ssh-session.ts'
+import { awaitSsh, openGuestShell, sshTarget } from '../vm/ssh-session.ts'
 
 const WAIT_SECONDS = '180'
 
@@ -32,9 +32,10 @@ export const command: Command = {
     const known = await readIdentity(directories, name)
     const user = textOption(invocation, 'user')
     const session = { name, target, ...known, user, acceptsNewKey: false, command: ['sh'] }
+    await using shell = openGuestShell(session, signal)
     const proof = await proveVm({
       view,
-      runInGuest: (script) => captureSsh(session, script, signal),
+      runInGuest: (script) => shell.run(script),
       dumpMemory: () => vms.dumpMemory(name, { signal }),
       folder: join(directories.hostd, 'machines', view.id),
       dumps: join(directories.hostd, 'dumps'),

@@ -1,5 +1,7 @@
 /** ssh into a VM: the port found, the keys known, the exit code passed on. */
 import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CloisterError } from '@cloister/protocol/error'
@@ -141,39 +143,61 @@ export async function runSsh(session: SshSession, signal: AbortSignal): Promise<
   }
 }
 
-/** What a command says may be so long, bytes. */
+/** What a script says may be so long, bytes. */
 const OUTPUT_BYTES = 1 << 16
 
-/**
- * Gives a command its input and takes what it writes.
- *
- * @throws CloisterError `vm.ssh-program-missing`, `vm.ssh-command-failed`
- */
-export async function captureSsh(
-  session: SshSession,
-  input: string,
-  signal: AbortSignal,
-): Promise<string> {
+/** A shell in the guest that stays between scripts, as one session: what belongs to a session may go with it. */
+export interface GuestShell extends AsyncDisposable {
+  /**
+   * Runs a script. @returns what it wrote
+   *
+   * @throws CloisterError `vm.ssh-command-failed` when the shell has ended
+   */
+  run(script: string): Promise<string>
+}
+
+/** @throws CloisterError `vm.ssh-program-missing` */
+export function openGuestShell(session: SshSession, signal: AbortSignal): GuestShell {
   const program = findProgram('ssh')
   if (program === undefined) throw new CloisterError('vm.ssh-program-missing')
-  const child = spawn(program, ['-T', ...sshArguments(session)], {
+  const child = spawn(program, ['-T', ...sshArguments({ ...session, command: ['sh'] })], {
     stdio: ['pipe', 'pipe', 'inherit'],
-    signal,
   })
-  const ended = Promise.withResolvers<number | null>()
-  child.once('error', ended.reject)
-  child.once('close', ended.resolve)
+  const stop = () => child.kill()
+  signal.addEventListener('abort', stop, { once: true })
   let said = ''
+  const ended = Promise.withResolvers<never>()
+  ended.promise.catch(() => undefined)
+  const fail = (received: string) =>
+    ended.reject(new CloisterError('vm.ssh-command-failed', { received }))
+  child.once('error', (error) => fail(error.message))
+  child.once('close', (code) => fail(`exit code ${code}`))
   child.stdout.on('data', (chunk: Buffer) => {
     said += chunk.toString('utf8')
     if (said.length > OUTPUT_BYTES) child.kill()
   })
-  // A command that ends early does not take all of it.
+  // A shell that has ended takes no more.
   child.stdin.on('error', () => undefined)
-  child.stdin.end(input)
-  const code = await ended.promise
-  if (code === 0 && said.length <= OUTPUT_BYTES) return said
-  throw new CloisterError('vm.ssh-command-failed', { received: `exit code ${code}` })
+  return {
+    async run(script) {
+      const marker = `cloister-${randomBytes(12).toString('hex')}`
+      child.stdin.write(`${script}\necho ${marker}\n`)
+      for (;;) {
+        const at = said.indexOf(marker)
+        if (at >= 0) {
+          const before = said.slice(0, at)
+          said = said.slice(at + marker.length + 1)
+          return before
+        }
+        await Promise.race([once(child.stdout, 'data'), ended.promise])
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      signal.removeEventListener('abort', stop)
+      child.stdin.end()
+      await ended.promise.catch(() => undefined)
+    },
+  }
 }
 
 /** A word that a POSIX shell takes as it is. */

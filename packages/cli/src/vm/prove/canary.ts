@@ -30,11 +30,15 @@ export const GUEST_PLACES: GuestPlaces = {
   diskFile: '/var/tmp/cloister-prove',
 }
 
-/** For `sh` in the guest, with coreutils: makes seed and canaries, and says nothing of them. */
+/**
+ * For `sh` in the guest, with coreutils: makes seed and canaries, and says nothing of them. The shell must stay until the seed is told: with it they go, and
+ * with the last session of a user systemd-logind takes what is theirs on /dev/shm (RemoveIPC).
+ */
 export function plantScript({ folder, diskFile }: GuestPlaces = GUEST_PLACES): string {
   return `set -eu
 umask 077
 rm -rf ${folder} ${diskFile}
+trap 'rm -rf ${folder} ${diskFile}' EXIT HUP TERM
 mkdir ${folder}
 seed=$(head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \\n')
 make() {

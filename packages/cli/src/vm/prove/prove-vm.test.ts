@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
@@ -26,16 +26,20 @@ async function temporary(t: TestContext): Promise<string> {
 test('guest and owner make the same canary, and the guest leaves nothing', async (t) => {
   const folder = await temporary(t)
   const places = { folder: join(folder, 'ram'), diskFile: join(folder, 'disk') }
-  const sh = async (script: string) => (await run('sh', ['-c', script])).stdout
-  assert.equal(await sh(plantScript(places)), 'planted\n')
-  const memory = await readFile(join(places.folder, 'canary'))
-  const disk = await readFile(places.diskFile)
-  const seed = await sh(revealScript(places))
+  const show = `cat ${places.folder}/canary; echo; cat ${places.diskFile}; echo`
+  // One shell, as over ssh: what it made goes with it.
+  const script = `${plantScript(places)}\n${show}\n${revealScript(places)}`
+  const { stdout } = await run('sh', ['-c', script])
+  const [planted, memory, disk, seed = ''] = stdout.split('\n')
+  assert.equal(planted, 'planted')
   assert.match(seed, /^[0-9a-f]{64}$/)
-  assert.deepEqual(memory, Buffer.concat(canaryPieces('memory', seed)))
-  assert.deepEqual(disk, Buffer.concat(canaryPieces('disk', seed)))
+  assert.equal(memory, Buffer.concat(canaryPieces('memory', seed)).toString())
+  assert.equal(disk, Buffer.concat(canaryPieces('disk', seed)).toString())
   assert.equal(existsSync(places.folder) || existsSync(places.diskFile), false)
-  await sh(removeScript(places))
+  // A session that ends too early leaves nothing either.
+  await run('sh', ['-c', plantScript(places)])
+  assert.equal(existsSync(places.folder) || existsSync(places.diskFile), false)
+  await run('sh', ['-c', removeScript(places)])
 })
 
 test('searchFile() finds each piece once, over the borders of what it reads at once', async (t) => {
