@@ -122,8 +122,9 @@ async function untilPrompt(path: string): Promise<void> {
   )
   try {
     for await (const chunk of socket) {
-      text = `${text}${String(chunk)}`.slice(-4096)
+      text += String(chunk)
       if (text.includes(PROMPT)) return
+      text = text.slice(-4096)
     }
     throw new Error(`the console ended: ${text.slice(-500)}`)
   } finally {
