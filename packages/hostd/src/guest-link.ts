@@ -21,6 +21,8 @@ export class GuestLink {
   readonly #socketPath: string
   readonly #stop = new AbortController()
   #opening: Promise<TtrpcClient> | undefined
+  /** Opened, and not given up. */
+  #current: TtrpcClient | undefined
 
   /** @param socketPath - host side of the port `cloister.agent` */
   constructor(socketPath: string) {
@@ -59,6 +61,15 @@ export class GuestLink {
     )
   }
 
+  /** Gives up the session: the agent that it was opened with may have been replaced by another, which knows nothing of it. The next call opens one. */
+  reset(): void {
+    const session = this.#current
+    // One that is being opened asks for a new agent already.
+    if (session === undefined) return
+    this.#forget(session)
+    session.close()
+  }
+
   #session(): Promise<TtrpcClient> {
     this.#stop.signal.throwIfAborted()
     this.#opening ??= this.#open()
@@ -70,12 +81,19 @@ export class GuestLink {
       const socket = await connectPort(this.#socketPath, this.#stop.signal)
       const channel = await openPortSession(socket, TTRPC_FRAMING, { signal: this.#stop.signal })
       const session = new TtrpcClient(channel)
-      void session.closed.then(() => (this.#opening = undefined))
+      this.#current = session
+      void session.closed.then(() => this.#forget(session))
       return session
     } catch (error) {
       this.#opening = undefined
       throw error instanceof SessionLost ? error : new SessionLost('no session', { cause: error })
     }
+  }
+
+  #forget(session: TtrpcClient): void {
+    if (this.#current !== session) return
+    this.#current = undefined
+    this.#opening = undefined
   }
 }
 

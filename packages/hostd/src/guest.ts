@@ -15,6 +15,8 @@ import { NetLink } from './net-link.ts'
 const EVIDENCE_TIMEOUT_MS = 60_000
 const STATUS_TIMEOUT_MS = 10_000
 const SIGNAL_TIMEOUT_MS = 5_000
+/** A status is answered at once; under emulation and load in a second. */
+const MUTE_MS = 3_000
 const CHANNEL_TIMEOUT_MS = 30_000
 const SIGTERM = 15
 
@@ -53,6 +55,19 @@ export class Guest {
     const answer = await this.#ask(GuestService.method.getStatus, {}, timeoutMs, signal)
     const { stage, attestations, token, imageDigest, errorCode, requestId } = answer
     return { stage, attestations, token, imageDigest, errorCode, requestId }
+  }
+
+  /**
+   * For guests whose agent may be replaced while they run, as one that its owner installed: gives up a session that is not answered soon, so that the next
+   * call opens one with the agent of now.
+   */
+  async renewIfMute(signal: AbortSignal): Promise<void> {
+    try {
+      await this.status(signal, MUTE_MS)
+    } catch (error) {
+      const isMute = error instanceof CloisterError && error.code === 'guest.no-answer'
+      if (isMute) this.link.reset()
+    }
   }
 
   /** @throws CloisterError `guest.no-answer` */

@@ -80,10 +80,14 @@ export const MACHINE_ROUTES: Readonly<Record<string, Handler>> = {
   'POST /v1/vms/NAME/evidence': async ({ request, response, machines, name, signal }) => {
     const { nonce } = await readJson(request, EvidenceRequestSchema)
     const guest = machines.get(name).guest()
+    await guest.renewIfMute(signal)
     sendJson(response, 200, await asMachine(guest.evidence(Buffer.from(nonce, 'hex'), signal)))
   },
-  'GET /v1/vms/NAME/status': async ({ response, machines, name, signal }) =>
-    sendJson(response, 200, await asMachine(machines.get(name).guest().status(signal))),
+  'GET /v1/vms/NAME/status': async ({ response, machines, name, signal }) => {
+    const guest = machines.get(name).guest()
+    await guest.renewIfMute(signal)
+    sendJson(response, 200, await asMachine(guest.status(signal)))
+  },
   'GET /v1/vms/NAME/boot-log': async ({ response, machines, name, signal }) =>
     sendJson(response, 200, await machines.get(name).bootLog(signal)),
   'GET /v1/vms/NAME/baseline': async ({ response, machines, name }) =>
