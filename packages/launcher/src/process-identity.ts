@@ -36,6 +36,20 @@ export async function killProcess(identity: ProcessIdentity): Promise<void> {
   await untilGone(identity)
 }
 
+/**
+ * Kills a process that leads a group, together with what it started in that group. Nothing happens when it is already gone: its number may
+ * then be another's.
+ */
+export async function killGroup(leader: ProcessIdentity): Promise<void> {
+  if (!(await isAlive(leader))) return
+  try {
+    process.kill(-leader.pid, 'SIGKILL')
+  } catch {
+    return
+  }
+  await untilGone(leader)
+}
+
 /** Resolves when the process is gone. Absent `timeoutMs`: waits without bound. False when time ran out. */
 export async function untilGone(identity: ProcessIdentity, timeoutMs = Infinity): Promise<boolean> {
   const deadline = performance.now() + timeoutMs

@@ -78,23 +78,37 @@ for (const target of PARSERS)
     }
   })
 
+/** What is over a bound is measured once more: the engine compiles a path and fetches pages when it first comes there, and others use the processor. */
 function tryOne(target: Target, input: Uint8Array): void {
+  let cost = measure(target, input)
+  if (isOver(cost, input)) cost = measure(target, input)
+  if (isOver(cost, input))
+    assert.fail(`${target.name} took ${cost.ms} ms and ${cost.allocated} bytes on ${toHex(input)}`)
+}
+
+interface Cost {
+  readonly ms: number
+  /** Of a refusal; less than nothing after a collection, from which nothing is learnt. */
+  readonly allocated: number
+}
+
+function isOver({ ms, allocated }: Cost, input: Uint8Array): boolean {
+  return ms >= MAX_MS || allocated > MAX_ALLOCATED(input.length)
+}
+
+function measure(target: Target, input: Uint8Array): Cost {
   const before = allocated()
   const start = performance.now()
+  let isRefused = false
   try {
     target.run(input)
   } catch (error) {
     if (!(error instanceof FormatError))
       throw new Error(`${target.name}: ${toHex(input)}`, { cause: error })
-    // Less than before after a collection: then nothing is learnt.
-    const more = allocated() - before
-    assert.ok(
-      more <= MAX_ALLOCATED(input.length),
-      `${target.name} allocated ${more} bytes on ${toHex(input)}`,
-    )
+    isRefused = true
   }
-  const spent = performance.now() - start
-  assert.ok(spent < MAX_MS, `${target.name} took ${spent} ms on ${toHex(input)}`)
+  const more = isRefused ? allocated() - before : 0
+  return { ms: performance.now() - start, allocated: more }
 }
 
 /** On the heap and outside of it; a collection in between only makes it smaller. */

@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict'
 import { createHash, X509Certificate } from 'node:crypto'
-import { access, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import {
+  access,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
@@ -111,7 +121,18 @@ test('manufactureVtpm() fails with a code and leaves nothing', { skip }, async (
     message: 'enough',
   })
   assert.deepEqual(await readdir(directory), [])
+  assert.deepEqual(await processesIn(directory), [])
 })
+
+/** Ids of processes that have their working directory there, removed or not. */
+async function processesIn(directory: string): Promise<string[]> {
+  const found: string[] = []
+  for (const pid of await readdir('/proc')) {
+    const place = /^\d+$/.test(pid) ? await readlink(`/proc/${pid}/cwd`).catch(() => '') : ''
+    if (place.startsWith(`${directory}/`)) found.push(pid)
+  }
+  return found
+}
 
 test('startVtpm() fails when key or state are missing', { skip }, async () => {
   const run = join(folder, 'run-failed')

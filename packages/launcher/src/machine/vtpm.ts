@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { CloisterError } from '@cloister/protocol/error'
 import { findProgram } from '../find-program.ts'
 import { startOwn, type OwnProcess } from '../own-process.ts'
-import { killProcess } from '../process-identity.ts'
+import { killGroup } from '../process-identity.ts'
 import { writeError } from '../vm-files.ts'
 import type { VtpmFiles } from '../vm-spec.ts'
 import type { EkAuthority } from './ek-authority.ts'
@@ -187,7 +187,8 @@ async function certify(
       await sleep(PAUSE_MS)
     }
   } catch (error) {
-    await killProcess(setup.identity)
+    // The swtpm that it started is in its group, and would outlive it.
+    await killGroup(setup.identity)
     throw error instanceof RangeError ? failed(error) : error
   }
   const [rsa, ecc] = [issued.get('rsa'), issued.get('ecc')]
