@@ -3,8 +3,9 @@
  * verified by apt, unpacked and not installed (installing docker-registry would start a server at every boot). Changes nothing else.
  */
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { debianMirrors } from '@cloister/image/debian-mirror'
 import { toolCache } from './tools.ts'
 
 const SUITE = 'trixie'
@@ -15,13 +16,9 @@ const cache = toolCache()
 for (const folder of ['lists/partial', 'apt/archives/partial', 'deb', 'root'])
   mkdirSync(join(cache, folder), { recursive: true })
 
-const mirror = execFileSync(
-  'apt-get',
-  ['indextargets', '--format', '$(REPO_URI)', 'Created-By: Packages'],
-  {
-    encoding: 'utf8',
-  },
-).split('\n')[0]!
+const work = join(cache, 'mirror')
+rmSync(work, { recursive: true, force: true })
+const { archive: mirror } = await debianMirrors(work, {})
 writeFileSync(join(cache, 'sources.list'), `deb [signed-by=${KEYRING}] ${mirror} ${SUITE} main\n`)
 
 const options = [

@@ -203,7 +203,7 @@ export const CLI_ERRORS = {
   'owner.broker-answer-malformed': {
     title: 'Cannot read the answer of the broker',
     why: 'it does not have the documented shape; the broker may be of another version',
-    fix: ['cloister broker status'],
+    fix: ['cloister broker stop', 'cloister broker start --detach'],
     status: 502,
     exit: 1,
   },
