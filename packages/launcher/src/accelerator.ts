@@ -2,7 +2,7 @@
  * KVM or emulation. /dev/kvm may open, call itself enabled and still not run guests, so KVM is trusted only after a tiny guest
  * came up under it within a time-out. The answer is remembered for this boot of the host, this QEMU and this user.
  */
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir, readFile, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CloisterError } from '@cloister/protocol/error'
 import { z } from 'zod'
@@ -89,8 +89,14 @@ async function tryKvm(
     ports: [],
   } as const
   const choice = await bootProbe(spec, qemu)
+  await removeEmpty(folders.runtime, folders.state, workDirectory)
   await remember(cacheFile, key, choice)
   return choice
+}
+
+/** Folders in which nobody else tries at the same time, inner ones first. */
+async function removeEmpty(...folders: readonly string[]): Promise<void> {
+  for (const folder of folders) await rmdir(folder).catch(() => {})
 }
 
 const ID_PREFIX = 'kvm-probe-'
