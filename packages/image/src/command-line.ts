@@ -54,6 +54,9 @@ const VM_HARDENING = [
   'nohibernate',
   'cryptomgr.notests',
   'systemd.import_credentials=no',
+  // A disk that the host adds under a name of the system's fstab must not get the memory's pages.
+  'systemd.swap=0',
+  'systemd.gpt_auto=0',
   `initcall_blacklist=${SILENCED_INITCALLS.join(',')}`,
   'console=ttyS0',
 ] as const

@@ -73,12 +73,22 @@ export async function startVtpm({ id, runtimeDirectory, files, qemu }: VtpmStart
   })
   try {
     await untilReady(join(runtimeDirectory, SOCKETS.vtpm), vtpm)
-    if (qemu !== undefined) await chown(join(runtimeDirectory, SOCKETS.vtpm), qemu.uid, qemu.uid)
+    if (qemu !== undefined) await giveSocket(runtimeDirectory, qemu.uid)
     return vtpm
   } catch (error) {
     await killProcess(vtpm.identity)
     throw error
   }
+}
+
+/** Attacker-controlled: the folder was swtpm's until now, so what stands at the name may be a link. */
+async function giveSocket(runtimeDirectory: string, uid: number): Promise<void> {
+  const where = join(runtimeDirectory, SOCKETS.vtpm)
+  await chown(runtimeDirectory, 0, 0)
+  const found = await lstat(where)
+  if (!found.isSocket() || found.nlink !== 1)
+    throw new CloisterError('vtpm.start-failed', { where, received: 'no socket' })
+  await lchown(where, uid, uid)
 }
 
 /** Without these checks swtpm would make a new TPM where the state is missing, and say of a wrong key only that it cannot start. */
