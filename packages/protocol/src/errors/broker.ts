@@ -115,7 +115,7 @@ const RELEASE_CHECKS = {
   'release.platform': releaseCheck(
     'The policy does not name this processor',
     'its chip id is not among the enrolled platforms',
-    'cloister platform enroll CHIP_ID',
+    'PUT /cloister/v1/platforms/CHIP_ID at the broker with the owner’s key, or name the chip in the policy',
   ),
   'release.key': releaseCheck(
     'The key of the request is not the one in REPORT_DATA',
