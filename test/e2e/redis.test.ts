@@ -5,6 +5,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort, startRegistry } from '../interop/test-registry.ts'
 import { DebianSoftware } from './debian-software.ts'
 import { Deployment } from './deployment.ts'
@@ -69,7 +70,13 @@ test('redis', async (t) => {
     return output.trim()
   }
   await t.test('answers its client', async () => {
-    assert.equal(await client('PING'), 'PONG')
+    // `run` tells of the container's start; the server listens a moment later.
+    let answer = ''
+    for (let attempt = 0; attempt < 50 && answer !== 'PONG'; attempt++) {
+      if (attempt > 0) await sleep(100)
+      answer = await client('PING').catch(String)
+    }
+    assert.equal(answer, 'PONG')
     assert.equal(await client('SET', 'greeting', stored), 'OK')
     assert.equal(await client('SAVE'), 'OK')
     assert.equal(await client('GET', 'greeting'), stored)
