@@ -6,9 +6,11 @@ import { confirm } from '../confirm.ts'
 import type { Command, Invocation } from '../command.ts'
 import { installPackages } from '../setup/install-packages.ts'
 import {
+  BRIDGE_REQUIREMENTS,
   CATALOGUE_REQUIREMENTS,
   E2E_REQUIREMENTS,
   missingRequirements,
+  MEASURED_VM_REQUIREMENTS,
   RUN_REQUIREMENTS,
   TEST_REQUIREMENTS,
   VM_REQUIREMENTS,
@@ -55,7 +57,14 @@ async function setUp({ options, output, signal, directories }: Invocation): Prom
   // Somebody who types this command without a terminal (CI) wants the tests to pass, not a question.
   const yes = options['yes'] === true || !process.stdin.isTTY
   const ofSuite = options['e2e'] === true ? [...CATALOGUE_REQUIREMENTS, ...E2E_REQUIREMENTS] : []
-  const required = [...RUN_REQUIREMENTS, ...VM_REQUIREMENTS, ...TEST_REQUIREMENTS, ...ofSuite]
+  const required = [
+    ...RUN_REQUIREMENTS,
+    ...VM_REQUIREMENTS,
+    ...MEASURED_VM_REQUIREMENTS,
+    ...BRIDGE_REQUIREMENTS,
+    ...TEST_REQUIREMENTS,
+    ...ofSuite,
+  ]
   await installPackages(missingRequirements(required), {
     confirm: async (question) => await confirm(question, yes, signal),
     talk: output.talk,

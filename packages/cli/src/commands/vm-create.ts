@@ -6,6 +6,7 @@ import { openHostd } from '../hostd.ts'
 import { installPackages } from '../setup/install-packages.ts'
 import {
   CATALOGUE_REQUIREMENTS,
+  BRIDGE_REQUIREMENTS,
   MEASURED_VM_REQUIREMENTS,
   missingRequirements,
   RUN_REQUIREMENTS,
@@ -52,13 +53,14 @@ export const command: Command = {
 /** TEEs that never measure the boot of a disk. */
 const BOOTED_BY_FIRMWARE: ReadonlySet<string> = new Set(['none', 'sev', 'sev-es'])
 
-async function install({ image, tee }: CreatePlan, invocation: Invocation): Promise<void> {
+async function install({ image, tee, network }: CreatePlan, invocation: Invocation): Promise<void> {
   const { options, output, signal } = invocation
   const wanted = [
     ...RUN_REQUIREMENTS,
     ...VM_REQUIREMENTS,
     ...(isCatalogueName(image) ? CATALOGUE_REQUIREMENTS : []),
     ...(BOOTED_BY_FIRMWARE.has(tee) ? [] : MEASURED_VM_REQUIREMENTS),
+    ...(network.kind === 'bridge' ? BRIDGE_REQUIREMENTS : []),
   ]
   await installPackages(missingRequirements(wanted), {
     confirm: async (question) => await confirm(question, options['yes'] === true, signal),

@@ -54,6 +54,11 @@ export const MEASURED_VM_REQUIREMENTS: readonly Requirement[] = [
   { program: 'debugfs', debianPackage: 'e2fsprogs', purpose: 'reads the files of a disk image' },
 ]
 
+/** For machines on a bridge of the host, beside {@link VM_REQUIREMENTS}. */
+export const BRIDGE_REQUIREMENTS: readonly Requirement[] = [
+  { program: 'ip', debianPackage: 'iproute2', purpose: 'makes the taps of VMs on a bridge' },
+]
+
 /** For tests against tools that others wrote, beside {@link RUN_REQUIREMENTS}. */
 export const TEST_REQUIREMENTS: readonly Requirement[] = [
   { program: 'skopeo', debianPackage: 'skopeo', purpose: 'interoperability of encrypted images' },
@@ -61,6 +66,7 @@ export const TEST_REQUIREMENTS: readonly Requirement[] = [
   { program: 'tpm2_checkquote', debianPackage: 'tpm2-tools', purpose: 'interoperability of TPMs' },
   { program: 'mkfs.vfat', debianPackage: 'dosfstools', purpose: 'file systems of test disks' },
   { program: 'mcopy', debianPackage: 'mtools', purpose: 'files of test disks' },
+  { program: 'openssl', debianPackage: 'openssl', purpose: 'certificates of tests' },
   { program: 'umoci', debianPackage: 'umoci', purpose: 'interoperability of image layers' },
 ]
 

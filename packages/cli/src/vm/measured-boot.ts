@@ -113,8 +113,11 @@ function measuredTee({ tee, cpus }: MeasuredBootRequest): RunTee {
   if (tee === 'tdx')
     throw new CloisterError('vm.combination-unfit', {
       received: '--tee tdx',
-      why: 'the agent brings no TDX quotes to the broker yet',
-      fix: ['cloister vm create --tee snp'],
+      why: 'the broker takes no TDX quotes yet',
+      fix: [
+        'on a host with SEV-SNP: cloister vm create --tee snp',
+        'without protection against the host: cloister vm create --tee none',
+      ],
     })
   if (!MEASURED_VCPU_COUNTS.some((count) => count === cpus))
     throw new CloisterError('vm.combination-unfit', {

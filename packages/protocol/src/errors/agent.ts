@@ -166,14 +166,14 @@ export const AGENT_ERRORS = {
   'agent.attestation-refused': {
     title: 'The broker refused the evidence of the guest',
     why: 'a check failed; the owner sees which in the audit log',
-    fix: ['cloister audit --request-id ID'],
+    fix: ['cloister broker audit --request REQUEST_ID'],
     status: 403,
     exit: 2,
   },
   'agent.resource-refused': {
     title: 'The broker refused a resource to the guest',
     why: 'its release policy was not met; the owner sees why in the audit log',
-    fix: ['cloister audit --request-id ID'],
+    fix: ['cloister broker audit --request REQUEST_ID'],
     status: 403,
     exit: 2,
   },
@@ -222,7 +222,7 @@ export const AGENT_ERRORS = {
   'agent.enrolment-refused': {
     title: 'The broker does not certify the attestation key of the guest',
     why: "the owner has not pinned the CA of the TPM's certificate, or a check failed; the audit log says which",
-    fix: ['cloister tpm-ca add FILE', 'cloister audit --request-id ID'],
+    fix: ['cloister tpm-ca add FILE', 'cloister broker audit --request REQUEST_ID'],
     status: 403,
     exit: 2,
   },

@@ -1,6 +1,6 @@
 import type { ErrorEntry } from './entry.ts'
 
-const AUDIT = 'cloister audit --request REQUEST_ID'
+const AUDIT = 'cloister broker audit --request REQUEST_ID'
 
 /** A check of the release decision (design, rule 2): the guest only learns `release.refused`; these stand in the audit. */
 const releaseCheck = (title: string, why: string, fix: string) =>
@@ -35,7 +35,7 @@ const RELEASE_CHECKS = {
   'release.measurement-unknown': releaseCheck(
     'The guest image is not registered',
     'no registered guest image has this launch digest under these anchors',
-    'cloister guest-image register MANIFEST',
+    'run the workload again: cloister run registers the guest image it uses; for a VM, make it anew: cloister vm create',
   ),
   'release.image-withdrawn': releaseCheck(
     'The guest image was withdrawn',
