@@ -26,28 +26,27 @@ export async function isAlive(identity: ProcessIdentity): Promise<boolean> {
 }
 
 /** Kills that very process and waits until it is gone. Nothing happens when it already is. */
-export async function killProcess(identity: ProcessIdentity): Promise<void> {
-  if (!(await isAlive(identity))) return
-  try {
-    process.kill(identity.pid, 'SIGKILL')
-  } catch {
-    return
-  }
-  await untilGone(identity)
+export function killProcess(identity: ProcessIdentity): Promise<void> {
+  return kill(identity, identity.pid)
 }
 
 /**
  * Kills a process that leads a group, together with what it started in that group. Nothing happens when it is already gone: its number may
  * then be another's.
  */
-export async function killGroup(leader: ProcessIdentity): Promise<void> {
-  if (!(await isAlive(leader))) return
+export function killGroup(leader: ProcessIdentity): Promise<void> {
+  return kill(leader, -leader.pid)
+}
+
+/** @param target - as kill(2) takes it: a process, or a group by its negative number */
+async function kill(identity: ProcessIdentity, target: number): Promise<void> {
+  if (!(await isAlive(identity))) return
   try {
-    process.kill(-leader.pid, 'SIGKILL')
+    process.kill(target, 'SIGKILL')
   } catch {
     return
   }
-  await untilGone(leader)
+  await untilGone(identity)
 }
 
 /** Resolves when the process is gone. Absent `timeoutMs`: waits without bound. False when time ran out. */

@@ -45,5 +45,3 @@ export const IntegrityBaselineSchema = z.strictObject({
     )
     .max(24),
 })
-
-export type IntegrityBaselineJson = z.infer<typeof IntegrityBaselineSchema>

@@ -6,7 +6,6 @@ import { toUtf8 } from '../src/bytes/text.ts'
 import { appraiseAzSnp } from '../src/azure/appraise-snp.ts'
 import { appraiseAzTdx } from '../src/azure/appraise-tdx.ts'
 import { prepareDcapEndorsements } from '../src/dcap/endorsements.ts'
-import type { TdReport } from '../src/dcap/td-report.ts'
 import { TRUSTEE_PROFILE } from '../src/ear/claims.ts'
 import { makeEarToken, verifyEarToken } from '../src/ear/token.ts'
 import { basicConstraintsExtension } from '../src/formats/x509-extensions.ts'
@@ -15,8 +14,9 @@ import { NAME_OID } from '../src/formats/x509-name.ts'
 import { keySigner, spkiOf } from '../src/node/key-signer.ts'
 import { EndorsementCache } from '../src/result/endorsement-cache.ts'
 import { appraiseSe } from '../src/se/appraise.ts'
+import { ANY_SNP, ANY_TD } from '../src/testing/any-expectation.ts'
 import { FakeIbm, fakeSeEvidence } from '../src/testing/fake-ibm.ts'
-import { FakeIntel } from '../src/testing/fake-intel.ts'
+import { FAKE_TD, FakeIntel } from '../src/testing/fake-intel.ts'
 import { WITH_VECTORS, vector } from '../src/testing/vectors.ts'
 import { ANY_PCRS } from '../src/tpm/policy.ts'
 import { appraisal } from './target.ts'
@@ -25,16 +25,6 @@ import type { Target } from './target.ts'
 const NOW = new Date('2026-06-01T00:00:00Z')
 const IN_JULY = new Date('2025-07-20T00:00:00Z')
 const DAY = 86_400_000
-const ANY_TD = {
-  reportData: 'any',
-  mrTd: 'any',
-  mrConfigId: 'any',
-  rtmr0: 'any',
-  rtmr1: 'any',
-  rtmr2: 'any',
-  rtmr3: 'any',
-} as const
-const ANY_SNP = { reportData: 'any', measurement: 'any', hostData: 'any' } as const
 
 export async function appraisalTargets(): Promise<readonly Target[]> {
   return [...(await tdxTargets()), await seTarget(), await earTarget(), ...(await azureTargets())]
@@ -42,9 +32,9 @@ export async function appraisalTargets(): Promise<readonly Target[]> {
 
 async function tdxTargets(): Promise<readonly Target[]> {
   const intel = new FakeIntel()
-  const quotes = ([TD, { ...TD, teeTcbSvn2: TD.teeTcbSvn, mrServiceTd: zeros(48) }] as const).map(
-    (report, index) => intel.quote({ kind: 'tdx', report }, { version: 4 + index }),
-  )
+  const quotes = (
+    [FAKE_TD, { ...FAKE_TD, teeTcbSvn2: FAKE_TD.teeTcbSvn, mrServiceTd: zeros(48) }] as const
+  ).map((report, index) => intel.quote({ kind: 'tdx', report }, { version: 4 + index }))
   const window = [new Date(NOW.getTime() - DAY), new Date(NOW.getTime() + DAY)] as const
   const collateral = intel.endorsements('tdx', ...window)
   const prepared = await prepareDcapEndorsements(collateral, intel.root)
@@ -206,23 +196,3 @@ function refuseOtherClaims({ claims }: Result, good: readonly string[]): void {
 }
 
 const zeros = (length: number) => new Uint8Array(length)
-
-const TD: TdReport = {
-  teeTcbSvn: Uint8Array.of(5, 1, 5, ...zeros(13)),
-  mrSeam: zeros(48),
-  mrSignerSeam: zeros(48),
-  seamAttributes: zeros(8),
-  tdAttributes: Uint8Array.of(0, 0, 0, 0x10, 0, 0, 0, 0),
-  xfam: zeros(8),
-  mrTd: zeros(48),
-  mrConfigId: zeros(48),
-  mrOwner: zeros(48),
-  mrOwnerConfig: zeros(48),
-  rtmr0: zeros(48),
-  rtmr1: zeros(48),
-  rtmr2: zeros(48),
-  rtmr3: zeros(48),
-  reportData: zeros(64),
-  teeTcbSvn2: undefined,
-  mrServiceTd: undefined,
-}

@@ -1,8 +1,5 @@
-import { CloisterError } from '@cloister/protocol/error'
 import type { Command } from '../command.ts'
-import { confirm } from '../confirm.ts'
-import { openHostd } from '../hostd.ts'
-import { openBroker } from '../owner/broker-client.ts'
+import { beginKeyChange } from '../vm/begin-key-change.ts'
 import { addRecoveryKey } from '../vm/disk-keys.ts'
 
 export const command: Command = {
@@ -12,13 +9,8 @@ export const command: Command = {
   options: { yes: { type: 'boolean', short: 'y', help: 'ask nothing' } },
   positionals: [1, 1],
   async run(invocation) {
-    const { directories, options, output, positionals, signal } = invocation
-    const [name = ''] = positionals
-    const hostd = await openHostd(invocation)
-    if (!(await confirm(`Restart ${name}?`, options['yes'] === true, signal)))
-      throw new CloisterError('cli.declined')
-    const broker = openBroker(directories, signal)
-    const context = { directories, broker, hostd, talk: output.talk, signal }
+    const { output } = invocation
+    const { name, context } = await beginKeyChange(invocation)
     const recoveryKey = await addRecoveryKey(name, context)
     await output.object({ name, recoveryKey }, { name: recoveryKey, text: () => recoveryKey })
     output.talk('it is shown this once: write it down and keep it away from every machine')

@@ -1,8 +1,5 @@
-import { CloisterError } from '@cloister/protocol/error'
 import type { Command } from '../command.ts'
-import { confirm } from '../confirm.ts'
-import { openHostd } from '../hostd.ts'
-import { openBroker } from '../owner/broker-client.ts'
+import { beginKeyChange } from '../vm/begin-key-change.ts'
 import { rekeyDisk } from '../vm/disk-keys.ts'
 
 export const command: Command = {
@@ -12,13 +9,9 @@ export const command: Command = {
   options: { yes: { type: 'boolean', short: 'y', help: 'ask nothing' } },
   positionals: [1, 1],
   async run(invocation) {
-    const { directories, options, output, positionals, signal } = invocation
-    const [name = ''] = positionals
-    const hostd = await openHostd(invocation)
-    if (!(await confirm(`Restart ${name}?`, options['yes'] === true, signal)))
-      throw new CloisterError('cli.declined')
-    const broker = openBroker(directories, signal)
-    await rekeyDisk(name, { directories, broker, hostd, talk: output.talk, signal })
+    const { output } = invocation
+    const { name, context } = await beginKeyChange(invocation)
+    await rekeyDisk(name, context)
     await output.object(
       { name, rekeyed: true },
       { name, text: () => `${name} has another disk key` },

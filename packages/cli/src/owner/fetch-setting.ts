@@ -1,10 +1,10 @@
 /** Whether this owner's broker asks AMD for its revocation lists: decided by `broker start`, remembered for brokers that other commands start. */
-import { readFileSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { writeWhole } from '@cloister/launcher/write-whole'
 import type { Directories } from '@cloister/protocol/directories'
-import { CloisterError } from '@cloister/protocol/error'
+import { readOwnerJson } from './read-owner-json.ts'
 
 const SettingSchema = z.strictObject({
   /** Address of a mirror; absent: AMD's service. */
@@ -16,19 +16,7 @@ export type FetchSetting = z.infer<typeof SettingSchema>
 export function readFetchSetting(
   directories: Pick<Directories, 'broker'>,
 ): FetchSetting | undefined {
-  const file = fileOf(directories)
-  let text: string
-  try {
-    text = readFileSync(file, 'utf8')
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw new CloisterError('owner.pin-unreadable', { where: file, cause })
-  }
-  try {
-    return SettingSchema.parse(JSON.parse(text))
-  } catch (cause) {
-    throw new CloisterError('owner.pin-unreadable', { where: file, cause })
-  }
+  return readOwnerJson(fileOf(directories), SettingSchema)
 }
 
 /** @param setting - undefined forgets it */

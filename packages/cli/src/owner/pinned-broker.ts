@@ -1,10 +1,10 @@
 /** What the owner knows of the broker: address, TLS keys, token signer. Written when the owner starts the broker. */
-import { mkdirSync, readFileSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import type { Directories } from '@cloister/protocol/directories'
-import { CloisterError } from '@cloister/protocol/error'
 import { replaceFileSync } from '@cloister/protocol/replace-file'
+import { readOwnerJson } from './read-owner-json.ts'
 
 const PinnedBrokerSchema = z.strictObject({
   url: z.url({ protocol: /^https$/ }),
@@ -26,19 +26,7 @@ function fileOf({ owner }: Pick<Directories, 'owner'>): string {
 export function readPinnedBroker(
   directories: Pick<Directories, 'owner'>,
 ): PinnedBroker | undefined {
-  const file = fileOf(directories)
-  let text: string
-  try {
-    text = readFileSync(file, 'utf8')
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw new CloisterError('owner.pin-unreadable', { where: file, cause })
-  }
-  try {
-    return PinnedBrokerSchema.parse(JSON.parse(text))
-  } catch (cause) {
-    throw new CloisterError('owner.pin-unreadable', { where: file, cause })
-  }
+  return readOwnerJson(fileOf(directories), PinnedBrokerSchema)
 }
 
 export function pinBroker(directories: Pick<Directories, 'owner'>, broker: PinnedBroker): void {

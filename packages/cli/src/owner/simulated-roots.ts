@@ -1,28 +1,20 @@
 /** Roots of simulated processors that this owner has pinned by fingerprint. Evidence under one is `simulated`, never more. */
 import { createHash } from 'node:crypto'
-import { mkdirSync, readFileSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import type { Directories } from '@cloister/protocol/directories'
-import { CloisterError } from '@cloister/protocol/error'
 import { replaceFileSync } from '@cloister/protocol/replace-file'
+import { readOwnerJson } from './read-owner-json.ts'
 
 const FingerprintsSchema = z.array(z.string().regex(/^[0-9a-f]{64}$/)).max(100)
 
-export function readSimulatedRoots({ owner }: Pick<Directories, 'owner'>): readonly string[] {
-  const file = join(owner, 'simulated-roots.json')
-  let text: string
-  try {
-    text = readFileSync(file, 'utf8')
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return []
-    throw new CloisterError('owner.pin-unreadable', { where: file, cause })
-  }
-  try {
-    return FingerprintsSchema.parse(JSON.parse(text))
-  } catch (cause) {
-    throw new CloisterError('owner.pin-unreadable', { where: file, cause })
-  }
+export function readSimulatedRoots(directories: Pick<Directories, 'owner'>): readonly string[] {
+  return readOwnerJson(fileOf(directories), FingerprintsSchema) ?? []
+}
+
+function fileOf({ owner }: Pick<Directories, 'owner'>): string {
+  return join(owner, 'simulated-roots.json')
 }
 
 /** Pins the root of this host's simulated processor, making that processor when there is none. @returns its fingerprint */
@@ -36,8 +28,7 @@ export async function pinLocalSimulatedRoot(directories: Directories): Promise<s
   return fingerprint
 }
 
-function write({ owner }: Directories, fingerprints: readonly string[]): void {
-  mkdirSync(owner, { recursive: true, mode: 0o700 })
-  const file = join(owner, 'simulated-roots.json')
-  replaceFileSync(file, `${JSON.stringify(fingerprints, null, 2)}\n`)
+function write(directories: Directories, fingerprints: readonly string[]): void {
+  mkdirSync(directories.owner, { recursive: true, mode: 0o700 })
+  replaceFileSync(fileOf(directories), `${JSON.stringify(fingerprints, null, 2)}\n`)
 }

@@ -1,56 +1,27 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { EndorsementCache } from '../result/endorsement-cache.ts'
-import { FAKE_QE, FakeIntel } from '../testing/fake-intel.ts'
+import { ANY_ENCLAVE, ANY_TD } from '../testing/any-expectation.ts'
+import { FAKE_QE, FAKE_TD, FakeIntel } from '../testing/fake-intel.ts'
 import { prepareDcapEndorsements } from './endorsements.ts'
 import { parseQuote } from './quote.ts'
 import type { QuoteBody } from './quote.ts'
-import type { TdReport } from './td-report.ts'
 
 // Recorded quotes are swept in `vectors.test.ts`; here every version and kind, with a cache that knows the platform.
 
 const NOW = new Date('2026-06-01T00:00:00Z')
 const DAY = 86_400_000
 const INTEL = new FakeIntel()
-const ANY_TD = {
-  reportData: 'any',
-  mrTd: 'any',
-  mrConfigId: 'any',
-  rtmr0: 'any',
-  rtmr1: 'any',
-  rtmr2: 'any',
-  rtmr3: 'any',
-} as const
-const ANY_ENCLAVE = { reportData: 'any', mrEnclave: 'any', mrSigner: 'any' } as const
 
 const zeros = (length: number) => new Uint8Array(length)
-const TD: TdReport = {
-  teeTcbSvn: Uint8Array.of(5, 1, 5, ...zeros(13)),
-  mrSeam: zeros(48).fill(1),
-  mrSignerSeam: zeros(48),
-  seamAttributes: zeros(8),
-  tdAttributes: Uint8Array.of(0, 0, 0, 0x10, 0, 0, 0, 0),
-  xfam: zeros(8),
-  mrTd: zeros(48).fill(2),
-  mrConfigId: zeros(48),
-  mrOwner: zeros(48),
-  mrOwnerConfig: zeros(48),
-  rtmr0: zeros(48),
-  rtmr1: zeros(48),
-  rtmr2: zeros(48),
-  rtmr3: zeros(48),
-  reportData: zeros(64),
-  teeTcbSvn2: undefined,
-  mrServiceTd: undefined,
-}
 const SGX_BODY: QuoteBody = {
   kind: 'sgx',
   report: { ...FAKE_QE, attributes: Uint8Array.of(5, ...zeros(15)) },
 }
-const TD_BODY: QuoteBody = { kind: 'tdx', report: TD }
+const TD_BODY: QuoteBody = { kind: 'tdx', report: FAKE_TD }
 const TD15_BODY: QuoteBody = {
   kind: 'tdx',
-  report: { ...TD, teeTcbSvn2: TD.teeTcbSvn, mrServiceTd: zeros(48) },
+  report: { ...FAKE_TD, teeTcbSvn2: FAKE_TD.teeTcbSvn, mrServiceTd: zeros(48) },
 }
 
 for (const [name, version, body] of [

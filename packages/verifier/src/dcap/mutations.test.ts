@@ -5,6 +5,7 @@ import { SGX_CHECKS } from '../sgx/check-codes.ts'
 import type { SgxPolicy } from '../sgx/policy.ts'
 import { TDX_CHECKS } from '../tdx/check-codes.ts'
 import type { TdxPolicy } from '../tdx/policy.ts'
+import { ANY_ENCLAVE, ANY_TD } from '../testing/any-expectation.ts'
 import {
   FAKE_PCK,
   FAKE_QE,
@@ -24,16 +25,6 @@ const NOW = new Date('2026-06-01T00:00:00Z')
 const day = (days: number) => new Date(NOW.getTime() + days * 86_400_000)
 const INTEL = new FakeIntel()
 const OTHER = new FakeIntel()
-const ANY_TD = {
-  reportData: 'any',
-  mrTd: 'any',
-  mrConfigId: 'any',
-  rtmr0: 'any',
-  rtmr1: 'any',
-  rtmr2: 'any',
-  rtmr3: 'any',
-} as const
-const ANY_ENCLAVE = { reportData: 'any', mrEnclave: 'any', mrSigner: 'any' } as const
 
 const zeros = (length: number) => new Uint8Array(length)
 const TD = FAKE_TD

@@ -5,6 +5,7 @@ import { EndorsementCache } from '../result/endorsement-cache.ts'
 import { appraiseSgx } from '../sgx/appraise.ts'
 import { appraiseTdx } from '../tdx/appraise.ts'
 import type { TdxAppraiseOptions } from '../tdx/appraise.ts'
+import { ANY_ENCLAVE, ANY_TD } from '../testing/any-expectation.ts'
 import { WITH_VECTORS, vector } from '../testing/vectors.ts'
 import { parseCollateralJson } from './collateral-json.ts'
 import { prepareDcapEndorsements } from './endorsements.ts'
@@ -12,16 +13,6 @@ import type { DcapEndorsements } from './endorsements.ts'
 import { encodeQuote, parseQuote } from './quote.ts'
 import { recogniseQuote } from './recognise.ts'
 
-const ANY_TD = {
-  reportData: 'any',
-  mrTd: 'any',
-  mrConfigId: 'any',
-  rtmr0: 'any',
-  rtmr1: 'any',
-  rtmr2: 'any',
-  rtmr3: 'any',
-} as const
-const ANY_ENCLAVE = { reportData: 'any', mrEnclave: 'any', mrSigner: 'any' } as const
 const JULY_2025 = new Date('2025-07-01T00:00:00Z')
 const B0C0 = 'tdx/v4-b0c0/quote.bin'
 
