@@ -6,7 +6,13 @@ import { delimiter, dirname, join } from 'node:path'
 
 const MIB = 1 << 20
 const PATHS = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin']
-const ENVIRONMENT = { ...process.env, PATH: PATHS.join(delimiter), MTOOLS_SKIP_CHECK: '1' }
+const ENVIRONMENT = {
+  ...process.env,
+  PATH: PATHS.join(delimiter),
+  MTOOLS_SKIP_CHECK: '1',
+  // mtools reads names in the locale's encoding.
+  LC_ALL: 'C.UTF-8',
+}
 
 /** Why tests that need these programs are skipped, or false. */
 export function missingTools(...names: readonly string[]): string | false {
