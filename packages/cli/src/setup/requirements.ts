@@ -66,6 +66,7 @@ export const TEST_REQUIREMENTS: readonly Requirement[] = [
   { program: 'tpm2_checkquote', debianPackage: 'tpm2-tools', purpose: 'interoperability of TPMs' },
   { program: 'mkfs.vfat', debianPackage: 'dosfstools', purpose: 'file systems of test disks' },
   { program: 'mcopy', debianPackage: 'mtools', purpose: 'files of test disks' },
+  { program: 'mount', debianPackage: 'mount', purpose: 'file systems of tests of their own' },
   { program: 'openssl', debianPackage: 'openssl', purpose: 'certificates of tests' },
   { program: 'umoci', debianPackage: 'umoci', purpose: 'interoperability of image layers' },
 ]
