@@ -1,13 +1,13 @@
 /** Whole appraisals of TDX, Secure Execution, Azure and EAR tokens, and of Intel's collateral. */
 import { generateKeyPairSync } from 'node:crypto'
-import { toBase64 } from '../src/bytes/base64.ts'
+import { fromBase64Url, toBase64, toBase64Url } from '../src/bytes/base64.ts'
 import { equalBytes } from '../src/bytes/equal.ts'
-import { toUtf8 } from '../src/bytes/text.ts'
+import { fromUtf8, toUtf8 } from '../src/bytes/text.ts'
 import { appraiseAzSnp } from '../src/azure/appraise-snp.ts'
 import { appraiseAzTdx } from '../src/azure/appraise-tdx.ts'
 import { prepareDcapEndorsements } from '../src/dcap/endorsements.ts'
 import { TRUSTEE_PROFILE } from '../src/ear/claims.ts'
-import { makeEarToken, verifyEarToken } from '../src/ear/token.ts'
+import { makeEarToken, readUnverifiedEarToken, verifyEarToken } from '../src/ear/token.ts'
 import { basicConstraintsExtension } from '../src/formats/x509-extensions.ts'
 import { issueCertificate } from '../src/formats/x509-issue.ts'
 import { NAME_OID } from '../src/formats/x509-name.ts'
@@ -19,7 +19,8 @@ import { FakeIbm, fakeSeEvidence } from '../src/testing/fake-ibm.ts'
 import { FAKE_TD, FakeIntel } from '../src/testing/fake-intel.ts'
 import { WITH_VECTORS, vector } from '../src/testing/vectors.ts'
 import { ANY_PCRS } from '../src/tpm/policy.ts'
-import { appraisal } from './target.ts'
+import { recorded } from './corpus.ts'
+import { appraisal, parser } from './target.ts'
 import type { Target } from './target.ts'
 
 const NOW = new Date('2026-06-01T00:00:00Z')
@@ -27,7 +28,12 @@ const IN_JULY = new Date('2025-07-20T00:00:00Z')
 const DAY = 86_400_000
 
 export async function appraisalTargets(): Promise<readonly Target[]> {
-  return [...(await tdxTargets()), await seTarget(), await earTarget(), ...(await azureTargets())]
+  return [
+    ...(await tdxTargets()),
+    await seTarget(),
+    ...(await earTargets()),
+    ...(await azureTargets()),
+  ]
 }
 
 async function tdxTargets(): Promise<readonly Target[]> {
@@ -103,7 +109,7 @@ async function seTarget(): Promise<Target> {
   )
 }
 
-async function earTarget(): Promise<Target> {
+async function earTargets(): Promise<readonly Target[]> {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const key = keySigner(privateKey)
   const name = [{ oid: NAME_OID.commonName, value: 'FAKE token signer' }]
@@ -133,12 +139,36 @@ async function earTarget(): Promise<Target> {
     sign: (data: Uint8Array) => key.sign(data),
   }
   const token = toUtf8(await makeEarToken(claims, signer))
-  return appraisal('EAR token verification', [token], async (input) => {
-    const text = new TextDecoder().decode(input)
-    const { valid } = await verifyEarToken(text, { trustedCertificates: [certificate], now: NOW })
-    if (valid && !equalBytes(input, token)) throw new Error('a changed token was accepted')
-  })
+  const [, payload = ''] = fromUtf8('token', 'text', token).split('.')
+  const json = fromBase64Url(payload)
+  return [
+    parser(
+      'EAR token',
+      [token],
+      (input) => {
+        // Claims are changed as JSON too: in base64 a changed length shifts all that follows.
+        const isJson = input[0] === json[0]
+        const text = isJson ? `e30.${toBase64Url(input)}.AAAA` : LENIENT.decode(input)
+        readUnverifiedEarToken(text)
+      },
+      [
+        json,
+        ...recorded(
+          'ear/ear-claims.json',
+          'ear/ear-claims-extension-ok.json',
+          'ear/ear-claims-tv-ok.json',
+        ),
+      ],
+    ),
+    appraisal('EAR token verification', [token], async (input) => {
+      const text = LENIENT.decode(input)
+      const { valid } = await verifyEarToken(text, { trustedCertificates: [certificate], now: NOW })
+      if (valid && !equalBytes(input, token)) throw new Error('a changed token was accepted')
+    }),
+  ]
 }
+
+const LENIENT = new TextDecoder()
 
 /** Recorded samples, for nobody else signs them; none where they are not there. */
 async function azureTargets(): Promise<readonly Target[]> {

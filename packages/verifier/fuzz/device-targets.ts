@@ -22,7 +22,7 @@ import { FakeArm } from '../src/testing/fake-arm.ts'
 import { FakeAws } from '../src/testing/fake-aws.ts'
 import { fakeSeEvidence } from '../src/testing/fake-ibm.ts'
 import { FakeNvidia, fakeReport } from '../src/testing/fake-nvidia.ts'
-import { WITH_VECTORS, vector } from '../src/testing/vectors.ts'
+import { recorded, recordedBelow, same } from './corpus.ts'
 import { appraisal, parser } from './target.ts'
 import type { Target } from './target.ts'
 
@@ -60,13 +60,20 @@ export function deviceTargets(): readonly Target[] {
   const se = toUtf8(JSON.stringify(seJson()))
   const cache = new EndorsementCache()
   return [
-    parser('CBOR', [...documents, ...tokens], (input) =>
-      same(encodeCbor(parseCbor('fuzz', input)), input),
+    parser(
+      'CBOR',
+      [...documents, ...tokens],
+      (input) => same(encodeCbor(parseCbor('fuzz', input)), input),
+      recorded('kbs/rvps/unsigned-example-corim.cbor'),
     ),
     parser('COSE_Sign1', documents, (input) => same(encodeCoseSign1(parseCoseSign1(input)), input)),
     parser('Nitro document', documents, parseNitroDocument),
     parser('CCA token', tokens, parseCcaToken),
-    parser('CCA recognise', [toUtf8('{"token":[217,1,143]}')], recogniseCcaToken),
+    parser('CCA recognise', [toUtf8('{"token":[217,1,143]}')], recogniseCcaToken, [
+      token,
+      toUtf8(toBase64(token)),
+      toUtf8(JSON.stringify({ token: [...token] })),
+    ]),
     parser(
       'CCA claims in JSON',
       [
@@ -74,9 +81,15 @@ export function deviceTargets(): readonly Target[] {
         ...recorded('cca/platform/json/test-token-valid-full.json'),
       ],
       parsePlatformClaimsJson,
+      recordedBelow('cca/platform/json', '.json'),
     ),
     parser('NVIDIA report', reports, parseNvidiaReport),
-    parser('NVIDIA recognise', [...wrapped, ...reports], recogniseNvidiaEvidence),
+    parser(
+      'NVIDIA recognise',
+      [...wrapped, ...reports],
+      recogniseNvidiaEvidence,
+      recorded('nvidia/gpu-h100-sample/report.txt', 'nvidia/switch-ls10/evidence.json'),
+    ),
     parser('SE evidence', [se], parseSeEvidence),
     parser('CSV report', [new Uint8Array(2548), ...recorded('csv/report.cert')], parseCsvReport),
     parser(
@@ -123,12 +136,4 @@ function seJson() {
 function refuseChanged(status: string, input: Uint8Array, signed: Uint8Array): void {
   if (status === 'affirming' && !equalBytes(input, signed))
     throw new Error('changed Evidence was accepted')
-}
-
-function same(encoded: Uint8Array, input: Uint8Array): void {
-  if (!equalBytes(encoded, input)) throw new Error('does not encode back to the same bytes')
-}
-
-function recorded(...paths: readonly string[]): Uint8Array[] {
-  return WITH_VECTORS.skip === false ? paths.map(vector) : []
 }

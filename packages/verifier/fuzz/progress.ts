@@ -4,9 +4,13 @@ import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 /** Of one target. */
 export interface TargetProgress {
   inputs: number
+  /** Of them, those that were taken for good: parsed, or appraised to a status. */
+  taken: number
   seconds: number
-  /** Of the mutator: the next input follows from it alone. */
+  /** Of the random numbers: the next input follows from it and the corpus alone. */
   state: number
+  /** Fields that refusals named: how deep the inputs go. */
+  readonly refusedAt: string[]
 }
 
 export interface Progress {

@@ -1,5 +1,7 @@
 /** What is fuzzed, and with which samples: recorded ones where they are, and those of the fake authorities. */
+import { toBase64 } from '../src/bytes/base64.ts'
 import { equalBytes } from '../src/bytes/equal.ts'
+import { toHex } from '../src/bytes/hex.ts'
 import { toUtf8 } from '../src/bytes/text.ts'
 import { FAKE_QE, FakeIntel } from '../src/testing/fake-intel.ts'
 import { FakeAmd } from '../src/testing/fake-amd.ts'
@@ -8,7 +10,6 @@ import { parseQeIdentity } from '../src/dcap/qe-identity.ts'
 import { encodeQuote, parseQuote } from '../src/dcap/quote.ts'
 import { recogniseQuote } from '../src/dcap/recognise.ts'
 import { parseTcbInfo } from '../src/dcap/tcb-info.ts'
-import { readUnverifiedEarToken } from '../src/ear/token.ts'
 import { parseOvmf } from '../src/formats/ovmf.ts'
 import { encodePem, parsePem } from '../src/formats/pem.ts'
 import { parseCertificate } from '../src/formats/x509-certificate.ts'
@@ -23,7 +24,7 @@ import { encodeSnpEvidenceJson, parseSnpEvidenceJson } from '../src/snp/evidence
 import { recogniseSnpEvidence } from '../src/snp/recognise.ts'
 import { newSnpReport } from '../src/snp/report-template.ts'
 import { encodeSnpReport, parseSnpReport } from '../src/snp/report.ts'
-import { WITH_VECTORS, vector } from '../src/testing/vectors.ts'
+import { recorded, recordedBelow, recordedCertificates, same, shortenedJson } from './corpus.ts'
 import { appraisal, parser } from './target.ts'
 import type { Target } from './target.ts'
 
@@ -72,28 +73,56 @@ export async function targets(): Promise<readonly Target[]> {
   const json = toUtf8(JSON.stringify(encodeSnpEvidenceJson(evidence)))
   const cache = new EndorsementCache()
   return [
-    parser('SNP report', reports, (input) => same(encodeSnpReport(parseSnpReport(input)), input)),
+    parser(
+      'SNP report',
+      reports,
+      (input) => same(encodeSnpReport(parseSnpReport(input)), input),
+      recordedBelow('snp', 'report.bin', 'tampered/snp-v5-genoa-algo2.bin'),
+    ),
     parser('SNP certificate table', [table], parseCertificateTable),
-    parser('SNP JSON', [json], parseSnpEvidenceJson),
-    parser('SNP recognise', [json, ...reports], recogniseSnpEvidence),
-    parser('certificate', certificates, parseCertificate),
-    parser('revocation list', lists, parseRevocationList),
+    parser('SNP JSON', [json], parseSnpEvidenceJson, [
+      toUtf8(JSON.stringify(encodeSnpEvidenceJson({ report: evidence.report }))),
+    ]),
+    parser('SNP recognise', [json, ...reports], recogniseSnpEvidence, [
+      toUtf8(toBase64(evidence.report)),
+      toUtf8(toHex(evidence.report)),
+      ...recorded('snp/genoa-v5/evidence.json'),
+    ]),
+    parser('certificate', certificates, parseCertificate, recordedCertificates()),
+    parser(
+      'revocation list',
+      lists,
+      parseRevocationList,
+      recordedBelow('roots', '-crl-2025-06.der'),
+    ),
     parser(
       'PEM',
       [toUtf8(encodePem('CERTIFICATE', certificates[0] ?? new Uint8Array()))],
       parsePem,
+      recorded('nitro/nitro-root.pem', 'nvidia/roots/device_root.pem', 'tdx/certs/root_ca.pem'),
     ),
-    parser('quote', quotes, (input) => same(encodeQuote(parseQuote(input)), input)),
-    parser('quote recognise', [...quotes, toUtf8(`{"quote":""}`)], recogniseQuote),
-    parser('TCB info', [...collateral.tcbInfos], parseTcbInfo),
-    parser('QE identity', [...collateral.qeIdentities], parseQeIdentity),
+    parser(
+      'quote',
+      quotes,
+      (input) => same(encodeQuote(parseQuote(input)), input),
+      recordedBelow('tdx', 'quote.bin', 'trailing-nonzero.bin'),
+    ),
+    parser('quote recognise', [...quotes, toUtf8(`{"quote":""}`)], recogniseQuote, [
+      toUtf8(`{"quote":"${toBase64(quote)}"}`),
+      toUtf8(toHex(quote)),
+    ]),
+    parser('TCB info', [...collateral.tcbInfos], parseTcbInfo, recordedTcbInfos()),
+    parser(
+      'QE identity',
+      [...collateral.qeIdentities],
+      parseQeIdentity,
+      recorded('tdx/v4-00806f/2025-07/td_qe_identity.json'),
+    ),
     parser(
       'OVMF',
       [...recorded('measure/ovmf_AmdSev_suffix.bin'), new Uint8Array(4096)],
       parseOvmf,
-    ),
-    parser('EAR token', [toUtf8('eyJhbGciOiJFUzI1NiJ9.eyJpYXQiOjF9.AAAA')], (input) =>
-      readUnverifiedEarToken(new TextDecoder().decode(input)),
+      recorded('measure/ovmf_OvmfX64_suffix.bin'),
     ),
     appraisal('SNP appraisal', [evidence.report], async (report) => {
       const changed = { ...evidence, report }
@@ -115,10 +144,7 @@ export async function targets(): Promise<readonly Target[]> {
   ]
 }
 
-function same(encoded: Uint8Array, input: Uint8Array): void {
-  if (!equalBytes(encoded, input)) throw new Error('does not encode back to the same bytes')
-}
-
-function recorded(...paths: readonly string[]): Uint8Array[] {
-  return WITH_VECTORS.skip === false ? paths.map(vector) : []
+function recordedTcbInfos(): Uint8Array[] {
+  const infos = recorded('tdx/v4-00806f/2025-07/tcb_info.json', 'tdx/v5-td15/tcb_info.json')
+  return [...infos, ...infos.map(shortenedJson)]
 }

@@ -1,11 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { getHeapStatistics } from 'node:v8'
-import { deviceTargets } from '../fuzz/device-targets.ts'
-import { endorsementTargets } from '../fuzz/endorsement-targets.ts'
+import { allParsers } from '../fuzz/all-targets.ts'
 import type { Target } from '../fuzz/target.ts'
-import { targets } from '../fuzz/targets.ts'
-import { tpmTargets } from '../fuzz/tpm-targets.ts'
 import { FormatError } from '../src/bytes/format-error.ts'
 import { toHex } from '../src/bytes/hex.ts'
 import { WITH_VECTORS } from '../src/testing/vectors.ts'
@@ -20,12 +17,7 @@ const MAX_MS = 1000
 /** Of what is refused: the promise, and room for objects, whose number the input's bytes bound, and for the engine's own pages. */
 const MAX_ALLOCATED = (size: number) => 4 * size + 512 * 1024
 
-const PARSERS = [
-  ...(await targets()),
-  ...(await tpmTargets()),
-  ...deviceTargets(),
-  ...(await endorsementTargets()),
-].filter(({ kind }) => kind === 'parse')
+const PARSERS = await allParsers()
 
 test('the parsers of every format are here', WITH_VECTORS, () => {
   assert.deepEqual(PARSERS.map(({ name }) => name).toSorted(), FORMATS.toSorted())

@@ -1,9 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { deviceTargets } from '../fuzz/device-targets.ts'
-import { endorsementTargets } from '../fuzz/endorsement-targets.ts'
-import { targets } from '../fuzz/targets.ts'
-import { tpmTargets } from '../fuzz/tpm-targets.ts'
+import { allParsers } from '../fuzz/all-targets.ts'
 import { appraiseNitroUnder } from '../src/nitro/appraise.ts'
 import { FormatError } from '../src/bytes/format-error.ts'
 import { fromUtf8, toUtf8 } from '../src/bytes/text.ts'
@@ -22,12 +19,7 @@ const MEMBERS = [
   `"toString":1,"hasOwnProperty":1,`,
 ]
 
-const PARSERS = [
-  ...(await targets()),
-  ...(await tpmTargets()),
-  ...deviceTargets(),
-  ...(await endorsementTargets()),
-].filter(({ kind }) => kind === 'parse')
+const PARSERS = await allParsers()
 
 test('names of the prototype in JSON change no prototype and break no parser', () => {
   let tried = 0

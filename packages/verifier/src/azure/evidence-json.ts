@@ -4,7 +4,7 @@ import { FormatError } from '../bytes/format-error.ts'
 import { fromHex, toHex } from '../bytes/hex.ts'
 import { ByteReader } from '../bytes/reader.ts'
 import { toUtf8 } from '../bytes/text.ts'
-import { fieldOf, listOf, numberOf, objectOf } from '../formats/json-fields.ts'
+import { byteListOf, fieldOf, listOf, objectOf } from '../formats/json-fields.ts'
 import { sha256Bank } from '../tpm/evidence-json.ts'
 import type { TpmQuote } from '../tpm/evidence.ts'
 import { PCR_COUNT } from '../tpm/evidence.ts'
@@ -48,7 +48,7 @@ export function parseAzTdxEvidence(bytes: Uint8Array): AzTdxEvidence {
 export function parseAzureQuote(value: unknown, form: 'numbers' | 'hex'): TpmQuote {
   const json = objectOf(FORMAT, 'quote', value)
   const field = (name: string) => fieldOf(FORMAT, json, name)
-  const read = form === 'numbers' ? byteList : hexBytes
+  const read = form === 'numbers' ? numberBytes : hexBytes
   const pcrs = field('pcrs')
   return quoteOf(
     read('signature', field('signature'), SIGNATURE_BYTES),
@@ -56,7 +56,7 @@ export function parseAzureQuote(value: unknown, form: 'numbers' | 'hex'): TpmQuo
     form === 'hex'
       ? pcrs
       : listOf(FORMAT, 'pcrs', pcrs, PCR_COUNT).map((pcr) =>
-          toHex(byteList('pcrs', pcr, PCR_BYTES)),
+          toHex(numberBytes('pcrs', pcr, PCR_BYTES)),
         ),
   )
 }
@@ -101,12 +101,11 @@ function readOuter(bytes: Uint8Array): { json: Json; version: 0 | 1 | 2 } {
 
 function bytesOf(json: Json, field: string, version: number): Uint8Array {
   const value = fieldOf(FORMAT, json, field)
-  return version === 0 ? byteList(field, value, MAX_FIELD) : paddedBase64Url(field, value)
+  return version === 0 ? numberBytes(field, value, MAX_FIELD) : paddedBase64Url(field, value)
 }
 
-function byteList(field: string, value: unknown, limit: number): Uint8Array {
-  const list = listOf(FORMAT, field, value, limit)
-  return Uint8Array.from(list, (byte) => numberOf(FORMAT, field, byte, 0xff))
+function numberBytes(field: string, value: unknown, limit: number): Uint8Array {
+  return byteListOf(FORMAT, field, value, limit)
 }
 
 function hexBytes(field: string, value: unknown, limit: number): Uint8Array {

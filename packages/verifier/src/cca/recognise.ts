@@ -2,7 +2,7 @@
 import { FormatError } from '../bytes/format-error.ts'
 import { fromUtf8 } from '../bytes/text.ts'
 import { recogniseBinary } from '../formats/binary-text.ts'
-import { fieldOf, listOf, numberOf, objectOf } from '../formats/json-fields.ts'
+import { byteListOf, fieldOf, objectOf } from '../formats/json-fields.ts'
 
 const FORMAT = 'CCA evidence'
 const MAX_BYTES = 262_144
@@ -24,6 +24,5 @@ function fromJson(bytes: Uint8Array): Uint8Array {
     throw new FormatError(FORMAT, 'text', 0, 'not JSON')
   }
   const outer = objectOf(FORMAT, 'evidence', parsed)
-  const token = listOf(FORMAT, 'token', fieldOf(FORMAT, outer, 'token'), MAX_BYTES)
-  return Uint8Array.from(token, (value) => numberOf(FORMAT, 'token', value, 0xff))
+  return byteListOf(FORMAT, 'token', fieldOf(FORMAT, outer, 'token'), MAX_BYTES)
 }

@@ -81,5 +81,8 @@ export function parseCsvReport(bytes: Uint8Array): CsvReport {
 }
 
 function unmask(bytes: Uint8Array, anonce: Uint8Array): Uint8Array {
-  return bytes.map((byte, index) => byte ^ (anonce[index % ANONCE_BYTES] as number))
+  const clear = new Uint8Array(bytes.length)
+  for (let index = 0; index < clear.length; index++)
+    clear[index] = (bytes[index] as number) ^ (anonce[index % ANONCE_BYTES] as number)
+  return clear
 }

@@ -92,10 +92,12 @@ export function parseSignatureUpdate(bytes: Uint8Array): SignatureEntry[] {
   return parseSignatureLists(reader.rest())
 }
 
+const UTF16 = new TextDecoder('utf-16le', { fatal: true, ignoreBOM: true })
+
 /** @throws FormatError when the bytes are no UTF-16 */
 export function utf16(bytes: Uint8Array): string {
   try {
-    return new TextDecoder('utf-16le', { fatal: true, ignoreBOM: true }).decode(bytes)
+    return UTF16.decode(bytes)
   } catch {
     throw new FormatError('UTF-16 text', 'text', 0, `malformed: ${toHex(bytes.subarray(0, 32))}`)
   }

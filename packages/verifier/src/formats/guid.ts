@@ -11,9 +11,11 @@ export function guidToBytes(text: string): Uint8Array<ArrayBuffer> {
 /** Lowercase text of 16 bytes. */
 export function guidFromBytes(bytes: Uint8Array): string {
   const hex = toHex(swap(bytes))
-  return [[0, 8], [8, 12], [12, 16], [16, 20], [20]].map((range) => hex.slice(...range)).join('-')
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
 }
 
 function swap(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(ORDER, (place) => bytes[place] as number)
+  const swapped = new Uint8Array(ORDER.length)
+  for (const [at, place] of ORDER.entries()) swapped[at] = bytes[place] as number
+  return swapped
 }

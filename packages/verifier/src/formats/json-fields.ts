@@ -39,6 +39,20 @@ export function numberOf(format: string, field: string, value: unknown, limit: n
   return value
 }
 
+/** Bytes as a list of numbers. */
+export function byteListOf(
+  format: string,
+  field: string,
+  value: unknown,
+  limit: number,
+): Uint8Array<ArrayBuffer> {
+  const list = listOf(format, field, value, limit)
+  const bytes = new Uint8Array(list.length)
+  for (let index = 0; index < bytes.length; index++)
+    bytes[index] = numberOf(format, field, list[index], 0xff)
+  return bytes
+}
+
 /** An unsigned 64-bit word; a number above 2^53 has lost bits already, so only a bigint may be that large. */
 export function wordOf(format: string, field: string, value: unknown): bigint {
   const word = typeof value === 'number' && Number.isSafeInteger(value) ? BigInt(value) : value

@@ -10,6 +10,7 @@ const OPEN = new Set([0x7b, 0x5b])
 const CLOSE = new Set([0x7d, 0x5d])
 const COLON = 0x3a
 const COMMA = 0x2c
+const KEY = new TextDecoder()
 const SPACE = new Set([0x20, 0x09, 0x0a, 0x0d])
 
 /**
@@ -36,7 +37,7 @@ export function jsonMemberSpan(json: Uint8Array, member: string): Uint8Array {
       const end = stringEnd(json, at)
       if (depth === 1 && valueStart < 0) {
         keyStart = at
-        key = new TextDecoder().decode(json.subarray(keyStart, end + 1))
+        key = KEY.decode(json.subarray(keyStart, end + 1))
       }
       at = end
     } else if (OPEN.has(byte)) depth++

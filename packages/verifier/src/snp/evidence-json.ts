@@ -7,7 +7,15 @@ import { FormatError } from '../bytes/format-error.ts'
 import { isZero } from '../bytes/reader.ts'
 import { fromUtf8 } from '../bytes/text.ts'
 import type { SnpEvidence } from './evidence.ts'
-import { fieldOf, listOf, numberOf, objectOf, optionalOf, wordOf } from '../formats/json-fields.ts'
+import {
+  byteListOf,
+  fieldOf,
+  listOf,
+  numberOf,
+  objectOf,
+  optionalOf,
+  wordOf,
+} from '../formats/json-fields.ts'
 import { endorsementKind } from './endorsement.ts'
 import { parseCertificate } from '../formats/x509-certificate.ts'
 import { toDer } from '../formats/pem.ts'
@@ -76,8 +84,7 @@ export function encodeSnpEvidenceJson(evidence: SnpEvidence): SnpEvidenceJson {
 }
 
 function readReport(json: Readonly<Record<string, unknown>>): SnpReport {
-  const bytes = (name: string, size: number) =>
-    Uint8Array.from(byteList(name, fieldOf(FORMAT, json, name), size))
+  const bytes = (name: string, size: number) => sizedBytes(name, fieldOf(FORMAT, json, name), size)
   const number = (name: string, limit: number) =>
     numberOf(FORMAT, name, fieldOf(FORMAT, json, name), limit)
   const optionalNumber = (name: string) =>
@@ -95,7 +102,7 @@ function readReport(json: Readonly<Record<string, unknown>>): SnpReport {
   const tcb = (name: string) => readTcbJson(name, fieldOf(FORMAT, json, name), line)
   const signature = objectOf(FORMAT, 'signature', fieldOf(FORMAT, json, 'signature'))
   const scalar = (name: string) =>
-    Uint8Array.from(byteList(`signature.${name}`, fieldOf(FORMAT, signature, name), 72))
+    sizedBytes(`signature.${name}`, fieldOf(FORMAT, signature, name), 72)
   return {
     version,
     guestSvn: number('guest_svn', 0xffff_ffff),
@@ -205,8 +212,7 @@ function readChain(
   for (const entry of entries) {
     const json = objectOf(FORMAT, 'cert_chain', entry)
     const type = fieldOf(FORMAT, json, 'cert_type')
-    const data = listOf(FORMAT, 'data', fieldOf(FORMAT, json, 'data'), MAX_CERTIFICATE_BYTES)
-    const bytes = Uint8Array.from(byteList('data', data, data.length))
+    const bytes = byteListOf(FORMAT, 'data', fieldOf(FORMAT, json, 'data'), MAX_CERTIFICATE_BYTES)
     if (type === 'CRL') revocationLists.push(bytes)
     else if (type === 'VCEK' || type === 'VLEK' || type === 'ASK' || type === 'ARK')
       certificates.push(bytes)
@@ -221,11 +227,11 @@ function certificateType(der: Uint8Array): string {
   return commonName(certificate.subject)?.includes('ARK-') === true ? 'ARK' : 'ASK'
 }
 
-function byteList(name: string, value: unknown, size: number): number[] {
-  const list = listOf(FORMAT, name, value, size)
-  if (list.length !== size)
-    throw new FormatError(FORMAT, name, 0, `${list.length} bytes, wanted ${size}`)
-  return list.map((byte) => numberOf(FORMAT, name, byte, 0xff))
+function sizedBytes(name: string, value: unknown, size: number): Uint8Array {
+  const bytes = byteListOf(FORMAT, name, value, size)
+  if (bytes.length !== size)
+    throw new FormatError(FORMAT, name, 0, `${bytes.length} bytes, wanted ${size}`)
+  return bytes
 }
 
 function jsonWord(name: string, word: bigint): number {
@@ -234,12 +240,15 @@ function jsonWord(name: string, word: bigint): number {
   return Number(word)
 }
 
+const LONG_NUMBER = /\d{16}/
+
 /** Numbers that a double cannot hold become a bigint, read from the text itself. */
 function parseText(input: unknown): unknown {
   if (typeof input !== 'string' && !(input instanceof Uint8Array)) return input
   const text = typeof input === 'string' ? input : fromUtf8(FORMAT, 'text', input)
   try {
-    return JSON.parse(text, exactIntegers)
+    // The reviver is called for each number, of which a chain has thousands; shorter ones than these are exact without it.
+    return LONG_NUMBER.test(text) ? JSON.parse(text, exactIntegers) : JSON.parse(text)
   } catch (error) {
     if (error instanceof SyntaxError) throw new FormatError(FORMAT, 'text', 0, 'not JSON')
     throw error
