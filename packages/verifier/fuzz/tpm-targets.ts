@@ -6,7 +6,9 @@ import { parseAzSnpEvidence, parseAzTdxEvidence } from '../src/azure/evidence-js
 import { encodeHclReport, parseHclReport } from '../src/azure/hcl-report.ts'
 import { parseHclRuntimeData } from '../src/azure/runtime-data.ts'
 import { parseCel } from '../src/eventlog/cel.ts'
+import { diffLogs } from '../src/eventlog/diff-logs.ts'
 import { eventDetails } from '../src/eventlog/event-details.ts'
+import { explainLog } from '../src/eventlog/explain-log.ts'
 import { encodeTcgLog, parseTcgLog } from '../src/eventlog/tcg-log.ts'
 import { parseSignatureUpdate } from '../src/eventlog/uefi-variable.ts'
 import { FakeTpm, fakeLog, goodBoot } from '../src/testing/fake-tpm.ts'
@@ -80,6 +82,10 @@ export async function tpmTargets(): Promise<readonly Target[]> {
       parseAzTdxEvidence,
       withShort('azure/tdx-00806f/evidence-v1b.json', 'azure/tdx-00806f/evidence-v0.json'),
     ),
+    appraisal('event log explanation', logs, async (input) => {
+      const explained = await explainLog(input)
+      diffLogs(explained, await explainLog(logs[0] ?? input, explained.bank))
+    }),
     appraisal('TPM appraisal', [message], async (input) => {
       const changed = quote === undefined ? [] : [{ ...quote, message: input }]
       const result = await appraiseTpm(

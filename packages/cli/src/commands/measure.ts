@@ -19,6 +19,12 @@ import { CloisterError } from '@cloister/protocol/error'
 import { FormatError } from '@cloister/verifier/bytes/format-error'
 import { isVcpuType } from '@cloister/verifier/launch/vcpu-types'
 import { textOption, type Command, type Invocation } from '../command.ts'
+import {
+  isLogFile,
+  showLogDifferences,
+  showLogEvents,
+  showLogRegisters,
+} from '../evidence/measured-log.ts'
 
 const MODES = ['hardware', 'simulated', 'debug'] as const
 
@@ -31,17 +37,22 @@ interface Row {
 
 export const command: Command = {
   usage:
-    'measure [IMAGE | --diff A B | --firmware FILE] [--explain] [--mode MODE] [--cpus N] [--vcpu-type TYPE]',
+    'measure [IMAGE | LOG | --diff A B | --firmware FILE] [--explain] [--mode MODE] [--cpus N] [--vcpu-type TYPE] [--bank BANK]',
   details:
-    'Predicts the SNP launch digest of a guest image from its firmware, kernel, initrd and command line, for each vCPU type and count. No QEMU and no\nprocessor takes part. Modes are different command lines, so different digests: only hardware counts under AMD.\n--explain lists each group of pages with the digest once it is measured. --diff names the inputs in which two launches differ: A and B are images\nor launch digests; a digest is looked for in the other image (or the default one) among all vCPU types, up to 64 vCPUs and SEV features.\n--firmware FILE measures a firmware that is no image of ours, as --tee says, with --kernel, --initrd and --append where QEMU boots a kernel directly.\nThe registers of an event log are shown by evidence parse.',
+    "Predicts the SNP launch digest of a guest image from its firmware, kernel, initrd and command line, for each vCPU type and count. No QEMU and no\nprocessor takes part. Modes are different command lines, so different digests: only hardware counts under AMD.\n--explain lists each group of pages with the digest once it is measured. --diff names the inputs in which two launches differ: A and B are images\nor launch digests; a digest is looked for in the other image (or the default one) among all vCPU types, up to 64 vCPUs and SEV features.\n--firmware FILE measures a firmware that is no image of ours, as --tee says, with --kernel, --initrd and --append where QEMU boots a kernel directly.\nLOG is the file of an event log: of a TPM (binary_bios_measurements), a CCEL, CoCo's runtime events (AAEL) or a canonical log (CEL), raw or base64. The\nregisters (PCRs, or RTMR0 to RTMR3) that it adds up to are listed; with --explain each event and the value after it, in brackets what is a label that\nno digest covers. --diff of two logs names for each register the first event in which they part, and why, earliest first. Nobody vouches for a log: a\nquote over its registers does, and `evidence verify` compares.",
   options: {
     mode: { type: 'string', value: 'MODE', help: `${MODES.join(', ')}; default all` },
     cpus: { type: 'string', value: 'N', help: 'only this vCPU count' },
     explain: {
       type: 'boolean',
-      help: 'what the digest is made of; hardware, EPYC-v4, 1 vCPU unless said otherwise',
+      help: 'what the digest or the registers are made of; hardware, EPYC-v4, 1 vCPU unless said otherwise',
     },
-    diff: { type: 'boolean', help: 'why the digests of A and B differ' },
+    diff: { type: 'boolean', help: 'why A and B differ: images, launch digests or event logs' },
+    bank: {
+      type: 'string',
+      value: 'BANK',
+      help: 'of an event log: sha256, sha384, …; default sha256 of a TPM, else the strongest there is',
+    },
     firmware: { type: 'string', value: 'FILE', help: 'measures this firmware instead of an image' },
     tee: {
       type: 'string',
@@ -64,7 +75,12 @@ export const command: Command = {
     if (options['firmware'] !== undefined) return await showFirmware(invocation)
     if (positionals.length > 1)
       throw new CloisterError('cli.usage', { why: 'two images are compared with --diff' })
-    const image = await checkedImage(invocation, positionals[0] ?? DEFAULT_IMAGE)
+    const [name] = positionals
+    if (name !== undefined && (await isLogFile(invocation, name)))
+      return options['explain'] === true
+        ? await showLogEvents(invocation, name)
+        : await showLogRegisters(invocation, name)
+    const image = await checkedImage(invocation, name ?? DEFAULT_IMAGE)
     if (options['explain'] === true) return await showContributions(invocation, image)
     const mode = textOption(invocation, 'mode')
     const cpus = textOption(invocation, 'cpus')
@@ -175,7 +191,13 @@ async function measured(tee: Parameters<typeof measureFirmware>[0], boot: Direct
 async function showDifferences(invocation: Invocation): Promise<void> {
   const [a, b] = invocation.positionals
   if (a === undefined || b === undefined)
-    throw new CloisterError('cli.usage', { why: '--diff compares two images or launch digests' })
+    throw new CloisterError('cli.usage', {
+      why: '--diff compares two images, launch digests or event logs',
+    })
+  const logs = [await isLogFile(invocation, a), await isLogFile(invocation, b)]
+  if (logs.every(Boolean)) return await showLogDifferences(invocation, a, b)
+  if (logs.some(Boolean))
+    throw new CloisterError('cli.usage', { why: 'an event log is compared with another one' })
   const home = [a, b].find((name) => !isDigest(name)) ?? DEFAULT_IMAGE
   const differences = launchDifferences(
     await sideOf(invocation, a, home),

@@ -38,9 +38,13 @@ export const BOOT_COMPONENTS = [
   'unified kernel image',
   'firmware action',
   'separator',
+  'runtime event',
   'other',
 ] as const
 export type BootComponent = (typeof BOOT_COMPONENTS)[number]
+
+/** `pcr`: a TPM's numbering; `cc`: that of a CCEL. */
+export type Numbering = 'pcr' | 'cc'
 
 export function isBootComponent(name: string): name is BootComponent {
   return BOOT_COMPONENTS.some((known) => known === name)
@@ -69,30 +73,48 @@ const SECURE_BOOT_VARIABLES: Readonly<Record<string, BootComponent>> = {
   db: 'Secure Boot db',
   dbx: 'Secure Boot dbx',
 }
-const GRUB_COMMAND = 'grub_cmd: '
-const COMMAND_LINES = ['kernel_cmdline: ', 'module_cmdline: '] as const
+/** With a colon as GRUB writes them, and without as some distributions do. */
+const GRUB_COMMANDS = ['grub_cmd: ', 'grub_cmd '] as const
+const COMMAND_LINES = ['kernel_cmdline: ', 'module_cmdline: ', 'grub_kernel_cmdline '] as const
 
 /** In the order of the log; what is not extended is left out, and so are events without a digest of the bank. */
 export async function bootEvents({ events }: TcgLog, bank: HashName): Promise<BootEvent[]> {
+  const describe = bootDescriber(bank, 'pcr')
   const found: BootEvent[] = []
-  let afterGrub = false
   for (const event of events) {
+    const described = await describe(event)
+    if (described !== undefined) found.push(described)
+  }
+  return found
+}
+
+/**
+ * Takes the events of one log in their order; gives undefined for one that extends nothing or has no digest of the bank.
+ *
+ * @param numbering - `pcr`: a TPM's; `cc`: that of a CCEL, whose registers each stand for several PCRs
+ */
+export function bootDescriber(
+  bank: HashName,
+  numbering: Numbering,
+): (event: TcgEvent) => Promise<BootEvent | undefined> {
+  let afterGrub = false
+  return async (event) => {
     const digest = digestOf(event, bank)
-    if (event.type === EVENT_TYPE.noAction || digest === undefined) continue
-    const { component, subject } = describe(event, afterGrub)
+    if (event.type === EVENT_TYPE.noAction || digest === undefined) return undefined
+    const pcr = numbering === 'pcr' ? event.index : pcrOfCcEvent(event)
+    const { component, subject } = describe(event, pcr, afterGrub)
     if (component === 'grub') afterGrub = true
     const data = event.type === EVENT_TYPE.gpt && event.data.length <= MAX_KEPT_DATA
     const isOfData = data && equalBytes(await hashDigest(bank, event.data), digest)
-    found.push({
+    return {
       pcr: event.index,
       component,
       event: eventTypeName(event.type),
       digest: toHex(digest),
       ...(subject !== undefined && subject !== '' && { subject: subject.slice(0, MAX_SUBJECT) }),
       ...(isOfData && { data: toHex(event.data) }),
-    })
+    }
   }
-  return found
 }
 
 interface Description {
@@ -100,12 +122,13 @@ interface Description {
   readonly subject?: string | undefined
 }
 
-function describe(event: TcgEvent, afterGrub: boolean): Description {
-  const { index, type, data } = event
+function describe(event: TcgEvent, pcr: number, afterGrub: boolean): Description {
+  const { type, data } = event
   const details = eventDetails(type, data)
   const subject = details.unicode_name ?? details.string
   if (type === EVENT_TYPE.separator) return { component: 'separator' }
-  switch (index) {
+  if (details.data !== undefined) return { component: 'runtime event', subject: details.string }
+  switch (pcr) {
     case 0:
     case 6:
       return { component: 'firmware', subject }
@@ -139,6 +162,55 @@ function describe(event: TcgEvent, afterGrub: boolean): Description {
   }
 }
 
+/** The PCR that a TPM would have had for an event of a CCEL: register 0 is MRTD, 1 to 4 are RTMR0 to RTMR3. */
+function pcrOfCcEvent({ index, type, data }: TcgEvent): number {
+  switch (index) {
+    case 0:
+      return 0
+    case 1:
+      return pcrOfFirmwareEvent(type, data)
+    case 2:
+      return pcrOfStartEvent(type, data)
+    case 3:
+      return pcrOfLoaderEvent(type, data)
+    default:
+      return RUNTIME_PCR
+  }
+}
+
+/** RTMR0 merges PCRs 0, 1 and 7. */
+function pcrOfFirmwareEvent(type: number, data: Uint8Array): number {
+  if (type === EVENT_TYPE.platformFirmwareBlob2) return 0
+  if (type === EVENT_TYPE.variableAuthority) return 7
+  const name = eventDetails(type, data).unicode_name ?? ''
+  return type === EVENT_TYPE.variableDriverConfig && Object.hasOwn(SECURE_BOOT_VARIABLES, name)
+    ? 7
+    : 1
+}
+
+/** RTMR1 merges PCRs 2 to 6, and some firmware measures its boot entries there. */
+function pcrOfStartEvent(type: number, data: Uint8Array): number {
+  if (type === EVENT_TYPE.gpt) return 5
+  if (type === EVENT_TYPE.variableBoot || type === EVENT_TYPE.variableBoot2) return 1
+  if (type === EVENT_TYPE.efiAction && startsWith(data, 'Exit Boot Services')) return 5
+  return 4
+}
+
+/** RTMR2 merges PCRs 8 to 15. */
+function pcrOfLoaderEvent(type: number, data: Uint8Array): number {
+  if ([...GRUB_COMMANDS, ...COMMAND_LINES].some((prefix) => startsWith(data, prefix))) return 8
+  const { string: name = '' } = eventDetails(type, data)
+  if (name.startsWith('MokList')) return 14
+  return UKI_SECTIONS.has(name) ? 11 : 9
+}
+
+const RUNTIME_PCR = 15
+const UKI_SECTIONS: ReadonlySet<string> = new Set(
+  'linux osrel cmdline initrd ucode splash dtb dtbauto uname sbat pcrpkey profile hwids efifw'.split(
+    ' ',
+  ),
+)
+
 function isBootVariable(name: string | undefined): boolean {
   return name !== undefined && /^Boot(?:Order|[0-9A-F]{4})$/.test(name)
 }
@@ -146,6 +218,13 @@ function isBootVariable(name: string | undefined): boolean {
 /** GRUB hands the kernel to the firmware from memory: such an image has no path. */
 function ofApplication({ type, data }: TcgEvent, afterGrub: boolean): Description {
   const details = eventDetails(type, data)
+  if (type === EVENT_TYPE.platformFirmwareBlob2)
+    return { component: 'kernel', subject: details.string }
+  if (type === EVENT_TYPE.platformConfigFlags)
+    return {
+      component: 'kernel command line',
+      subject: details.string?.replace('td_payload_info ', ''),
+    }
   if (type !== EVENT_TYPE.bootServicesApplication)
     return { component: 'firmware action', subject: details.string }
   const file = details.device_paths?.find((text) => text.startsWith('File('))?.slice(5, -1)
@@ -172,8 +251,9 @@ function ofGrubCommand(data: Uint8Array): Description {
   for (const prefix of COMMAND_LINES)
     if (startsWith(data, prefix))
       return { component: 'kernel command line', subject: textAfter(data, prefix) }
-  if (startsWith(data, GRUB_COMMAND))
-    return { component: 'grub command', subject: textAfter(data, GRUB_COMMAND) }
+  for (const prefix of GRUB_COMMANDS)
+    if (startsWith(data, prefix))
+      return { component: 'grub command', subject: textAfter(data, prefix) }
   return { component: 'other' }
 }
 

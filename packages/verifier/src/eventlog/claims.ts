@@ -1,15 +1,15 @@
 /** Claims of event logs: CoCo's `uefi_event_logs`, and what replay gives. */
-import { fromBase64, toBase64 } from '../bytes/base64.ts'
+import { toBase64 } from '../bytes/base64.ts'
 import { equalBytes } from '../bytes/equal.ts'
 import { FormatError } from '../bytes/format-error.ts'
 import { toHex } from '../bytes/hex.ts'
-import { fromUtf8 } from '../bytes/text.ts'
 import { hashDigest } from '../tpm/algorithms.ts'
 import type { HashName } from '../tpm/algorithms.ts'
 import { parseCel, replayCel } from './cel.ts'
 import { eventDetails } from './event-details.ts'
 import type { EventDetails } from './event-details.ts'
 import { eventTypeName } from './event-types.ts'
+import { recogniseLog } from './recognise.ts'
 import { replayLog } from './replay.ts'
 import { parseTcgLog } from './tcg-log.ts'
 import type { TcgEvent, TcgLog } from './tcg-log.ts'
@@ -104,17 +104,6 @@ async function celClaims(bytes: Uint8Array): Promise<object | undefined> {
     return { registers, container_events: events }
   } catch (error) {
     if (error instanceof FormatError) return undefined
-    throw error
-  }
-}
-
-/** Logs are binary, so that one byte that is no base64 tells. */
-function recogniseLog(input: Uint8Array): Uint8Array {
-  if (input.some((byte) => byte < 0x0a || byte > 0x7a)) return input
-  try {
-    return fromBase64(fromUtf8('event log', 'text', input).replaceAll(/[\r\n]+/g, ''))
-  } catch (error) {
-    if (error instanceof FormatError) return input
     throw error
   }
 }

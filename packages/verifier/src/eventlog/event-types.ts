@@ -15,6 +15,7 @@ export const EVENT_TYPE = {
   bootServicesApplication: 0x8000_0003,
   gpt: 0x8000_0006,
   efiAction: 0x8000_0007,
+  platformFirmwareBlob: 0x8000_0008,
   platformFirmwareBlob2: 0x8000_000a,
   handoffTables2: 0x8000_000b,
   variableBoot2: 0x8000_000c,

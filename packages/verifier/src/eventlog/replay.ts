@@ -13,30 +13,49 @@ const STARTUP_LOCALITY = toUtf8('StartupLocality\0')
 /** Localities that start a TPM: 0, 3, and 4 with a hardware root of trust. */
 const LOCALITIES: ReadonlySet<number> = new Set([0, 3, 4])
 
+/** One event, and the register's value once it is extended; undefined for an event that extends nothing. */
+export interface ReplayStep {
+  readonly event: TcgEvent
+  readonly value: Uint8Array | undefined
+}
+
 /**
  * Values of the registers that the log extends, by index.
  *
  * @throws FormatError when an event has no digest of that bank, or the startup locality is malformed
  */
 export async function replayLog(
-  { events }: Pick<TcgLog, 'events'>,
+  log: Pick<TcgLog, 'events'>,
   bank: HashName,
 ): Promise<ReadonlyMap<number, Uint8Array>> {
+  const registers = new Map<number, Uint8Array>()
+  for await (const { event, value } of replaySteps(log, bank))
+    if (value !== undefined) registers.set(event.index, value)
+  return registers
+}
+
+/** The same event by event. @throws FormatError as {@link replayLog} */
+export async function* replaySteps(
+  { events }: Pick<TcgLog, 'events'>,
+  bank: HashName,
+): AsyncGenerator<ReplayStep> {
   const { size } = TPM_HASHES[bank]
   const registers = new Map<number, Uint8Array>()
   let locality = 0
   for (const event of events) {
     if (event.type === EVENT_TYPE.noAction) {
       locality = startupLocality(event, registers.has(0)) ?? locality
+      yield { event, value: undefined }
       continue
     }
     const digest = digestOf(event, bank)
     if (digest === undefined)
       throw new FormatError('event log', 'event.digests', event.offset, `no ${bank} digest`)
     const before = registers.get(event.index) ?? initial(size, event.index, locality)
-    registers.set(event.index, await extend(bank, before, digest))
+    const value = await extend(bank, before, digest)
+    registers.set(event.index, value)
+    yield { event, value }
   }
-  return registers
 }
 
 export async function extend(
