@@ -129,16 +129,29 @@ describe('cloister vm', { timeout: 1_800_000 }, () => {
       assert.equal(await inGuest('id -un'), 'debian')
     })
 
-    await t.test('has failed when its QEMU is killed, and its disk is whole', async () => {
-      const { pid, id } = await vm('show', 'box')
-      assert.ok(pid !== undefined)
-      process.kill(pid, 'SIGKILL')
+    const untilFailed = async () => {
       let view = await vm('show', 'box')
-      for (let tries = 0; view.state !== 'failed' && tries < 50; tries++) {
+      for (let tries = 0; view.state !== 'failed' && tries < 100; tries++) {
         await sleep(100)
         view = await vm('show', 'box')
       }
       assert.equal(view.error?.code, 'vm.died')
+      return view.error.why
+    }
+
+    await t.test('has failed when its kernel panics, and says so', async () => {
+      // The answer never comes.
+      const crash = "sudo sh -c 'sync; echo c >/proc/sysrq-trigger'"
+      const session = deployment.run(['vm', 'ssh', 'box', '--', crash], { timeoutMs: 30_000 })
+      assert.match(await untilFailed(), /panicked/)
+      await session
+    })
+
+    await t.test('has failed when its QEMU is killed, and its disk is whole', async () => {
+      const { pid, id } = await vm('start', 'box')
+      assert.ok(pid !== undefined)
+      process.kill(pid, 'SIGKILL')
+      assert.match(await untilFailed(), /killed from outside/)
       const disk = join(deployment.home, 'hostd/machines', id, 'disk.qcow2')
       execFileSync('qemu-img', ['check', '-q', '-f', 'qcow2', '-r', 'leaks', disk])
       const events = (await deployment.succeed('vm', 'events', 'box')) as VmEvent[]

@@ -134,7 +134,11 @@ export class FakeGuest {
   readonly #containers = new Set<string>()
   readonly #consoles = new Set<Socket>()
   readonly #vtpmListeners = new Set<() => void>()
+  readonly #diskListeners = new Set<() => void>()
   #isVtpmLost = false
+  readonly #disk = { isFull: false }
+  /** How often it was let go on. */
+  resumes = 0
   #hasSandbox = false
   #hasContainerEnded = false
 
@@ -189,6 +193,12 @@ export class FakeGuest {
     for (const listener of this.#vtpmListeners) listener()
   }
 
+  /** Stands still, as when a write finds no space. */
+  findNoSpace(): void {
+    this.#disk.isFull = true
+    for (const listener of this.#diskListeners) listener()
+  }
+
   /** Ends the VM. */
   async end(reason: VmExitReason, more: Partial<VmExit> = {}): Promise<void> {
     if (this.isGone) return
@@ -212,6 +222,7 @@ export class FakeGuest {
 
   vm(): Vm {
     const { runtimeDirectory, stateDirectory, id, tee, mode } = this.spec
+    const disk = this.#disk
     const state: VmState = {
       version: 1,
       id,
@@ -240,7 +251,7 @@ export class FakeGuest {
       stop: async ({ force = false, timeoutMs = 10_000 } = {}) => {
         if (this.spec.machine === undefined || force) await this.end('stop-killed')
         else if (this.#options.obeys !== false) await this.end('stopped')
-        else setTimeout(() => void this.end('stopped'), timeoutMs)
+        else setTimeout(() => void this.end('stopped'), timeoutMs).unref()
         return this.#gone.promise
       },
       readSerial: async () => '',
@@ -248,6 +259,17 @@ export class FakeGuest {
       onVtpmLost: (listener) => {
         this.#vtpmListeners.add(listener)
         return () => this.#vtpmListeners.delete(listener)
+      },
+      get isDiskFull() {
+        return disk.isFull
+      },
+      onDiskFull: (listener) => {
+        this.#diskListeners.add(listener)
+        return () => this.#diskListeners.delete(listener)
+      },
+      resume: async () => {
+        this.resumes++
+        disk.isFull = false
       },
       dumpMemory: async (file) => {
         await writeFile(file, 'ram')

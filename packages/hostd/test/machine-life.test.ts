@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { readdir, readFile, stat } from 'node:fs/promises'
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import assert from 'node:assert/strict'
@@ -385,6 +385,58 @@ test('a lost vTPM is told and does not end the machine', async () => {
   assert.ok((await eventsOf(hostd)).includes('vtpm-lost'))
   await vms.restart('box')
   assert.equal((await vms.get('box')).vtpmLostAt, undefined)
+})
+
+test('a guest that stands still for want of space is told, and goes on when there is some', async () => {
+  await using machine = new FakeMachine()
+  await using hostd = await startFixture(machine)
+  const { vms } = hostd.client
+  await vms.define(await defineRequest(hostd))
+  await vms.start('box')
+  machine.only.findNoSpace()
+  const full = await hostd.untilVm('box', ({ diskFullAt }) => diskFullAt !== undefined)
+  assert.equal(full.state, 'running')
+  await hostd.untilVm('box', ({ diskFullAt }) => diskFullAt === undefined)
+  assert.equal(machine.only.resumes, 1)
+  // Too early: now it is asked less often, but its owner may ask at once.
+  machine.only.findNoSpace()
+  await hostd.untilVm('box', ({ diskFullAt }) => diskFullAt !== undefined)
+  assert.equal((await vms.start('box')).diskFullAt, undefined)
+  assert.equal(machine.only.resumes, 2)
+  machine.only.findNoSpace()
+  await hostd.restart()
+  await hostd.untilVm('box', ({ diskFullAt }) => diskFullAt !== undefined)
+  assert.equal((await vms.stop('box', { force: true })).diskFullAt, undefined)
+  const types = await eventsOf(hostd)
+  // A hostd that takes up a QEMU lets it go on, too.
+  assert.equal(types.filter((type) => type === 'resumed').length, 3)
+})
+
+test('a guest that restarts again and again is started ever later, and in the end no more', async () => {
+  await using machine = new FakeMachine()
+  await using hostd = await startFixture(machine)
+  const { vms } = hostd.client
+  const { id } = await vms.define(await defineRequest(hostd))
+  await vms.start('box')
+  await machine.only.end('guest-reset')
+  await hostd.untilVm('box', ({ boots, state }) => boots === 2 && state === 'running')
+  await machine.only.end('guest-reset')
+  await hostd.untilVm('box', ({ state }) => state === 'failed')
+  // Another hostd waits for the rest of the time, and its owner need not.
+  await hostd.restart()
+  assert.equal((await vms.get('box')).state, 'failed')
+  assert.equal((await vms.start('box')).boots, 3)
+  await hostd.halt()
+  const path = join(folderOf(hostd, id), 'record.json')
+  const record = JSON.parse(await readFile(path, 'utf8')) as { restart?: object }
+  assert.equal(record.restart, undefined)
+  await writeFile(path, JSON.stringify({ ...record, restart: { inARow: 5 } }))
+  await hostd.restart()
+  await hostd.untilVm('box', ({ hasAgent }) => hasAgent)
+  await machine.only.end('guest-reset')
+  const { error } = await hostd.untilVm('box', ({ state }) => state === 'failed')
+  assert.equal(error?.code, 'vm.restart-loop')
+  assert.ok((await eventsOf(hostd)).includes('restarting'))
 })
 
 test('the history is bounded, however much is noted', async () => {

@@ -33,6 +33,9 @@ export const BOARDS: Readonly<Record<BoardName, Board>> = {
 /** An error of the host's disk reaches the guest as an error; the default would freeze the guest. */
 export const DISK_ERRORS = 'werror=report,rerror=report'
 
+/** Of a machine's own disk: a host without space freezes the guest until there is some, and no write of its is lost. */
+export const SYSTEM_DISK_ERRORS = 'werror=enospc,rerror=report'
+
 export function socketChardev(name: keyof typeof SOCKETS): string {
   return `socket,id=${name},path=${SOCKETS[name]},server=on,wait=off`
 }

@@ -30,12 +30,10 @@ const DRAIN_TIMEOUT_MS = 500
 const VTPM_GRACE_MS = 500
 /** How often an adopted swtpm is looked for. */
 const VTPM_POLL_MS = 2_000
-/** QMP statuses out of which a guest never comes by itself. */
-const DEAD_STATUSES: ReadonlySet<unknown> = new Set([
-  'internal-error',
-  'io-error',
-  'guest-panicked',
-])
+/** QMP statuses out of which a guest never comes. */
+const DEAD_STATUSES: ReadonlySet<unknown> = new Set(['internal-error', 'guest-panicked'])
+/** The status of a guest whose write found no space; see `SYSTEM_DISK_ERRORS`. */
+const NO_SPACE_STATUS = 'io-error'
 
 /** What a VM is made of once QEMU answers. */
 export interface VmParts {
@@ -62,6 +60,8 @@ export class RunningVm implements Vm {
   #isReleased = false
   #vtpm: Vm['vtpm']
   readonly #vtpmListeners = new Set<() => void>()
+  #isDiskFull = false
+  readonly #diskFullListeners = new Set<() => void>()
 
   constructor(parts: VmParts) {
     this.#parts = parts
@@ -96,6 +96,21 @@ export class RunningVm implements Vm {
   onVtpmLost(listener: () => void): () => void {
     this.#vtpmListeners.add(listener)
     return () => this.#vtpmListeners.delete(listener)
+  }
+
+  get isDiskFull(): boolean {
+    return this.#isDiskFull
+  }
+
+  onDiskFull(listener: () => void): () => void {
+    this.#diskFullListeners.add(listener)
+    return () => this.#diskFullListeners.delete(listener)
+  }
+
+  async resume(): Promise<void> {
+    const qmp = await this.#connected()
+    this.#isDiskFull = false
+    await qmp.execute('cont')
   }
 
   async dumpMemory(file: string, signal?: AbortSignal): Promise<MemoryDump> {
@@ -160,7 +175,7 @@ export class RunningVm implements Vm {
     // Before SHUTDOWN: QEMU stands still in between.
     if (name === 'GUEST_PANICKED') this.#shutdownReason = 'guest-panic'
     // We never pause a guest: it stands still because it cannot go on.
-    if (name === 'STOP') void this.#killIfDead()
+    if (name === 'STOP') void this.#stoodStill()
   }
 
   /** swtpm ends with QEMU; an end before that is a loss. */
@@ -180,12 +195,19 @@ export class RunningVm implements Vm {
       await sleep(VTPM_POLL_MS, undefined, { ref: false })
   }
 
-  async #killIfDead(): Promise<void> {
+  async #stoodStill(): Promise<void> {
     const status = await this.#qmp.execute('query-status').catch(() => undefined)
     const name = (status as { status?: unknown } | undefined)?.status
+    if (name === NO_SPACE_STATUS) return this.#diskFull()
     if (!DEAD_STATUSES.has(name)) return
     if (this.#shutdownReason === undefined) this.#deadStatus = String(name)
     await killProcess(this.#parts.state.process)
+  }
+
+  #diskFull(): void {
+    if (this.#isDiskFull) return
+    this.#isDiskFull = true
+    for (const listener of this.#diskFullListeners) listener()
   }
 
   /** Whether QEMU took the command. It may also end before it answers. */

@@ -268,6 +268,12 @@ export interface Vm extends AsyncDisposable {
   readonly vtpm: 'none' | 'running' | 'lost'
   /** Calls once, when the vTPM is lost while the VM runs. Returns how to stop listening. */
   onVtpmLost(listener: () => void): () => void
+  /** Whether the guest stands still because the host has no space for a write to its system disk. */
+  readonly isDiskFull: boolean
+  /** Calls each time the guest comes to stand still so. Returns how to stop listening. */
+  onDiskFull(listener: () => void): () => void
+  /** Lets a guest go on that stands still so; where there is still no space, it stands still again. @throws CloisterError `qemu.*` */
+  resume(): Promise<void>
   /**
    * Guest RAM as the host can read it. The guest runs on meanwhile.
    *

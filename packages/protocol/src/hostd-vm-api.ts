@@ -215,6 +215,8 @@ export const VmViewSchema = z.strictObject({
   stages: z.array(StageRecordSchema).max(64),
   /** When the vTPM's process was found dead while the machine ran: it needs a restart to have a TPM again. */
   vtpmLostAt: Instant.optional(),
+  /** Since when the guest stands still because the host has no space for a write to its disk; it goes on by itself when there is some. */
+  diskFullAt: Instant.optional(),
   /** How it ended, in state `stopped`. */
   why: z.string().optional(),
   /** Only in state `failed`. */
@@ -258,6 +260,9 @@ export const VM_EVENTS = [
   'found-again',
   'agent-answered',
   'vtpm-lost',
+  'disk-full',
+  'resumed',
+  'restarting',
   'stopping',
   'stopped',
   'failed',

@@ -62,6 +62,10 @@ const CloudInitSchema = z.strictObject({
   seed: ResourcePathSchema,
 })
 
+/** What an owner may leave open in an image: who has the host's console logs in, memory goes to a disk in clear. */
+export const VM_OPENINGS = ['console-login', 'swap'] as const
+export type VmOpening = (typeof VM_OPENINGS)[number]
+
 const VmSchema = z.strictObject({
   disk: z.discriminatedUnion('kind', [PlainDiskSchema, SealedDiskSchema]),
   root: RootSchema,
@@ -69,6 +73,8 @@ const VmSchema = z.strictObject({
   absentMounts: z.array(PlainPathSchema).max(32).default([]),
   /** Present when the image has cloud-init: then it is told what the seed says and listens to nobody else. */
   cloudInit: CloudInitSchema.optional(),
+  /** What its owner left open by name; a VM with any is at most `degraded`. Absent: nothing. */
+  allowed: z.array(z.enum(VM_OPENINGS)).min(1).max(VM_OPENINGS.length).optional(),
   /** Resources that programs of the VM may read at 127.0.0.1:8006/cdh/resource/. */
   resources: z.array(ResourcePathSchema).max(128).default([]),
 })

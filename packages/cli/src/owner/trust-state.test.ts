@@ -208,14 +208,17 @@ test('a policy without an opening leaves trust as it is; one that nobody can rea
     assert.equal(await trustOf({ amd: hardware, ...withPolicy(policy) }), 'failed')
 })
 
-const vmInitdata = (disk: VmWorkloadInput['vm']['disk']) =>
+const vmInitdata = (
+  disk: VmWorkloadInput['vm']['disk'],
+  more: Partial<VmWorkloadInput['vm']> = {},
+) =>
   encodeInitdata(
     initdataOf({
       version: 1,
       name: 'db',
       revision: 1,
       broker: { url: 'https://broker.invalid', spki: ['cd'.repeat(32)] },
-      vm: { disk, root: { fileSystem: 'ext4' } },
+      vm: { disk, root: { fileSystem: 'ext4' }, ...more },
     }),
   )
 const SEALED_DISK = {
@@ -227,8 +230,12 @@ const SEALED_DISK = {
   recoveryKey: 'vm-db/disk-key/recovery',
 } as const
 
-const onVm = (disk: VmWorkloadInput['vm']['disk'], bundle: string): Case => {
-  const initdata = vmInitdata(disk)
+const onVm = (
+  disk: VmWorkloadInput['vm']['disk'],
+  bundle: string,
+  more: Partial<VmWorkloadInput['vm']> = {},
+): Case => {
+  const initdata = vmInitdata(disk, more)
   const digest = initdataDigest(initdata)
   return {
     amd: hardware,
@@ -251,4 +258,13 @@ test('a VM is verified with its own boot bundle and an encrypted disk, degraded 
 test('a VM that boots by the kernel of another VM, or by the guest image of containers, is refused', async () => {
   for (const bundle of ['vm-other', 'base'])
     assert.equal(await trustOf(onVm(SEALED_DISK, bundle)), 'failed')
+})
+
+test('a VM whose owner left something open is degraded, and the check names it', async () => {
+  const { trust, checks } = await verdictOn(
+    onVm(SEALED_DISK, 'vm-db', { allowed: ['console-login'] }),
+  )
+  assert.equal(trust, 'degraded')
+  const found = checks.find(({ code }) => code === 'vm.left-open')
+  assert.deepEqual([found?.outcome, found?.received], ['warning', 'console-login'])
 })

@@ -18,7 +18,7 @@ import { parseSnpReport } from '@cloister/verifier/snp/report'
 import type { AmdLists } from '../endorsements/amd-lists.ts'
 import { DEFAULT_TCB_PRESET } from './minimum-tcb.ts'
 import { openingsCheck } from './policy-openings.ts'
-import { diskCheck, imagesFor, vmIn } from './vm-boot-check.ts'
+import { diskCheck, imagesFor, openingCheck, vmIn } from './vm-boot-check.ts'
 
 /** In the words of every list, page and JSON object. Only `verified` may be shown green. */
 export const TRUST_STATES = [
@@ -88,7 +88,9 @@ export async function computeTrust(
   const registered = registrationCheck(initdataDigest, references.revisions)
   const openings = await openingsCheck(initdata)
   const vm = vmIn(initdata)
-  const own = [registered, openings, diskCheck(vm)].filter((check) => check !== undefined)
+  const own = [registered, openings, diskCheck(vm), openingCheck(vm)].filter(
+    (check) => check !== undefined,
+  )
   const identity = { initdataDigest, channelKeyDigest: sha256(channelKey) }
   const evidence = readEvidence(answer)
   if (evidence === undefined) return { trust: 'failed', checks: [MALFORMED, ...own], ...identity }

@@ -38,3 +38,15 @@ export function diskCheck(vm: VmWorkload | undefined): TrustCheck | undefined {
       : 'a disk in clear, which the host can read and change',
   }
 }
+
+/** @returns a warning for a VM whose owner left something open by name; absent for the others, and for a container */
+export function openingCheck(vm: VmWorkload | undefined): TrustCheck | undefined {
+  const allowed = vm?.vm.allowed
+  if (allowed === undefined) return undefined
+  return {
+    code: 'vm.left-open',
+    outcome: 'warning',
+    expected: 'nothing that the host could use',
+    received: allowed.join(', '),
+  }
+}

@@ -34,6 +34,7 @@ describe('readCreatePlan()', () => {
       sshKey: undefined,
       user: undefined,
       encryptDisk: false,
+      allowed: [],
       ports: [],
       network: { kind: 'user' },
       start: true,

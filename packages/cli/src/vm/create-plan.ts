@@ -7,6 +7,7 @@ import {
   type VmTee,
 } from '@cloister/protocol/hostd-vm-api'
 import { CloisterError } from '@cloister/protocol/error'
+import { VM_OPENINGS, type VmOpening } from '@cloister/protocol/vm-workload'
 import { listOption, textOption, type CommandLine, type OptionSpec } from '../command.ts'
 import { badOption, count, mebibytes, publishedPort } from '../option-values.ts'
 
@@ -34,6 +35,8 @@ export interface CreatePlan {
   readonly sshKey: string | undefined
   readonly user: string | undefined
   readonly encryptDisk: boolean
+  /** What the image may leave open under a measured boot. */
+  readonly allowed: readonly VmOpening[]
   readonly ports: readonly { address: string; host: number; guest: number }[]
   readonly network: VmNetwork
   readonly start: boolean
@@ -86,6 +89,14 @@ export const VM_CREATE_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   },
   user: { type: 'string', value: 'NAME', help: "who `vm ssh` logs in as; default the image's" },
   'encrypt-disk': { type: 'boolean', help: 'the disk opens only after attestation' },
+  'allow-console-login': {
+    type: 'boolean',
+    help: 'under a measured boot: the image may log in at the console without a password, so the host may',
+  },
+  'allow-swap': {
+    type: 'boolean',
+    help: 'under a measured boot: the image may swap memory to a disk that the host reads',
+  },
   publish: {
     type: 'string',
     short: 'p',
@@ -127,6 +138,7 @@ export function readCreatePlan(line: CommandLine): CreatePlan {
     sshKey: textOption(line, 'ssh-key'),
     user: textOption(line, 'user'),
     encryptDisk: line.options['encrypt-disk'] === true,
+    allowed: VM_OPENINGS.filter((name) => line.options[`allow-${name}`] === true),
     ports: listOption(line, 'publish').map(publishedPort),
     network: networkOf(textOption(line, 'network') ?? 'user'),
     start: line.options['no-start'] !== true,
@@ -193,6 +205,11 @@ export function shieldOf(plan: CreatePlan, tee: VmTee): Shield {
     throw unfit(
       `--network-config with --tee ${tee}`,
       'cloud-init gets its seed from the broker there, which carries no network configuration',
+    )
+  if (plan.allowed.length > 0 && !isMeasured)
+    throw unfit(
+      `--allow-${plan.allowed[0]} with --tee ${tee}`,
+      'the host can change everything in such a VM, and nothing is looked for in its image',
     )
   const secureBoot = plan.secureBoot ?? hasSecureBoot
   const vtpm = plan.vtpm ?? !isMeasured

@@ -15,7 +15,7 @@ import { CloisterError } from '@cloister/protocol/error'
 import { MEASURED_VCPU_COUNTS } from '@cloister/protocol/guest-image-manifest'
 import type { DefineVmRequestInput, VmTee } from '@cloister/protocol/hostd-vm-api'
 import { DISK_SECRET_BYTES } from '@cloister/protocol/sealed-disk/keys'
-import type { VmWorkloadInput } from '@cloister/protocol/vm-workload'
+import { VM_OPENINGS, type VmOpening, type VmWorkloadInput } from '@cloister/protocol/vm-workload'
 import type { BrokerClient } from '../owner/broker-client.ts'
 import { ensureBroker } from '../owner/local-broker.ts'
 import { pinLocalSimulatedRoot } from '../owner/simulated-roots.ts'
@@ -41,6 +41,8 @@ export interface MeasuredBootRequest {
   readonly guestPorts: readonly number[]
   readonly diskMiB: number | undefined
   readonly encryptDisk: boolean
+  /** What the image may leave open. */
+  readonly allowed: readonly VmOpening[]
   readonly directories: Directories
   readonly talk: (line: string) => void
   readonly signal: AbortSignal
@@ -68,6 +70,8 @@ interface Made {
   readonly bundle: BootBundle
   readonly bundleDirectory: string
   readonly system: DiskSystem
+  /** What is open in the image, as far as its owner allowed it. */
+  readonly leftOpen: readonly VmOpening[]
   readonly disk: VmWorkloadInput['vm']['disk']
   /** Absent: the disk is not encrypted. */
   readonly sealed?: { readonly path: string; readonly secret: Buffer }
@@ -140,6 +144,7 @@ async function make(request: MeasuredBootRequest, tee: RunTee, work: string): Pr
   const system = await readDiskSystem(raw, work, context)
   const [agent] = system.hostAgents
   if (agent !== undefined) throw new CloisterError('vm-boot.host-orders', { where: agent })
+  const leftOpen = openingsLeft(system, request.allowed)
   const { image: base } = await ensureGuestImage({ directories, talk, signal })
   const bundleDirectory = join(work, 'bundle')
   const bundle = await buildBundle({
@@ -155,7 +160,7 @@ async function make(request: MeasuredBootRequest, tee: RunTee, work: string): Pr
     throw new CloisterError('vm-boot.tee-driver-missing', { where: system.kernel.release })
   if (!encryptDisk) {
     const disk = { kind: 'plain', partition: system.partition } as const
-    return { bundle, bundleDirectory, system, disk }
+    return { bundle, bundleDirectory, system, disk, leftOpen }
   }
   const { sealRoot } = await import('@cloister/image/boot-bundle/seal-root')
   const secret = randomBytes(DISK_SECRET_BYTES)
@@ -169,9 +174,22 @@ async function make(request: MeasuredBootRequest, tee: RunTee, work: string): Pr
     bundle,
     bundleDirectory,
     system,
+    leftOpen,
     disk: { kind: 'sealed', id, dataBytes, key, nextKey, recoveryKey },
     sealed: { path, secret },
   }
+}
+
+/** @throws CloisterError `vm-boot.console-login`, `vm-boot.swap` for what was not allowed by name */
+function openingsLeft({ openings }: DiskSystem, allowed: readonly VmOpening[]): VmOpening[] {
+  const { consoleLogins, swaps } = openings
+  const found = { 'console-login': consoleLogins, swap: swaps } as const
+  return VM_OPENINGS.filter((name) => {
+    const where = found[name].join('; ')
+    if (where === '') return false
+    if (!allowed.includes(name)) throw new CloisterError(`vm-boot.${name}`, { where })
+    return true
+  })
 }
 
 /**
@@ -199,7 +217,10 @@ async function latestVersion(broker: BrokerClient, bundle: string): Promise<numb
   return Math.max(...versions.map(({ imageVersion }) => imageVersion))
 }
 
-function planOf(request: MeasuredBootRequest, { bundle, system, sealed }: Made): string[] {
+function planOf(
+  request: MeasuredBootRequest,
+  { bundle, system, sealed, leftOpen }: Made,
+): string[] {
   const { name } = request
   const { key } = vmResources(name)
   const skipped = sealed === undefined ? [] : system.otherMounts
@@ -208,6 +229,7 @@ function planOf(request: MeasuredBootRequest, { bundle, system, sealed }: Made):
     ...(sealed === undefined
       ? ['DISK NOT ENCRYPTED: the host can read and change everything on it']
       : [`disk encrypted here; its key ${key} becomes releasable to VM ${name} in this bundle`]),
+    ...leftOpen.map((name) => `LEFT OPEN: ${name}, as allowed; its trust is degraded at best`),
     ...skipped.map((mount) => `${mount} of the image is not used and will be empty`),
   ]
 }
@@ -257,7 +279,7 @@ async function put(
 
 function workloadOf(
   { name, guestPorts }: MeasuredBootRequest,
-  { system, disk, sealed }: Made,
+  { system, disk, sealed, leftOpen }: Made,
   broker: BrokerClient,
   revision: number,
 ): VmWorkloadInput {
@@ -270,6 +292,7 @@ function workloadOf(
       disk,
       root: { fileSystem: 'ext4', init: system.init },
       absentMounts: sealed === undefined ? [] : [...system.otherMounts],
+      ...(leftOpen.length > 0 && { allowed: [...leftOpen] }),
       ...(system.hasCloudInit && { cloudInit: { seed: vmResources(name).seed } }),
     },
     network: { targets: ['broker'], ports: [...new Set(guestPorts)] },

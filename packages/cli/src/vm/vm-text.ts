@@ -12,6 +12,7 @@ export type ShownVm = VmView & { readonly trust: TrustState }
 
 export function vmStateCell(view: VmView): string {
   if (view.state === 'failed') return `failed ${escapeText(view.error?.code ?? '')}`.trim()
+  if (view.diskFullAt !== undefined) return `${view.state}, host disk full`
   if (view.state === 'running' && view.vtpmLostAt !== undefined) return 'running, vTPM lost'
   return view.state
 }
@@ -40,6 +41,11 @@ export function vmText(vm: ShownVm, painter: Painter): string {
   const lines: (readonly [string, string])[] = [
     ['name', vm.name],
     ['state', `${vmStateCell(vm)}${vm.why === undefined ? '' : `  (${escapeText(vm.why)})`}`],
+    ...(vm.diskFullAt === undefined
+      ? []
+      : [
+          ['', 'the guest stands still: make space on the host, and it goes on by itself'] as const,
+        ]),
     ...(vm.error === undefined ? [] : [['', escapeText(vm.error.why)] as const]),
     ['trust', `${paintTrust(vm.trust, painter)}  ${trustMeaning(vm.trust)}`],
     ['protection', protectionOf(vm)],

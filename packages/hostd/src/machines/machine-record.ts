@@ -16,6 +16,8 @@ export const MachineRecordSchema = z.strictObject({
   vm: z.custom<VmState>((value) => typeof value === 'object' && value !== null).optional(),
   /** In state `stopping`: until when the guest has time. */
   stopUntil: z.iso.datetime().optional(),
+  /** Restarts in a row that the guest asked for, each after a short run, and when the next one comes. */
+  restart: z.strictObject({ inARow: z.int(), at: z.iso.datetime().optional() }).optional(),
 })
 
 export interface MachineRecord extends Omit<z.infer<typeof MachineRecordSchema>, 'view'> {

@@ -3,6 +3,7 @@
  * point is followed by one that finds the machine, its QEMU and its state again.
  */
 import { mkdir, readFile } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { CloisterError } from '@cloister/protocol/error'
 import { STAGES } from '@cloister/protocol/guest-names'
 import {
@@ -23,10 +24,12 @@ import { writeDurably } from '../durable-file.ts'
 import type { Guest } from '../guest.ts'
 import { LogRing } from '../log-ring.ts'
 import { agentBootLog } from './agent-boot-log.ts'
+import { DiskFullWatch } from './disk-full-watch.ts'
 import { endOf, failed, lostEnd, type MachineEnd, type StopAsked } from './machine-end.ts'
 import type { MachineConsole } from './machine-console.ts'
 import { machineFiles, type MachineRecord } from './machine-record.ts'
 import type { MachineStore } from './machine-store.ts'
+import { nextRestart } from './restart-limit.ts'
 
 const MIB = 2 ** 20
 /** Events of one machine: two segments of this. */
@@ -52,6 +55,7 @@ interface Run {
   readonly guest: Guest
   readonly console: MachineConsole
   readonly ring: LogRing
+  readonly disk: DiskFullWatch
   /** Settles when the run's end is written down. */
   readonly ended: Promise<void>
 }
@@ -69,6 +73,8 @@ export class Machine {
   #stop: (StopAsked & { readonly until: number }) | undefined
   #events: Promise<LogRing<VmEvent>> | undefined
   #isReleased = false
+  /** Fires when a restart that the guest asked for is not to come. */
+  #noRestart = new AbortController()
 
   constructor(context: MachineContext, record: MachineRecord) {
     this.#context = context
@@ -88,20 +94,24 @@ export class Machine {
 
   /** Goes on where a hostd before this one was. Returns at once. */
   resume(): void {
-    if (isAtRest(this.view.state)) return
+    if (isAtRest(this.view.state)) return void this.#restartLater()
     this.#resuming = this.#goOn().catch(async (error: unknown) => {
       if (!isAtRest(this.view.state)) await this.#end(failed(CloisterError.from(error)))
     })
   }
 
   /**
-   * Starts it; resolves when its QEMU runs. Starting one that runs does nothing.
+   * Starts it; resolves when its QEMU runs. Starting one that runs does nothing, but lets it go on that stands still for want of space.
    *
    * @throws CloisterError `vm.busy`, `host.*`, `guest-image.*`, `qemu.*`, `tee.*`, …
    */
   async start(): Promise<void> {
     await this.#resuming
-    if (this.view.state === 'running' && this.#change === undefined) return
+    if (this.view.state === 'running' && this.#change === undefined) {
+      if (this.view.diskFullAt !== undefined) await this.#running().disk.resume()
+      return
+    }
+    this.#forgetRestart()
     await this.#exclusive(() => this.#start())
   }
 
@@ -110,6 +120,7 @@ export class Machine {
    * second call may force what the first one waits for.
    */
   async stop({ force, timeoutMs }: { force: boolean; timeoutMs: number }): Promise<void> {
+    this.#forgetRestart()
     if (isAtRest(this.view.state)) return
     await this.#resuming
     // A start that is under way ends with a QEMU to stop, or with none.
@@ -184,6 +195,7 @@ export class Machine {
   async remove(): Promise<void> {
     await this.#atRest(async () => {
       this.#isReleased = true
+      this.#forgetRestart()
       await this.#writes.settle().catch(() => undefined)
       await (await this.#events)?.end()
       await this.#context.store.remove(this.view.id)
@@ -265,8 +277,10 @@ export class Machine {
   /** Lets go of everything; a QEMU runs on. */
   async release(): Promise<void> {
     this.#isReleased = true
+    this.#noRestart.abort()
     await Promise.all([this.#resuming, this.#change?.catch(() => undefined)])
     const run = this.#run
+    run?.disk.end()
     run?.guest.close()
     await run?.vm.release()
     await run?.console.end()
@@ -278,8 +292,10 @@ export class Machine {
     using _claim = await this.#context.claimRun(this.view)
     await this.#readDiskSize()
     const before = this.view
-    const { why: _why, error: _error, endedAt: _endedAt, vtpmLostAt: _lost, ...rest } = before
+    const { why: _why, error: _error, endedAt: _endedAt, ...rest } = withoutTroubles(before)
     this.#record.view = { ...rest, stages: [], hasAgent: false }
+    if (this.#record.restart !== undefined)
+      this.#record.restart = { inARow: this.#record.restart.inARow }
     const startedAt = new Date().toISOString()
     const boots = before.boots + 1
     try {
@@ -334,6 +350,8 @@ export class Machine {
       return
     }
     await this.#set({ hasAgent: false, ...(state === 'starting' && { state: 'running' }) })
+    // It was let go on; where there is still no space, it is told anew.
+    this.#resumed()
     await this.#attach(vm)
     this.#say({ type: 'found-again', detail: { pid: vm.state.process.pid } })
     if (until !== undefined) void vm.stop({ timeoutMs: Math.max(0, until - Date.now()) })
@@ -365,7 +383,14 @@ export class Machine {
     )
     const console = new MachineConsole(vm.sockets.console, ring)
     const ended = vm.exited.then((exit) => this.#exited(exit))
-    this.#run = { vm, guest, console, ring, ended }
+    const disk = new DiskFullWatch({
+      vm,
+      folder: this.#context.store.folder(this.view.id),
+      onFull: () => this.#diskFull(),
+      onResumed: () => this.#resumed(),
+      log: (error) => this.#log(error),
+    })
+    this.#run = { vm, guest, console, ring, disk, ended }
     vm.stages.forEach((stage) => this.#addStage(stage))
     vm.onStage((stage) => this.#addStage(stage))
     if (vm.vtpm === 'lost') this.#vtpmLost()
@@ -376,10 +401,41 @@ export class Machine {
     if (this.#isReleased) return
     const stop = this.#stop
     const isLate = stop !== undefined && !stop.force && exit.at.getTime() >= stop.until
-    // The memory of a TEE cannot be measured again in place: a restart that its guest asks for is a new QEMU.
-    const isRestart = exit.reason === 'guest-reset' && stop === undefined
+    if (exit.reason === 'guest-reset' && stop === undefined) return this.#endForRestart(exit)
+    delete this.#record.restart
     await this.#end(endOf(exit, stop && { ...stop, isLate }))
-    if (isRestart) await this.start().catch((error: unknown) => this.#log(error))
+  }
+
+  /** The memory of a TEE cannot be measured again in place: a restart that its guest asks for is a new QEMU. */
+  async #endForRestart(exit: VmExit): Promise<void> {
+    const runMs = exit.at.getTime() - Date.parse(this.view.startedAt ?? exit.at.toISOString())
+    const { inARow, pauseMs } = nextRestart(this.#record.restart?.inARow ?? 0, runMs)
+    if (pauseMs === undefined) {
+      delete this.#record.restart
+      return this.#end(failed(new CloisterError('vm.restart-loop', { received: `${inARow}` })))
+    }
+    this.#record.restart = { inARow, at: new Date(Date.now() + pauseMs).toISOString() }
+    await this.#end(endOf(exit, undefined))
+    void this.#restartLater()
+  }
+
+  /** Starts it again at the time that its record says. */
+  async #restartLater(): Promise<void> {
+    const { restart } = this.#record
+    if (restart?.at === undefined || this.#isReleased) return
+    const pauseMs = Math.max(0, Date.parse(restart.at) - Date.now())
+    this.#say({ type: 'restarting', detail: { inARow: restart.inARow, pauseMs } })
+    this.#noRestart = new AbortController()
+    const { signal } = this.#noRestart
+    await sleep(pauseMs, undefined, { signal, ref: false }).catch(() => undefined)
+    if (signal.aborted) return
+    await this.#exclusive(() => this.#start()).catch((error: unknown) => this.#log(error))
+  }
+
+  /** A start or stop by its owner takes the place of a restart, and ends a row of them. */
+  #forgetRestart(): void {
+    this.#noRestart.abort()
+    delete this.#record.restart
   }
 
   /** Writes down that its QEMU is gone, and why. */
@@ -388,8 +444,9 @@ export class Machine {
     this.#run = undefined
     this.#stop = undefined
     run?.guest.close()
+    run?.disk.end()
     await run?.console.end().catch((error: unknown) => this.#log(error))
-    const { pid: _pid, why: _why, error: _error, ...view } = this.view
+    const { diskFullAt: _full, pid: _pid, why: _why, error: _error, ...view } = this.view
     delete this.#record.vm
     delete this.#record.stopUntil
     this.#record.view = { ...view, hasAgent: false }
@@ -418,6 +475,20 @@ export class Machine {
     if (this.view.vtpmLostAt !== undefined) return
     this.#say({ type: 'vtpm-lost', why: 'swtpm has ended: the guest has no TPM until a restart' })
     void this.#set({ vtpmLostAt: new Date().toISOString() })
+  }
+
+  #diskFull(): void {
+    if (this.view.diskFullAt !== undefined) return
+    this.#say({ type: 'disk-full', why: 'the guest stands still until the host has space again' })
+    void this.#set({ diskFullAt: new Date().toISOString() })
+  }
+
+  #resumed(): void {
+    const { diskFullAt, ...view } = this.view
+    if (diskFullAt === undefined) return
+    this.#record.view = view
+    this.#say({ type: 'resumed' })
+    void this.#set({})
   }
 
   #addStage({ name, uptimeMs, at }: StageRecord): void {
@@ -481,6 +552,11 @@ export class Machine {
 }
 
 const STOPPED: MachineEnd = { state: 'stopped', why: 'it was stopped' }
+
+/** What stands in a view while something of a run is amiss. */
+function withoutTroubles({ vtpmLostAt: _vtpm, diskFullAt: _disk, ...view }: VmView) {
+  return view
+}
 
 const SNAPSHOT_EVENTS = {
   create: 'snapshot-made',

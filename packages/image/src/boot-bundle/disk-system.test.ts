@@ -74,6 +74,7 @@ test(
       otherMounts: ['/boot/efi'],
       hasCloudInit: true,
       hostAgents: ['/usr/sbin/qemu-ga'],
+      openings: { consoleLogins: [], swaps: [] },
     })
     assert.equal(kernel.release, '6.12.0-test')
     assert.equal(await readFile(kernel.image, 'utf8'), 'new kernel')

@@ -1,6 +1,6 @@
 /**
  * What an owner's disk image holds that a measured boot needs: its root, its newest kernel with that kernel's modules, what its fstab mounts,
- * whether it has cloud-init, and which of its programs take orders from the host.
+ * whether it has cloud-init, which of its programs take orders from the host, and what lets the host in at the console.
  */
 import { mkdir, open } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -10,6 +10,8 @@ import { z } from 'zod'
 
 import type { BuildContext } from '../run.ts'
 import type { DiskKernel } from './build-bundle.ts'
+import { RawSource, SourceRange } from '../disk/read/block-source.ts'
+import { Ext4Files } from '../disk/read/ext4.ts'
 import { exists } from '../files.ts'
 import { run } from '../run.ts'
 import {
@@ -21,6 +23,7 @@ import {
   SYSTEM_TOOLS,
   type ExtFileSystem,
 } from './ext-files.ts'
+import { findOpenings, type ImageOpenings } from './image-openings.ts'
 
 export interface DiskSystem {
   /** Number of the root's partition. */
@@ -35,6 +38,7 @@ export interface DiskSystem {
   readonly hasCloudInit: boolean
   /** Paths of programs by which whoever runs the host commands the VM. */
   readonly hostAgents: readonly string[]
+  readonly openings: ImageOpenings
 }
 
 const TableSchema = z.object({
@@ -89,7 +93,9 @@ export async function readDiskSystem(
   const orders = hasCloudInit ? HOST_AGENTS : [...HOST_AGENTS, CLOUD_INIT_PROGRAM]
   const found: string[] = []
   for (const path of orders) if (await existsInExt(root, path, context)) found.push(path)
+  const openings = await openingsOf(root)
   return {
+    openings,
     partition: root.number,
     root: { image, offset: root.offset },
     rootBytes: root.bytes,
@@ -99,6 +105,14 @@ export async function readDiskSystem(
     hasCloudInit,
     hostAgents: found,
   }
+}
+
+async function openingsOf({ image, offset, bytes }: Partition): Promise<ImageOpenings> {
+  await using file = await open(image, 'r')
+  const { size } = await file.stat()
+  const files = await Ext4Files.open(new SourceRange(new RawSource(file, size), offset, bytes))
+  if (files === undefined) throw new CloisterError('vm-boot.root-missing', { where: image })
+  return await findOpenings(files)
 }
 
 async function extPartitions(image: string, context: BuildContext): Promise<Partition[]> {

@@ -64,7 +64,7 @@ test('a measured machine: disks beside those of the image, the tap, and no reset
   for (const device of [
     'virtio-blk-pci,drive=root,serial=cloister-root,werror=report,rerror=report,disable-legacy=on,iommu_platform=on',
     // Its initrd finds it by the serial: there is no boot index.
-    'virtio-blk-pci,drive=system,serial=cloister-system,werror=report,rerror=report,disable-legacy=on,iommu_platform=on',
+    'virtio-blk-pci,drive=system,serial=cloister-system,werror=enospc,rerror=report,disable-legacy=on,iommu_platform=on',
     'virtio-net-pci,netdev=net0,romfile=,disable-legacy=on,iommu_platform=on,mac=02:00:00:00:00:01',
     'tpm-crb,tpmdev=tpm0',
   ])
@@ -133,7 +133,7 @@ fd=6,set=4
 -blockdev
 {"driver":"qcow2","node-name":"system","discard":"unmap","backing":null,"file":{"driver":"file","filename":"/dev/fdset/4","discard":"unmap"}}
 -device
-virtio-blk-pci,drive=system,serial=cloister-system,werror=report,rerror=report,disable-legacy=on,bootindex=0
+virtio-blk-pci,drive=system,serial=cloister-system,werror=enospc,rerror=report,disable-legacy=on,bootindex=0
 -add-fd
 fd=7,set=5
 -blockdev

@@ -1,6 +1,6 @@
 /** QEMU's command line for what a machine of `cloister vm` has beyond a container's guest. */
 import { MACHINE_DISKS } from '@cloister/protocol/guest-names'
-import { DISK_ERRORS, socketChardev, type Board } from '../board.ts'
+import { DISK_ERRORS, socketChardev, SYSTEM_DISK_ERRORS, type Board } from '../board.ts'
 import { SOCKETS } from '../vm-files.ts'
 
 export interface MachineDevices {
@@ -90,7 +90,8 @@ function diskDevice(
   more: string,
 ): string[] {
   const serial = MACHINE_DISKS[name]
-  const device = `virtio-blk-${transport},drive=${name},serial=${serial},${DISK_ERRORS},${virtio}`
+  const errors = name === 'system' ? SYSTEM_DISK_ERRORS : DISK_ERRORS
+  const device = `virtio-blk-${transport},drive=${name},serial=${serial},${errors},${virtio}`
   return ['-device', `${device}${more}`]
 }
 

@@ -45,6 +45,13 @@ export const HOSTD_VM_ERRORS = {
     status: 502,
     exit: 1,
   },
+  'vm.restart-loop': {
+    title: 'The VM was not started again: its guest restarts again and again',
+    why: 'each run ended within ten minutes with a restart; a kernel that panics at boot does that',
+    fix: ['cloister vm logs NAME', 'cloister vm events NAME', 'cloister vm start NAME'],
+    status: 502,
+    exit: 1,
+  },
   'vm.no-agent': {
     title: 'No agent answers in the VM',
     why: 'none is installed in its image, or it has not started yet',

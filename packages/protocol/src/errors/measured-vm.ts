@@ -54,6 +54,26 @@ export const MEASURED_VM_ERRORS = {
     status: 422,
     exit: 2,
   },
+  'vm-boot.console-login': {
+    title: 'Cannot protect the image: its console lets in whoever sits at it',
+    why: "the serial console of a VM is the host's, and the image logs in there without a password",
+    fix: [
+      'lock the account (passwd -l NAME) or remove the file named below from the image',
+      'where the host may log in: cloister vm create --allow-console-login NAME',
+    ],
+    status: 422,
+    exit: 2,
+  },
+  'vm-boot.swap': {
+    title: 'Cannot protect the image: it swaps memory to a disk in clear',
+    why: 'its fstab names swap, and its init is no systemd, which could be told to leave it alone',
+    fix: [
+      'remove the line from /etc/fstab of the image',
+      'where the host may read memory: cloister vm create --allow-swap NAME',
+    ],
+    status: 422,
+    exit: 2,
+  },
   'vm-boot.not-encrypted': {
     title: 'The VM has no encrypted disk',
     why: 'it was created without --encrypt-disk',
