@@ -1,13 +1,31 @@
-/** What a refusal may allocate, and how it is measured. */
+/**
+ * What a refusal may allocate, and how it is measured: two counters of the engine before and after, what lies outside of the heap (the contents of
+ * buffers longer than 64 bytes) and what lies on it (objects and text), with what is garbage already. A collection in between only makes them smaller.
+ */
 import { getHeapStatistics } from 'node:v8'
 
-/** The promise, and room for objects, whose number the input's bytes bound, and for the engine's own pages. */
-export function mostAllocated(size: number): number {
-  return 4 * size + 512 * 1024
+export interface Allocation {
+  /** Bytes. */
+  readonly outside: number
+  readonly onHeap: number
 }
 
-/** On the heap and outside of it; a collection in between only makes it smaller. */
-export function allocatedBytes(): number {
-  const { used_heap_size: heap, external_memory: external } = getHeapStatistics()
-  return heap + external
+/** Objects have a size of their own, however little of the input they stand for; a bundle with a manifest in it needs most, 80 KiB. */
+const OBJECTS = 128 << 10
+const TIMES = 4
+
+/** Counters, of which two readings are compared. */
+export function readAllocation(): Allocation {
+  const { used_heap_size: onHeap, external_memory: outside } = getHeapStatistics()
+  return { onHeap, outside }
+}
+
+export function allocatedSince(before: Allocation): Allocation {
+  const { outside, onHeap } = readAllocation()
+  return { outside: outside - before.outside, onHeap: onHeap - before.onHeap }
+}
+
+/** @param size - of the input in bytes */
+export function isTooMuch({ outside, onHeap }: Allocation, size: number): boolean {
+  return outside > TIMES * size || outside + onHeap > TIMES * size + OBJECTS
 }

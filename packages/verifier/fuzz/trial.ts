@@ -5,7 +5,8 @@
  */
 import { FormatError } from '../src/bytes/format-error.ts'
 import { toHex } from '../src/bytes/hex.ts'
-import { allocatedBytes, mostAllocated } from './allocation.ts'
+import { allocatedSince, isTooMuch, readAllocation } from './allocation.ts'
+import type { Allocation } from './allocation.ts'
 import type { TargetProgress } from './progress.ts'
 import type { Target } from './target.ts'
 
@@ -76,16 +77,16 @@ export class Trial {
     this.#kept.refusedAt.push(field.slice(0, 64))
   }
 
-  /** The least of several: the engine compiles and fetches pages when it likes. */
+  /** More than once: the engine compiles and fetches pages when it likes. */
   #measure(input: Uint8Array): void {
-    let least = Number.POSITIVE_INFINITY
+    let last: Allocation | undefined
     for (let round = 0; round < MEASUREMENTS; round++) {
-      const before = allocatedBytes()
+      const before = readAllocation()
       this.#refusalOf(input)
-      least = Math.min(least, allocatedBytes() - before)
-      if (least <= mostAllocated(input.length)) return
+      last = allocatedSince(before)
+      if (!isTooMuch(last, input.length)) return
     }
-    this.fail(input, `allocated ${least} bytes`)
+    this.fail(input, `allocated ${last?.outside} bytes outside of the heap, ${last?.onHeap} on it`)
   }
 
   #refusalOf(input: Uint8Array): void {

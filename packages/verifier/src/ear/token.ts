@@ -97,7 +97,7 @@ interface Parts {
 
 function split(token: string): Parts {
   if (token.length > MAX_TOKEN) throw new FormatError('EAR token', 'length', 0, 'too long')
-  const [head = '', body = '', signature = '', ...more] = token.split('.')
+  const [head = '', body = '', signature = '', ...more] = token.split('.', 4)
   if (more.length > 0) throw new FormatError('EAR token', 'parts', 0, 'more than three')
   return {
     header: object('header', json('header', head)),

@@ -233,7 +233,7 @@ function ofApplication({ type, data }: TcgEvent, afterGrub: boolean): Descriptio
     if (isFromMemory && afterGrub) return { component: 'kernel' }
     return { component: 'boot loader', subject: details.device_paths?.join('/') }
   }
-  const name = file.split(/[\\/]/).at(-1)?.toLowerCase() ?? ''
+  const name = lastPart(file).toLowerCase()
   if (name.startsWith('grub')) return { component: 'grub', subject: file }
   if (name.startsWith('shim') || name === 'bootx64.efi') return { component: 'shim', subject: file }
   return { component: 'boot loader', subject: file }
@@ -262,12 +262,17 @@ function ofGrubFile(type: number, name = ''): Description {
     const isInitrd = /initrd/i.test(name)
     return { component: isInitrd ? 'initrd' : 'kernel command line', subject: name }
   }
-  const file = name.split('/').at(-1)?.toLowerCase() ?? ''
+  const file = lastPart(name).toLowerCase()
   if (/^(?:vmlinu|bzimage|kernel|linux)/.test(file)) return { component: 'kernel', subject: name }
   if (/^(?:initrd|initramfs)/.test(file)) return { component: 'initrd', subject: name }
   if (file.endsWith('.cfg') || file === 'grubenv')
     return { component: 'grub configuration', subject: name }
   return { component: 'grub file', subject: name }
+}
+
+/** Of a path, by either slash. Names have any length, so they are not split. */
+function lastPart(path: string): string {
+  return path.slice(Math.max(path.lastIndexOf('/'), path.lastIndexOf('\\')) + 1)
 }
 
 function startsWith(data: Uint8Array, prefix: string): boolean {

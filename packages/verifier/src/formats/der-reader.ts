@@ -38,56 +38,53 @@ export interface DerElement {
   readonly offset: number
 }
 
+/**
+ * Works on a range of the outermost bytes, so that entering an element makes no view of it: a view costs more memory than most elements have bytes, and
+ * hostile lists have many.
+ */
 export class DerReader {
   readonly #format: string
   readonly #bytes: Uint8Array
   readonly #base: number
-  #offset = 0
+  readonly #end: number
+  #offset: number
+  /** Of the element that was read last. */
+  #contents = 0
 
-  /** @param base - offset of `bytes` in the outermost input, for error messages */
-  constructor(format: string, bytes: Uint8Array, base = 0) {
+  /**
+   * @param base - offset of `bytes` in the outermost input, for error messages
+   * @param start, end - of what is read, in `bytes`
+   */
+  constructor(format: string, bytes: Uint8Array, base = 0, start = 0, end = bytes.length) {
     this.#format = format
     this.#bytes = bytes
     this.#base = base
+    this.#offset = start
+    this.#end = end
   }
 
   get done(): boolean {
-    return this.#offset === this.#bytes.length
+    return this.#offset === this.#end
   }
 
   /** Tag of the next element, undefined at the end. */
   peek(): number | undefined {
-    return this.#bytes[this.#offset]
+    return this.done ? undefined : this.#bytes[this.#offset]
   }
 
   any(field: string): DerElement {
     const start = this.#offset
-    const tag = this.#byte(start, field)
-    if ((tag & 0x1f) === 0x1f) this.fail(field, 'tag of more than one byte')
-    let cursor = start + 1
-    let length = this.#byte(cursor++, field)
-    if (length > 0x80) {
-      const size = length - 0x80
-      if (size > 4) this.fail(field, 'length of more than four bytes')
-      length = 0
-      for (let index = 0; index < size; index++) length = length * 256 + this.#byte(cursor++, field)
-      if (length < 0x80 || length < 256 ** (size - 1)) this.fail(field, 'length is not minimal')
-    } else if (length === 0x80) this.fail(field, 'indefinite length')
-    const left = this.#bytes.length - cursor
-    if (length > left) this.fail(field, `needs ${length} bytes, ${left} left`)
-    this.#offset = cursor + length
+    const tag = this.#next(field)
     return {
       tag,
       raw: this.#bytes.subarray(start, this.#offset),
-      contents: this.#bytes.subarray(cursor, this.#offset),
+      contents: this.#view(),
       offset: this.#base + start,
     }
   }
 
   element(tag: number, field: string): DerElement {
-    const found = this.peek()
-    if (found !== tag)
-      this.fail(field, `tag ${found === undefined ? 'missing' : hex(found)}, wanted ${hex(tag)}`)
+    this.#expect(tag, field)
     return this.any(field)
   }
 
@@ -98,7 +95,9 @@ export class DerReader {
 
   /** Opens a constructed element. */
   enter(tag: number, field: string): DerReader {
-    return this.open(this.element(tag, field))
+    this.#expect(tag, field)
+    this.#next(field)
+    return new DerReader(this.#format, this.#bytes, this.#base, this.#contents, this.#offset)
   }
 
   open(element: DerElement): DerReader {
@@ -116,13 +115,14 @@ export class DerReader {
   }
 
   oid(field: string): string {
-    const { contents } = this.element(TAG.oid, field)
-    return oidText(contents) ?? this.fail(field, 'malformed object identifier')
+    return (
+      oidText(this.#contentsOf(TAG.oid, field)) ?? this.fail(field, 'malformed object identifier')
+    )
   }
 
   /** Contents of an INTEGER: big-endian two's complement, minimal. */
   integer(field: string): Uint8Array {
-    const { contents } = this.element(TAG.integer, field)
+    const contents = this.#contentsOf(TAG.integer, field)
     if (!isMinimalInteger(contents)) this.fail(field, 'integer is not minimal')
     return contents
   }
@@ -133,7 +133,7 @@ export class DerReader {
   }
 
   boolean(field: string): boolean {
-    const { contents } = this.element(TAG.boolean, field)
+    const contents = this.#contentsOf(TAG.boolean, field)
     const [value] = contents
     if (contents.length !== 1 || (value !== 0 && value !== 0xff))
       this.fail(field, 'boolean is neither 00 nor FF')
@@ -141,26 +141,65 @@ export class DerReader {
   }
 
   octetString(field: string): Uint8Array {
-    return this.element(TAG.octetString, field).contents
+    return this.#contentsOf(TAG.octetString, field)
   }
 
   /** A BIT STRING of whole bytes. */
   bitStringBytes(field: string): Uint8Array {
-    const { contents } = this.element(TAG.bitString, field)
+    const contents = this.#contentsOf(TAG.bitString, field)
     if (contents[0] !== 0) this.fail(field, 'bit string is not of whole bytes')
     return contents.subarray(1)
   }
 
   end(): void {
-    if (!this.done) this.fail('end', `${this.#bytes.length - this.#offset} bytes too many`)
+    if (!this.done) this.fail('end', `${this.#end - this.#offset} bytes too many`)
   }
 
   fail(field: string, problem: string): never {
     throw new FormatError(this.#format, field, this.#base + this.#offset, problem)
   }
 
+  #contentsOf(tag: number, field: string): Uint8Array {
+    this.#expect(tag, field)
+    this.#next(field)
+    return this.#view()
+  }
+
+  /** Contents of the element that was read last. */
+  #view(): Uint8Array {
+    return this.#bytes.subarray(this.#contents, this.#offset)
+  }
+
+  #expect(tag: number, field: string): void {
+    const found = this.peek()
+    if (found !== tag)
+      this.fail(field, `tag ${found === undefined ? 'missing' : hex(found)}, wanted ${hex(tag)}`)
+  }
+
+  /** Passes an element. @returns its tag */
+  #next(field: string): number {
+    const start = this.#offset
+    const tag = this.#byte(start, field)
+    if ((tag & 0x1f) === 0x1f) this.fail(field, 'tag of more than one byte')
+    let cursor = start + 1
+    let length = this.#byte(cursor++, field)
+    if (length > 0x80) {
+      const size = length - 0x80
+      if (size > 4) this.fail(field, 'length of more than four bytes')
+      length = 0
+      for (let index = 0; index < size; index++) length = length * 256 + this.#byte(cursor++, field)
+      if (length < 0x80 || length < 256 ** (size - 1)) this.fail(field, 'length is not minimal')
+    } else if (length === 0x80) this.fail(field, 'indefinite length')
+    const left = this.#end - cursor
+    if (length > left) this.fail(field, `needs ${length} bytes, ${left} left`)
+    this.#contents = cursor
+    this.#offset = cursor + length
+    return tag
+  }
+
   #byte(offset: number, field: string): number {
-    return this.#bytes[offset] ?? this.fail(field, 'ends too early')
+    if (offset >= this.#end) this.fail(field, 'ends too early')
+    return this.#bytes[offset] as number
   }
 }
 

@@ -52,7 +52,6 @@ export function parseTpmPublicArea(bytes: Uint8Array): TpmPublicArea {
       : type === ECC
         ? readEcc(reader)
         : reader.fail('type', 0, `0x${type.toString(16)}`)
-  reader.end()
   return { raw: bytes, nameHash, attributes, spki }
 }
 
@@ -91,6 +90,7 @@ function readRsa(reader: ByteReader): Uint8Array {
   const bits = reader.u16be('keyBits')
   const exponent = reader.u32be('exponent') || 65_537
   const modulus = sized(reader, 'unique')
+  reader.end()
   if (modulus.length * 8 !== bits) reader.fail('unique', start, 'has another size than keyBits')
   const algorithm = derSequence(derOid(OID.rsaEncryption), derNull())
   const key = derSequence(derInteger(modulus), derInteger(exponent))
@@ -102,7 +102,9 @@ function readEcc(reader: ByteReader): Uint8Array {
   const id = reader.u16be('curve')
   readScheme(reader, 'kdf')
   const curve = CURVES[id] ?? reader.fail('curve', start, `0x${id.toString(16)}`)
-  const [x, y] = [sized(reader, 'x'), sized(reader, 'y')].map((part) => leftPad(part, curve.size))
+  const parts = [sized(reader, 'x'), sized(reader, 'y')]
+  reader.end()
+  const [x, y] = parts.map((part) => leftPad(part, curve.size))
   if (x === undefined || y === undefined)
     return reader.fail('unique', start, 'is longer than the curve')
   const algorithm = derSequence(derOid(OID.ecPublicKey), derOid(curve.oid))
