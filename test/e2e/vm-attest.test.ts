@@ -30,6 +30,19 @@ interface Verdict {
   }[]
 }
 
+interface Integrity extends Pick<Verdict, 'checks'> {
+  readonly early: string
+  readonly late: string
+  readonly quoted: { readonly early: boolean; readonly late: boolean }
+}
+
+/** TPM2_PCR_Extend (TPM 2.0 part 3, 22.2) of a SHA-256 digest, with an empty password; the image has no TPM tools. */
+const EXTEND_PCR_9 = `sudo python3 -c '
+command = bytes.fromhex("8002" + "00000041" + "00000182" + "00000009" + "00000009" + "40000009" + "0000" + "00" + "0000" + "00000001" + "000b") + b"x" * 32
+with open("/dev/tpmrm0", "r+b", buffering=0) as tpm:
+    tpm.write(command)
+    assert tpm.read(4096)[6:10] == bytes(4)'`
+
 test('a VM attests by its TPM', { timeout: 2_400_000 }, async (t) => {
   await ensureCatalogueImage('debian-12', { directories: directories() })
   await using deployment = await Deployment.create()
@@ -135,6 +148,32 @@ test('a VM attests by its TPM', { timeout: 2_400_000 }, async (t) => {
       Buffer.from(token.split('.')[1] ?? '', 'base64url').toString(),
     ) as { submods: { cpu0: Record<string, unknown> } }
     assert.equal(submods.cpu0['ear.status'], 'warning')
+  })
+
+  const integrity = async (...options: readonly string[]) => {
+    const words = ['vm', 'integrity', 'att', ...options, '-o', 'json']
+    const { exit, stdout } = await deployment.run(words)
+    return { exit, ...(JSON.parse(stdout) as Integrity) }
+  }
+  const outcomeOf = ({ checks }: Integrity, code: string) =>
+    checks.find((check) => check.code === code)?.outcome
+
+  await t.test('its boot is quoted over a fresh nonce, and so is what was learned', async () => {
+    assert.equal((await integrity('--learn')).exit, 0)
+    const found = await integrity()
+    assert.deepEqual([found.early, found.late, found.exit], ['match', 'match', 0])
+    assert.deepEqual(found.quoted, { early: true, late: true })
+    assert.deepEqual(
+      ['integrity.unquoted', 'integrity.quote'].map((code) => outcomeOf(found, code)),
+      ['pass', 'pass'],
+    )
+  })
+
+  await t.test('a register that was extended behind the log is refused', async () => {
+    await inGuest(EXTEND_PCR_9)
+    const found = await integrity()
+    assert.deepEqual([outcomeOf(found, 'integrity.quote'), found.exit], ['fail', 2])
+    assert.deepEqual(found.quoted, { early: false, late: false })
   })
 
   await t.test('the agent does not keep the VM from ending, nor end it', async () => {

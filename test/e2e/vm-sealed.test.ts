@@ -119,6 +119,15 @@ test('a VM with an encrypted disk', { timeout: 2_400_000 }, async (t) => {
     copyFileSync(`${image}.own`, image)
   })
 
+  await t.test("opens no disk of another VM's, even of the same image and owner", async () => {
+    const other = `other-${process.pid}`
+    const words = ['--image', disk.path, '--user', 'debian', '--no-start', ...shape]
+    const { id } = (await deployment.succeed('vm', 'create', other, ...words)) as VmView
+    copyFileSync(join(machines, id, 'disk.qcow2'), image)
+    assert.equal(await refusal(), 'agent.disk-label')
+    copyFileSync(`${image}.own`, image)
+  })
+
   await t.test('stays closed when its owner withdraws the key', async () => {
     await deployment.succeed('secret', 'rm', `vm-${NAME}/disk-key/current`)
     assert.equal(await refusal(), 'agent.resource-refused')

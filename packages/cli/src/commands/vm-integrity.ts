@@ -3,6 +3,7 @@ import type { VmView } from '@cloister/protocol/hostd-vm-api'
 import type { IntegrityBaseline } from '@cloister/verifier/eventlog/integrity-baseline'
 import { textOption, type Command, type Invocation } from '../command.ts'
 import { openHostd } from '../hostd.ts'
+import { openBroker } from '../owner/broker-client.ts'
 import {
   appraiseBoot,
   integrityExit,
@@ -12,6 +13,7 @@ import {
 import { openDiskImage } from '../vm/disk-catalogue.ts'
 import { integrityText } from '../vm/integrity-text.ts'
 import { predictBaseline } from '../vm/predict-baseline.ts'
+import { askQuotedBoot, NO_AGENT, type QuotedBoot } from '../vm/quoted-boot.ts'
 
 type Hostd = Awaited<ReturnType<typeof openHostd>>
 /** In an event: the first ones, so that a history stays small. */
@@ -43,13 +45,18 @@ export const command: Command = {
     if (!view.vtpm) throw new CloisterError('vm.no-vtpm', { where: name })
     if (image !== undefined) await predict(view, image, hostd, invocation)
     const baseline = await storedBaseline(name, hostd, invocation)
-    const { bytes, source } = await bootLog(view, hostd, invocation)
-    const appraisal = await appraiseBoot(bytes, baseline, view.secureBoot)
+    const { log, quote } = await quotedBoot(view, hostd, invocation)
+    const { bytes, source } =
+      log === undefined
+        ? await bootLog(view, hostd, invocation)
+        : { bytes: log, source: 'agent' as const }
+    const appraisal = await appraiseBoot(bytes, baseline, view.secureBoot, quote)
     const current = isLearning ? await learn(name, appraisal, hostd, invocation) : baseline
     const shown = {
       name,
       early: appraisal.early,
       late: appraisal.late,
+      quoted: appraisal.quoted,
       baseline: current === undefined ? null : describe(current, isLearning),
       changes: appraisal.changes,
       registers: appraisal.registers,
@@ -94,6 +101,23 @@ async function storedBaseline(
   }
 }
 
+async function quotedBoot(
+  { name, state, hasAgent }: VmView,
+  hostd: Hostd,
+  { directories, signal }: Invocation,
+): Promise<QuotedBoot> {
+  if (state !== 'running' || !hasAgent) return { quote: NO_AGENT }
+  const references = async () => {
+    const broker = openBroker(directories, signal)
+    const [{ attestationAuthority }, anchors] = await Promise.all([
+      broker.status(),
+      broker.tpmAnchors(),
+    ])
+    return { attestationAuthority, tpmAnchors: anchors.map(({ fingerprint }) => fingerprint) }
+  }
+  return await askQuotedBoot(name, { hostd, references, signal })
+}
+
 /** A machine at rest has no boot to judge, and one without a log none that can be. */
 async function bootLog(
   { name }: VmView,
@@ -126,7 +150,7 @@ async function learn(
 /** Nothing is noted of a boot that nobody could judge. */
 async function note(
   name: string,
-  { early, late, changes }: BootAppraisal,
+  { early, late, quoted, changes }: BootAppraisal,
   hostd: Hostd,
   { signal }: Invocation,
 ): Promise<void> {
@@ -141,7 +165,7 @@ async function note(
       ...(expected !== undefined && { expected }),
       ...(received !== undefined && { received }),
     }))
-  const detail = { early, late, changes: found }
+  const detail = { early, late, quoted, changes: found }
   const why = `early boot: ${early}, late boot: ${late}`
   await hostd.vms.noteIntegrity(name, { type: 'integrity', why, detail }, { signal })
 }

@@ -55,6 +55,10 @@ export async function ownerReferences(
     manifests,
     simulatedRoots,
     revocationLists,
+    firmwareDigests: async () => {
+      const { firmwareDigests } = await import('./firmware-digests.ts')
+      return await firmwareDigests(images)
+    },
     revisions: revisions.filter((revision) => revision.name === name),
   })
 }

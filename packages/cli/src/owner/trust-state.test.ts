@@ -268,3 +268,32 @@ test('a VM whose owner left something open is degraded, and the check names it',
   const found = checks.find(({ code }) => code === 'vm.left-open')
   assert.deepEqual([found?.outcome, found?.received], ['warning', 'console-login'])
 })
+
+test('a VM whose firmware alone was measured is degraded, and only where the owner has that firmware', async () => {
+  const firmware = 'dd'.repeat(48)
+  const firmwareDigests = async () => [firmware]
+  const given = (report: Partial<ReportTemplate> = {}): Case => ({
+    amd: hardware,
+    report: { ...measured(firmware), hostData: new Uint8Array(32), ...report },
+    answer: { initdata: '' },
+    references: { firmwareDigests, revisions: [] },
+  })
+  const { trust, checks } = await verdictOn(given())
+  assert.equal(trust, 'degraded')
+  assert.equal(checks.find(({ code }) => code === 'vm.boot-measured')?.outcome, 'warning')
+  const refused: readonly Case[] = [
+    { ...given(), references: { revisions: [] } },
+    given(measured('ee'.repeat(48))),
+    given({ hostData: new Uint8Array(32).fill(1) }),
+    given({ reportData: new Uint8Array(64) }),
+    { ...given(), answer: { initdata: Buffer.from(INITDATA).toString('base64') } },
+  ]
+  for (const [index, change] of refused.entries())
+    assert.equal(await trustOf(change), 'failed', `${index}`)
+  // Nobody's simulator may say so.
+  const references = { firmwareDigests, simulatedRoots: [simulated.fingerprint] }
+  assert.equal(
+    await trustOf({ ...given(), amd: simulated, references, appraise: appraiseSnp }),
+    'failed',
+  )
+})

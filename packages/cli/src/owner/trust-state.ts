@@ -61,6 +61,8 @@ export interface OwnerReferences {
   readonly simulatedRoots: readonly string[]
   /** AMD's lists for a line; asked only for Evidence under AMD's roots. Absent: only what the Evidence brings. */
   readonly revocationLists?: AmdLists
+  /** Launch digests of guests whose firmware alone was measured; asked for only where no other is reported. Absent: none is known. */
+  readonly firmwareDigests?: () => Promise<readonly string[]>
 }
 
 /** The verifier's call, so that tests can put a fake AMD in AMD's place. */
@@ -94,12 +96,15 @@ export async function computeTrust(
   const identity = { initdataDigest, channelKeyDigest: sha256(channelKey) }
   const evidence = readEvidence(answer)
   if (evidence === undefined) return { trust: 'failed', checks: [MALFORMED, ...own], ...identity }
-  const appraisal = await appraiseEvidence(evidence, {
+  const question = {
     expect,
     now,
     references: { ...references, manifests: imagesFor(vm, references.manifests) },
     appraise,
-  })
+  }
+  const appraisal = await appraiseEvidence(evidence, question)
+  const byFirmware = await appraiseFirmwareBoot(evidence, appraisal, initdata, question)
+  if (byFirmware !== undefined) return { ...byFirmware, ...identity }
   const debug = isDebug(appraisal, references.manifests) || openings?.outcome === 'warning'
   return {
     trust: stateOf(appraisal, own, debug),
@@ -133,16 +138,17 @@ async function appraiseEvidence(
   evidence: SnpEvidence,
   { expect, now, references, appraise }: Question,
 ): Promise<SnpAppraisal> {
-  const { manifests, simulatedRoots, revocationLists: lists } = references
-  const hardware = { now, expect: { ...expect, measurement: digestsOf(manifests, 'hardware') } }
-  const found = await appraise(evidence, hardware)
-  if (found.anchor?.kind === 'hardware') {
-    const endorsements = { revocationLists: await listsFor(evidence, found.anchor, lists) }
-    const listed = await appraise(evidence, { ...hardware, endorsements })
-    if (listed.status !== 'affirming') return listed
-    const strict = { ...hardware, endorsements, policy: VERIFIED }
-    return withWarnings(listed, await appraise(evidence, strict))
-  }
+  const { manifests, simulatedRoots } = references
+  const measurement = digestsOf(manifests, 'hardware')
+  const found = await appraise(evidence, { now, expect: { ...expect, measurement } })
+  if (found.anchor?.kind === 'hardware')
+    return await appraiseHardware(evidence, found.anchor, {
+      expect,
+      now,
+      references,
+      appraise,
+      measurement,
+    })
   if (found.anchor !== undefined || simulatedRoots.length === 0) return found
   return await appraise(evidence, {
     now,
@@ -152,6 +158,71 @@ async function appraiseEvidence(
     },
     simulatedRoots,
   })
+}
+
+/** Under AMD's roots, with the lists that the owner has, and then with all that `verified` demands. */
+async function appraiseHardware(
+  evidence: SnpEvidence,
+  anchor: Anchor & { readonly kind: 'hardware' },
+  {
+    expect,
+    now,
+    references,
+    appraise,
+    measurement,
+  }: Question & { readonly measurement: readonly string[] },
+): Promise<SnpAppraisal> {
+  const lists = await listsFor(evidence, anchor, references.revocationLists)
+  const listing = {
+    now,
+    expect: { ...expect, measurement },
+    endorsements: { revocationLists: lists },
+  }
+  const listed = await appraise(evidence, listing)
+  if (listed.status !== 'affirming') return listed
+  return withWarnings(listed, await appraise(evidence, { ...listing, policy: VERIFIED }))
+}
+
+/** In HOST_DATA of a guest that nothing was bound to. */
+const NO_HOST_DATA = new Uint8Array(32)
+
+/**
+ * A VM that boots its own disk under SNP, with an agent that its owner installed: the hardware measured its firmware and nothing else, so whoever owns
+ * the host chose what it booted. Absent: it is none, or not known as one.
+ */
+async function appraiseFirmwareBoot(
+  evidence: SnpEvidence,
+  found: SnpAppraisal,
+  initdata: Uint8Array,
+  question: Question,
+): Promise<Pick<TrustVerdict, 'trust' | 'checks' | 'anchor' | 'launchDigest'> | undefined> {
+  const { references } = question
+  const { launchDigest } = launchDigestOf(found)
+  // Under initdata there is an owner who says what is to boot.
+  if (initdata.length > 0 || found.anchor?.kind !== 'hardware' || launchDigest === undefined)
+    return undefined
+  const known = (await references.firmwareDigests?.()) ?? []
+  if (!known.includes(launchDigest)) return undefined
+  const appraisal = await appraiseHardware(evidence, found.anchor, {
+    ...question,
+    expect: { ...question.expect, hostData: NO_HOST_DATA },
+    measurement: [launchDigest],
+  })
+  const own = [FIRMWARE_ONLY]
+  return {
+    // INVARIANT: the warning keeps it from being better than `degraded`.
+    trust: stateOf(appraisal, own, false),
+    checks: [...appraisal.checks, ...own],
+    anchor: found.anchor,
+    launchDigest,
+  }
+}
+
+const FIRMWARE_ONLY: TrustCheck = {
+  code: 'vm.boot-measured',
+  outcome: 'warning',
+  expected: 'kernel, initrd and command line in the launch digest',
+  received: 'the firmware alone: the host chose what it booted',
 }
 
 async function listsFor(

@@ -5,12 +5,15 @@ import { test } from 'node:test'
 import { appraiseBoot, integrityExit, readBaseline } from './appraise-boot.ts'
 import { integrityText } from './integrity-text.ts'
 import { paint } from '../paint.ts'
+import { fakeTpmAnswer, FAKE_TPM_REFERENCES } from '../testing/fake-tpm-answer.ts'
+import { CloisterError } from '@cloister/protocol/error'
+import { judgeQuote, NO_AGENT } from './quoted-boot.ts'
 
 const BOOTS = new URL('../../../verifier/test/boots/', import.meta.url)
 const log = (name: string) => readFileSync(new URL(`${name}.bin`, BOOTS))
 
 async function learned() {
-  const { learned: baseline } = await appraiseBoot(log('first'), undefined, true)
+  const { learned: baseline } = await appraiseBoot(log('first'), undefined, true, NO_AGENT)
   assert.ok(baseline !== undefined)
   // As hostd keeps it.
   return readBaseline(JSON.parse(JSON.stringify(baseline)))
@@ -20,7 +23,7 @@ const outcome = (checks: readonly { code: string; outcome: string }[], code: str
   checks.find((check) => check.code === code)?.outcome
 
 test('a boot without a baseline is undecided, and can be learned', async () => {
-  const appraisal = await appraiseBoot(log('first'), undefined, true)
+  const appraisal = await appraiseBoot(log('first'), undefined, true, NO_AGENT)
   assert.deepEqual([appraisal.early, appraisal.late], ['unknown', 'unknown'])
   assert.equal(integrityExit(appraisal), 3)
   assert.equal(appraisal.secureBoot, true)
@@ -28,15 +31,90 @@ test('a boot without a baseline is undecided, and can be learned', async () => {
 })
 
 test('the same boot matches what was learned, and is said to be unquoted', async () => {
-  const appraisal = await appraiseBoot(log('first'), await learned(), true)
+  const appraisal = await appraiseBoot(log('first'), await learned(), true, NO_AGENT)
   assert.deepEqual([appraisal.early, appraisal.late], ['match', 'match'])
   assert.equal(integrityExit(appraisal), 0)
   assert.equal(outcome(appraisal.checks, 'integrity.unquoted'), 'not-checked')
   assert.equal(outcome(appraisal.checks, 'event-log.replay-mismatch'), undefined)
 })
 
+const NOW = new Date('2026-11-25T00:00:00Z')
+const NONCE = new Uint8Array(32).fill(7)
+const references = async () => FAKE_TPM_REFERENCES
+
+/** Quoted over the registers of one boot, with the log of one. */
+async function quotedBoot(quoted: string, given: string, nonce = NONCE) {
+  const answer = await fakeTpmAnswer({ quotedLog: log(quoted), givenLog: log(given), nonce })
+  return await judgeQuote(answer, NONCE, references, NOW)
+}
+
+test('a fresh quote over the registers of the log stands behind both phases', async () => {
+  const { log: given, quote } = await quotedBoot('first', 'first')
+  const appraisal = await appraiseBoot(given, await learned(), true, quote)
+  assert.deepEqual(appraisal.quoted, { early: true, late: true })
+  assert.equal(outcome(appraisal.checks, 'integrity.unquoted'), 'pass')
+  assert.equal(outcome(appraisal.checks, 'integrity.quote'), 'pass')
+  assert.equal(integrityExit(appraisal), 0)
+  const baseline = { origin: 'learned', bank: 'sha256', isNew: false }
+  const shown = { name: 'web', ...appraisal, baseline, source: 'agent' as const }
+  const text = integrityText(shown, { isFull: false }, paint(false))
+  assert.match(text, /quote {8}fresh, by the certified key/)
+})
+
+test('the log of another boot than the quoted one is refused, though it matches the baseline', async () => {
+  const { log: given, quote } = await quotedBoot('command-line', 'first')
+  const appraisal = await appraiseBoot(given, await learned(), true, quote)
+  assert.deepEqual([appraisal.early, appraisal.late], ['match', 'match'])
+  assert.deepEqual(appraisal.quoted, { early: false, late: false })
+  const refused = appraisal.checks.find(({ code }) => code === 'integrity.quote')
+  assert.equal(refused?.outcome, 'fail')
+  // That boot had less memory, which its firmware measures.
+  assert.equal(refused?.where, 'event-log.replay-mismatch, register 0')
+  assert.equal(integrityExit(appraisal), 2)
+})
+
+test('a quoted register that the log does not add up to is named', async () => {
+  const { quote } = await quotedBoot('first', 'first')
+  const { checks, quoted } = await appraiseBoot(log('command-line'), await learned(), true, quote)
+  const refused = checks.find(({ code }) => code === 'integrity.quote')
+  assert.deepEqual([refused?.outcome, refused?.where], ['fail', 'PCR 0'])
+  assert.deepEqual(quoted, { early: false, late: false })
+})
+
+test('an old quote is refused; one that nobody vouches for, or no broker, is said to be none', async () => {
+  const old = await quotedBoot('first', 'first', new Uint8Array(32).fill(8))
+  const stale = await appraiseBoot(old.log, await learned(), true, old.quote)
+  assert.match(
+    stale.checks.find(({ code }) => code === 'integrity.quote')?.where ?? '',
+    /^tpm\.nonce\.mismatch/,
+  )
+  const answer = await fakeTpmAnswer({
+    quotedLog: log('first'),
+    givenLog: log('first'),
+    nonce: NONCE,
+    certificate: null,
+  })
+  const bare = await judgeQuote(answer, NONCE, references, NOW)
+  const noBroker = await judgeQuote(
+    answer,
+    NONCE,
+    () => Promise.reject(new CloisterError('owner.broker-unpinned')),
+    NOW,
+  )
+  for (const { log: given, quote } of [bare, noBroker]) {
+    assert.equal(quote.status, 'none')
+    const { checks, quoted } = await appraiseBoot(given, await learned(), true, quote)
+    const unquoted = checks.find(({ code }) => code === 'integrity.unquoted')
+    assert.equal(unquoted?.outcome, 'not-checked')
+    assert.match(unquoted.received ?? '', /certified/)
+    assert.deepEqual(quoted, { early: false, late: false })
+  }
+  const other = await judgeQuote({ ...answer, tee: 'snp' }, NONCE, references, NOW)
+  assert.deepEqual([other.quote.status, other.log], ['none', undefined])
+})
+
 test('an edited command line is refused, and told with its digests', async () => {
-  const appraisal = await appraiseBoot(log('command-line'), await learned(), true)
+  const appraisal = await appraiseBoot(log('command-line'), await learned(), true, NO_AGENT)
   assert.equal(integrityExit(appraisal), 2)
   assert.equal(outcome(appraisal.checks, 'integrity.late-boot'), 'fail')
   const baseline = { origin: 'learned', bank: 'sha256', isNew: false }
@@ -49,8 +127,8 @@ test('an edited command line is refused, and told with its digests', async () =>
 
 test('no log is undecided; one that is none is refused', async () => {
   const baseline = await learned()
-  assert.equal(integrityExit(await appraiseBoot(undefined, baseline, true)), 3)
-  const torn = await appraiseBoot(log('first').subarray(0, 5000), baseline, true)
+  assert.equal(integrityExit(await appraiseBoot(undefined, baseline, true, NO_AGENT)), 3)
+  const torn = await appraiseBoot(log('first').subarray(0, 5000), baseline, true, NO_AGENT)
   assert.equal(outcome(torn.checks, 'event-log.malformed'), 'fail')
   assert.equal(integrityExit(torn), 2)
 })
@@ -58,7 +136,7 @@ test('no log is undecided; one that is none is refused', async () => {
 test('an event whose data was changed is found, though its digest was not', async () => {
   const bytes = Buffer.from(log('first'))
   bytes[bytes.indexOf(Buffer.from('Calling EFI Application'))]! ^= 1
-  const { checks } = await appraiseBoot(bytes, await learned(), true)
+  const { checks } = await appraiseBoot(bytes, await learned(), true, NO_AGENT)
   assert.equal(outcome(checks, 'event-log.digest-mismatch'), 'fail')
 })
 
@@ -82,10 +160,10 @@ test('a machine made with Secure Boot that boots without it is refused', async (
   const digests = new Map([32, 48].map((size) => [size, hash(size, event)]))
   event[52] = 0
   for (const [size, before] of digests) hash(size, event).copy(bytes, bytes.indexOf(before))
-  const { checks, secureBoot } = await appraiseBoot(bytes, undefined, true)
+  const { checks, secureBoot } = await appraiseBoot(bytes, undefined, true, NO_AGENT)
   assert.equal(secureBoot, false)
   assert.equal(outcome(checks, 'event-log.secure-boot-off'), 'fail')
-  const lenient = await appraiseBoot(bytes, undefined, false)
+  const lenient = await appraiseBoot(bytes, undefined, false, NO_AGENT)
   assert.equal(outcome(lenient.checks, 'event-log.secure-boot-off'), 'warning')
 })
 

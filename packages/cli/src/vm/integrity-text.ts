@@ -9,6 +9,7 @@ export interface ShownIntegrity {
   readonly name: string
   readonly early: PhaseStatus
   readonly late: PhaseStatus
+  readonly quoted: { readonly early: boolean; readonly late: boolean }
   readonly baseline: {
     readonly origin: string
     readonly bank: string
@@ -28,7 +29,7 @@ export function integrityText(
   { isFull }: { readonly isFull: boolean },
   painter: Painter,
 ): string {
-  const { name, early, late, baseline, changes, secureBoot, source, checks } = shown
+  const { name, early, late, quoted, baseline, changes, secureBoot, source, checks } = shown
   const mismatches = changes.filter(({ isExplained }) => !isExplained)
   const told = isFull ? changes : mismatches
   const explained = changes.length - mismatches.length
@@ -37,6 +38,7 @@ export function integrityText(
     `  baseline     ${baseline === null ? 'none' : `${baseline.origin}${baseline.isNew ? ' just now' : ''}, ${baseline.bank}`}`,
     `  Secure Boot  ${secureBoot === null ? 'not known' : secureBoot ? 'on' : 'off'}`,
     `  event log    ${LOG_WORDS[source ?? 'none']}`,
+    `  quote        ${quoteWords(quoted, checks)}`,
     ...told.flatMap((change) => changeLines(change, isFull, painter)),
     ...(explained > 0 && !isFull
       ? [painter.dim(`  ${explained} explained: cloister vm integrity ${name} --diff`)]
@@ -47,10 +49,24 @@ export function integrityText(
 }
 
 const LOG_WORDS = {
-  agent: 'given by the agent in the guest, without a quote',
-  memory: 'found in the memory of the machine, without a quote',
+  agent: 'given by the agent in the guest',
+  memory: 'found in the memory of the machine',
   none: 'none: the VM does not run, or its log was not found',
 } as const
+
+function quoteWords(
+  { early, late }: ShownIntegrity['quoted'],
+  checks: readonly TrustCheck[],
+): string {
+  if (early && late) return 'fresh, by the certified key of its TPM, over all of these PCRs'
+  const found = checks.find(
+    ({ code, outcome }) => code === 'integrity.unquoted' && outcome === 'not-checked',
+  )
+  if (found !== undefined) return `none: ${escapeText(found.received ?? 'nobody vouches for one')}`
+  return early || late
+    ? `only over the ${early ? 'early' : 'late'} boot`
+    : 'REFUSED: see integrity.quote'
+}
 
 function changeLines(change: BootChange, isFull: boolean, painter: Painter): string[] {
   const { component, pcr, kind, event, subject, expectedSubject, expected, received } = change

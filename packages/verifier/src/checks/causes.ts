@@ -165,6 +165,8 @@ export const CAUSES: Readonly<Record<string, string>> = {
   'tpm.clock': 'The TPM lost power in a disorderly way',
   'tpm.binding': 'A TPM by itself says nothing of memory encryption',
   'integrity.unquoted': 'The machine runs without the agent, or its agent has not attested',
+  'integrity.quote':
+    'The log is of another boot or was changed, something extended a PCR behind it, or the quote is old or of another TPM',
   'integrity.baseline-missing':
     'The disk image could not be read beforehand, and no boot was learned',
   'integrity.bank-missing': 'The TPM has only its SHA-1 bank switched on',

@@ -141,6 +141,8 @@ export const FIXES: Readonly<Record<string, string>> = {
   'tpm.binding': 'Nothing yet: see the limits in the documentation',
   'integrity.unquoted':
     'Nothing to do where the host is trusted; else attest by the agent: cloister vm attest NAME',
+  'integrity.quote':
+    'Restart the machine and look again; if it stays, the log or the TPM is not what it says it is',
   'integrity.baseline-missing': 'cloister vm integrity NAME --learn, after a boot that you trust',
   'integrity.bank-missing': 'Make the virtual TPM anew with its SHA-256 bank',
   'integrity.early-boot':
