@@ -9,8 +9,10 @@ export interface RingMemory {
   readonly data: SharedArrayBuffer
 }
 
-/** A power of two, so that positions may run over. */
-const CAPACITY = 1 << 20
+/** A power of two, so that positions may run over. So much that neither side waits while the other is busy for some milliseconds, or starting. */
+const CAPACITY = 1 << 23
+/** Bytes that are worth waking the reader, and bytes at most for the writer: waking a thread at each chunk costs more than the chunk. */
+const [WAKE_READER_AT, WAKE_WRITER_AT] = [CAPACITY / 8, CAPACITY / 2]
 /** Bytes read at once: small enough to stay in the processor's cache, and to give room back soon. */
 const READ_SIZE = 128 << 10
 
@@ -66,7 +68,7 @@ class Ring {
 }
 
 export class RingWriter extends Ring {
-  /** Resolves when all bytes are in, or the ring was stopped. */
+  /** Resolves when all bytes are in, or the ring was stopped. A few may not be seen by the reader before more come, or {@link end}. */
   async write(bytes: Uint8Array): Promise<void> {
     let offset = 0
     while (offset < bytes.length && !this.isStopped) {
@@ -81,7 +83,7 @@ export class RingWriter extends Ring {
       }
       this.data.set(bytes.subarray(offset, offset + length), position)
       Atomics.add(this.control, WRITTEN, length)
-      this.signal(WRITE_SIGNAL)
+      if (this.fill >= WAKE_READER_AT) this.signal(WRITE_SIGNAL)
       offset += length
     }
   }
@@ -110,7 +112,7 @@ export class RingReader extends Ring {
       if (length > 0) {
         yield this.data.subarray(position, position + length)
         Atomics.add(this.control, READ, length)
-        this.signal(READ_SIGNAL)
+        if (this.fill <= WAKE_WRITER_AT) this.signal(READ_SIGNAL)
       } else if (state === ENDED) return
       else Atomics.wait(this.control, WRITE_SIGNAL, seen)
     }

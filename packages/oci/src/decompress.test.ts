@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import { constants, gzipSync, zstdCompressSync } from 'node:zlib'
 import { array, assert as assertProperty, asyncProperty, integer } from 'fast-check'
@@ -29,6 +30,29 @@ test('gzip members and zstd frames are joined wherever the chunks end', async ()
       }),
       { numRuns: 15, examples: [[[1]], [[1 << 20]]] },
     )
+})
+
+test('layers of many chunks come out whole, though each chunk is gone after its turn', async () => {
+  const noise = randomBytes(1 << 20)
+  const bytes = Buffer.concat([noise, Buffer.alloc(3 << 20, 'text '), noise, A])
+  for (const sizes of [[1000], [65_536], [1 << 20, 7]]) {
+    assert.ok((await collect(gzipSync(bytes, { level: 1 }), 'gzip', sizes)).equals(bytes))
+    assert.ok((await collect(zstdCompressSync(bytes), 'zstd', sizes)).equals(bytes))
+  }
+})
+
+test('a reader that stops early stops the input', async () => {
+  const stopped = Promise.withResolvers<void>()
+  async function* endless(): AsyncGenerator<Uint8Array> {
+    const layer = gzipSync(randomBytes(2 << 20), { level: 1 })
+    try {
+      for (;;) yield layer
+    } finally {
+      stopped.resolve()
+    }
+  }
+  for await (const _ of decompress(endless(), 'gzip')) break
+  await stopped.promise
 })
 
 test('broken compression is refused', async () => {
@@ -77,7 +101,7 @@ async function collect(
     }
   }
   const chunks: Uint8Array[] = []
-  for await (const chunk of decompress(pieces(), compression)) chunks.push(chunk)
+  for await (const chunk of decompress(pieces(), compression)) chunks.push(Uint8Array.from(chunk))
   return Buffer.concat(chunks)
 }
 

@@ -1,18 +1,21 @@
 /** Decompression of a layer while it is read: gzip with any number of members, zstd with any number of frames. */
-import { Readable } from 'node:stream'
 import { constants, createGunzip, createZstdDecompress } from 'node:zlib'
 import { CloisterError } from '@cloister/protocol/error'
+import { releaseMemory } from './released-memory.ts'
 import { ZstdFrameSplitter } from './zstd-frames.ts'
+import type { Writable } from 'node:stream'
 import type { Compression } from './media-types.ts'
 
-/** Bytes a chunk of output; larger ones cost memory and gain nothing (bench/oci-unpack.ts). */
-const CHUNK_SIZE = 128 * 1024
+/** Bytes a chunk of output. Each one is a round trip between two threads; larger ones fall out of the processor's cache (bench/oci-unpack.ts). */
+const CHUNK_SIZE = 512 * 1024
+/** Bytes of input at once, for the same reason: what comes from a network comes in pieces of 16 KiB. */
+const BATCH_SIZE = 512 * 1024
 /** Chunks that it makes ahead of their reader: without any, one side would always wait for the other. As objects, for else they were joined by copying. */
-const AHEAD = { readableObjectMode: true, readableHighWaterMark: 8 }
+const AHEAD = { readableObjectMode: true, readableHighWaterMark: 4 }
 /** log2 of the window that a zstd frame may ask for: 32 MiB. Levels up to 21 stay below; only `--ultra -22` and `--long` ask for more. */
 const ZSTD_WINDOW_LOG_MAX = 25
 
-/** Throws `image.layer-malformed` for broken compression; errors of the input pass unchanged. */
+/** A chunk is valid only until the next is asked for. Throws `image.layer-malformed` for broken compression; errors of the input pass unchanged. */
 export async function* decompress(
   input: AsyncIterable<Uint8Array>,
   compression: Compression,
@@ -29,11 +32,14 @@ export async function* decompress(
           ...AHEAD,
           params: { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX },
         })
-  const framed = compression === 'zstd' ? splitFrames(input) : input
-  const source = Readable.from(framed, { objectMode: true })
-  source.once('error', (error) => decompressor.destroy(error))
+  const batches = inBatches(input)
+  void feed(compression === 'zstd' ? splitFrames(batches) : batches, decompressor)
   try {
-    for await (const chunk of source.pipe(decompressor)) yield chunk as Buffer
+    for await (const chunk of decompressor as AsyncIterable<Buffer<ArrayBuffer>>) {
+      yield chunk
+      // It goes on in the same memory until that is full, and then never comes back to it.
+      if (chunk.byteOffset + chunk.length === chunk.buffer.byteLength) releaseMemory(chunk.buffer)
+    }
   } catch (error) {
     throw isCompressionError(error)
       ? new CloisterError('image.layer-malformed', {
@@ -42,8 +48,43 @@ export async function* decompress(
         })
       : error
   } finally {
-    source.destroy()
+    decompressor.destroy()
   }
+}
+
+/** Writes one piece while the next is fetched. Never rejects: a failure of the input becomes the decompressor's. */
+async function feed(input: AsyncIterable<Uint8Array>, decompressor: Writable): Promise<void> {
+  try {
+    let isTaken = Promise.resolve()
+    for await (const piece of input) {
+      await isTaken
+      if (decompressor.destroyed) return
+      isTaken = new Promise((resolve) => decompressor.write(piece, () => resolve()))
+    }
+    await isTaken
+    decompressor.end()
+  } catch (error) {
+    decompressor.destroy(error as Error)
+  }
+}
+
+/** The same bytes in larger pieces. A piece is valid until the second next is asked for: there are two, in turn. */
+async function* inBatches(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let batch = Buffer.allocUnsafeSlow(BATCH_SIZE)
+  let other = Buffer.allocUnsafeSlow(BATCH_SIZE)
+  let filled = 0
+  for await (const chunk of input)
+    for (let offset = 0; offset < chunk.length;) {
+      const part = chunk.subarray(offset, offset + BATCH_SIZE - filled)
+      batch.set(part, filled)
+      offset += part.length
+      filled += part.length
+      if (filled < BATCH_SIZE) continue
+      yield batch
+      filled = 0
+      ;[batch, other] = [other, batch]
+    }
+  if (filled > 0) yield batch.subarray(0, filled)
 }
 
 async function* splitFrames(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {

@@ -9,8 +9,8 @@ export interface ImageSource {
   /** Bytes of a manifest or index by tag or digest, bounded, not yet checked; absent when there is none. */
   document(reference: string, signal?: AbortSignal): Promise<Uint8Array | undefined>
   /**
-   * The blob's bytes, exactly `size` of them from `offset` on, not yet checked by digest. The chunks are the reader's to keep.
-   * Throws `image.not-found`, `image.size-mismatch`, `registry.*`.
+   * The blob's bytes, exactly `size` of them from `offset` on, not yet checked by digest. The chunks are the reader's, who may keep
+   * them or give their memory back.   * Throws `image.not-found`, `image.size-mismatch`, `registry.*`.
    */
   blob(
     descriptor: Pick<Descriptor, 'digest' | 'size'>,

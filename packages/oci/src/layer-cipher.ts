@@ -2,11 +2,12 @@
 import { createCipheriv, createDecipheriv, createHmac, timingSafeEqual } from 'node:crypto'
 import { CloisterError } from '@cloister/protocol/error'
 import { DigestCheck } from './digest.ts'
+import { releaseChunk } from './released-memory.ts'
 import type { LayerKey } from './ocicrypt.ts'
 
 /**
  * Decrypts while reading. The MAC and the digest of the plain layer are checked at the end: until the generator has returned, what it
- * gave is not authentic and nothing may be kept of it. Throws `image.decryption-failed`.
+ * gave is not authentic and nothing may be kept of it. A chunk is valid only until the next is asked for. Throws `image.decryption-failed`.
  */
 export async function* decryptLayer(
   ciphertext: AsyncIterable<Uint8Array>,
@@ -20,6 +21,7 @@ export async function* decryptLayer(
     const plain = decipher.update(chunk)
     digest.update(plain)
     yield plain
+    releaseChunk(plain)
   }
   if (!timingSafeEqual(hmac.digest(), mac))
     throw new CloisterError('image.decryption-failed', {

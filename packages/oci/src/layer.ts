@@ -6,6 +6,7 @@ import { CloisterError } from '@cloister/protocol/error'
 import { decompress } from './decompress.ts'
 import { DigestCheck } from './digest.ts'
 import { decryptLayer } from './layer-cipher.ts'
+import { releaseChunk } from './released-memory.ts'
 import { enforceLimit, type UnpackLimits, type UnpackUsage } from './unpack-limits.ts'
 import type { Descriptor } from './manifest.ts'
 import type { LayerFormat } from './media-types.ts'
@@ -84,6 +85,7 @@ class Intake {
       check.update(chunk)
       this.#options.onBytes?.(chunk.length)
       yield chunk
+      releaseChunk(chunk)
     }
     if (this.#compressed !== size)
       throw new CloisterError('image.size-mismatch', {

@@ -17,7 +17,7 @@ import {
 import type { ImageSource } from './image-source.ts'
 
 export const REF_NAME = 'org.opencontainers.image.ref.name'
-const READ_SIZE = 64 * 1024
+const READ_SIZE = 128 * 1024
 
 /** Throws `image.not-found` when the directory is not a layout. */
 export async function openLayout(directory: string): Promise<Layout> {

@@ -138,6 +138,6 @@ async function collect(ciphertext: Uint8Array, key: ReturnType<typeof layerKey>)
     yield ciphertext.subarray(7)
   }
   const chunks: Uint8Array[] = []
-  for await (const chunk of decryptLayer(input(), key)) chunks.push(chunk)
+  for await (const chunk of decryptLayer(input(), key)) chunks.push(Uint8Array.from(chunk))
   return Buffer.concat(chunks)
 }
