@@ -164,6 +164,7 @@ const PLATFORM_RULES: Readonly<Record<RequiredPlatform, (info: PlatformInfo) => 
   raplDisabled: (info) => info.raplDisabled,
   ciphertextHidingEnabled: (info) => info.ciphertextHidingEnabled,
   aliasCheckComplete: (info) => info.aliasCheckComplete,
+  iommuWriteSafe: (info) => info.iommuWriteSafe,
   tioDisabled: (info) => !info.tioEnabled,
 }
 

@@ -328,6 +328,11 @@ const CASES: readonly Case[] = [
     { requirePlatform: ['aliasCheckComplete'] },
     changed({ platformInfo: readPlatformInfo(5n) }),
   ),
+  policyCase(
+    'snp.platform.option',
+    { requirePlatform: ['iommuWriteSafe'] },
+    changed({ platformInfo: readPlatformInfo(0xa5n) }),
+  ),
   { code: 'snp.vmpl.mismatch', evidence: changed({ vmpl: 1 }) },
   policyCase('snp.guest-svn.below-minimum', { minimumGuestSvn: 1 }),
   policyCase('snp.firmware.below-minimum', {

@@ -28,6 +28,7 @@ const POLICY: PolicyRules<SnpPolicy> = {
     'raplDisabled',
     'ciphertextHidingEnabled',
     'aliasCheckComplete',
+    'iommuWriteSafe',
     'tioDisabled',
   ),
   minimumAbi: OBJECT,

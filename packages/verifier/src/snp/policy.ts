@@ -85,4 +85,5 @@ export type RequiredPlatform =
   | 'raplDisabled'
   | 'ciphertextHidingEnabled'
   | 'aliasCheckComplete'
+  | 'iommuWriteSafe'
   | 'tioDisabled'

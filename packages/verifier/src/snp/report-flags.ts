@@ -48,6 +48,8 @@ export interface PlatformInfo {
   readonly raplDisabled: boolean
   readonly ciphertextHidingEnabled: boolean
   readonly aliasCheckComplete: boolean
+  /** The IOMMU's writes are checked (AMD-SB-3016); only newer firmware sets it. */
+  readonly iommuWriteSafe: boolean
   readonly tioEnabled: boolean
 }
 
@@ -58,6 +60,7 @@ const PLATFORM_BITS = {
   raplDisabled: 3,
   ciphertextHidingEnabled: 4,
   aliasCheckComplete: 5,
+  iommuWriteSafe: 6,
   tioEnabled: 7,
 } as const
 
