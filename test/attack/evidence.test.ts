@@ -216,7 +216,7 @@ test('hardware evidence without a revocation list in date is refused', async () 
 test('a simulated root sent along does not spare hardware evidence its revocation list', async () => {
   const [amd, simulated] = [new FakeAmd(), new FakeAmd({ names: 'simulated' })]
   await using t = await startTestBroker({
-    appraiseReport: amd.appraise.bind(amd),
+    appraisers: { snp: amd.appraise.bind(amd) },
     simulatedRoots: [simulated.fingerprint],
   })
   const guest = new FakeGuest({ amd, initdata: fakeInitdata() })

@@ -9,8 +9,8 @@ const HOUR_MS = 3_600_000
 
 test('a registered guest on (fake) AMD hardware gets its secret in one handshake', async () => {
   const amd = new FakeAmd()
-  const appraiseReport = amd.appraise.bind(amd)
-  await using t = await startTestBroker({ appraiseReport })
+  const appraisers = { snp: amd.appraise.bind(amd) }
+  await using t = await startTestBroker({ appraisers })
   const value = randomBytes(24)
   const initdata = fakeInitdata()
   await registerDemo(t, { initdata, value })

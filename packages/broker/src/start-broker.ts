@@ -2,9 +2,12 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { CloisterError } from '@cloister/protocol/error'
-import { appraiseSnp } from '@cloister/verifier/snp/appraise'
 import { adminAuthorizer } from './admin/authorize.ts'
-import { createEvidenceAppraiser, type AppraiseReport } from './attestation/appraise-evidence.ts'
+import {
+  createEvidenceAppraiser,
+  HARDWARE_APPRAISERS,
+  type Appraisers,
+} from './attestation/appraise-evidence.ts'
 import { IssuedTokens } from './attestation/issued-tokens.ts'
 import { TokenSigner } from './attestation/token-signer.ts'
 import { ListRefresher, type ListRefreshOptions } from './endorsements/list-refresher.ts'
@@ -45,7 +48,7 @@ export interface BrokerOptions {
   /** Milliseconds since 1970. Absent: the clock. */
   readonly now?: () => number
   readonly limits?: Partial<BrokerLimits>
-  /** Asks AMD for its revocation lists on a schedule. Absent: nobody is asked, and the owner brings them. */
+  /** Asks AMD for its revocation lists and Intel for collateral of the known platforms, on a schedule. Absent: nobody is asked, and the owner brings them. */
   readonly fetchEndorsements?: ListRefreshOptions
   /** Told of defects. Absent: standard error. */
   readonly onBug?: (error: unknown) => void
@@ -67,12 +70,12 @@ export interface Broker extends AsyncDisposable {
  * secret is held that must not go to one
  */
 export async function startBroker(options: BrokerOptions): Promise<Broker> {
-  return startBrokerUnder(appraiseSnp, options)
+  return startBrokerUnder({}, options)
 }
 
-/** {@link startBroker} with a fake AMD in AMD's place, for tests. The package does not export it. */
+/** {@link startBroker} with a fake AMD or Intel in their places, for tests. The package does not export it. */
 export async function startBrokerUnder(
-  appraiseReport: AppraiseReport,
+  fakes: Partial<Appraisers>,
   options: BrokerOptions,
 ): Promise<Broker> {
   const now = options.now ?? Date.now
@@ -87,7 +90,12 @@ export async function startBrokerUnder(
       hosts: [...new Set([host, 'localhost', '127.0.0.1', 'broker'])],
       now: now(),
     })
-    const parts = createParts(options, { database, limits, now, appraiseReport })
+    const parts = createParts(options, {
+      database,
+      limits,
+      now,
+      appraisers: { ...HARDWARE_APPRAISERS, ...fakes },
+    })
     const { fetchEndorsements } = options
     const refresher = fetchEndorsements && new ListRefresher(parts, fetchEndorsements)
     let url = options.url ?? ''
@@ -124,12 +132,12 @@ interface Resources {
   readonly database: Database
   readonly limits: BrokerLimits
   readonly now: () => number
-  readonly appraiseReport: AppraiseReport
+  readonly appraisers: Appraisers
 }
 
 function createParts(
   options: BrokerOptions,
-  { database, limits, now, appraiseReport }: Resources,
+  { database, limits, now, appraisers }: Resources,
 ): BrokerParts {
   const { directory, simulatedRoots = [], onBug = reportBug } = options
   const hasSecrets = database.prepare('SELECT 1 FROM secret_versions LIMIT 1').get() !== undefined
@@ -166,7 +174,7 @@ function createParts(
     attestationAuthority,
     tokens: new IssuedTokens(new TokenSigner(identity)),
     tokenSigner: identity.certificatePem,
-    appraiseEvidence: createEvidenceAppraiser(appraiseReport),
+    appraiseEvidence: createEvidenceAppraiser(appraisers),
     bodies: new BodyReader(limits.bodiesBytes),
     metrics: new Metrics(),
     onBug,

@@ -246,6 +246,16 @@ const TABLE: Readonly<Record<string, TableEntry>> = {
     summary: 'trust a CA of TPMs no longer',
     load: () => import('./commands/tpm-ca-rm.ts'),
   },
+  'intel-collateral add': {
+    group: 'Owner',
+    summary: "give the broker Intel's collateral, without which it believes no TDX quote",
+    load: () => import('./commands/intel-collateral-add.ts'),
+  },
+  'intel-collateral rm': {
+    group: 'Owner',
+    summary: "take Intel's collateral for a kind of platform from the broker",
+    load: () => import('./commands/intel-collateral-rm.ts'),
+  },
   'image encrypt': {
     group: 'Images',
     summary: 'encrypt the layers of an image',

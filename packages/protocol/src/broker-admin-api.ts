@@ -21,10 +21,10 @@ const MAX_REGO = 1 << 18
 const Time = z.int()
 
 /**
- * Whose signature evidence stands under. `amd`: the roots compiled into the verifier. `simulated`: a root that was pinned by
- * fingerprint; it proves nothing about hardware.
+ * Whose signature evidence stands under. `amd` (SEV-SNP) and `intel` (TDX): the roots compiled into the verifier. `simulated`: a root that was
+ * pinned by fingerprint; it proves nothing about hardware.
  */
-export const AnchorSetSchema = z.enum(['amd', 'simulated'])
+export const AnchorSetSchema = z.enum(['amd', 'intel', 'simulated'])
 export type AnchorSet = z.infer<typeof AnchorSetSchema>
 
 /** Lowest component values; compared one by one. `fmc` is for Turin and later; absent: 0. */
@@ -39,6 +39,39 @@ export type MinimumTcb = z.infer<typeof MinimumTcbSchema>
 
 export const PROCESSOR_LINES = ['Milan', 'Genoa', 'Turin'] as const
 export type ProcessorLine = (typeof PROCESSOR_LINES)[number]
+
+/** What Intel's collateral may say of a platform's TCB, but `Revoked`, which no policy accepts. */
+export const INTEL_TCB_STATUSES = [
+  'UpToDate',
+  'SWHardeningNeeded',
+  'ConfigurationNeeded',
+  'ConfigurationAndSWHardeningNeeded',
+  'OutOfDate',
+  'OutOfDateConfigurationNeeded',
+  'TDRelaunchAdvised',
+  'TDRelaunchAdvisedConfigurationNeeded',
+] as const
+
+/**
+ * What a policy demands of TDs beside the guest image, which MRTD, RTMR1 and RTMR2 together must match. Absent members are at their strictest, but
+ * `rtmr0`: without it any value passes, and the result is a warning.
+ */
+export const TdxReleaseSchema = z.strictObject({
+  /** Accepted statuses of the platform's TCB. */
+  tcbStatuses: z.array(z.enum(INTEL_TCB_STATUSES)).min(1).default(['UpToDate']),
+  /** With it, a status other than `UpToDate` is accepted only if Intel's advisories for the platform are all on this list. */
+  acceptAdvisories: z.array(z.string().max(64)).max(256).optional(),
+  /** Least number of the TCB recovery that the collateral is of. */
+  minimumEvaluationDataNumber: z.int().min(0).optional(),
+  /** Accepted values of RTMR0: the firmware's settings and what the host told it of the machine (memory, ACPI tables). */
+  rtmr0: z.array(Hex(48)).min(1).max(64).optional(),
+  /** Accepted XFAM (8 bytes, as the quote has them). Absent: any. */
+  xfam: z.array(Hex(8)).min(1).max(64).optional(),
+})
+export type TdxRelease = z.infer<typeof TdxReleaseSchema>
+
+/** Names of machines: chip ids of AMD (64 bytes), PPIDs or platform instance ids of Intel (16 bytes), hex. */
+export const PlatformIdSchema = z.union([Hex(64), Hex(16)])
 
 /**
  * Who may have a secret (design, rule 2). All of it must hold at each release. What cannot be chosen here always holds:
@@ -76,8 +109,12 @@ export const ReleasePolicySchema = z.strictObject({
       requireSingleSocket: z.boolean().default(false),
     })
     .prefault({}),
-  /** `any`, those enrolled at the broker, or these chip ids (64 bytes, hex). */
-  platforms: z.union([z.enum(['any', 'enrolled']), z.array(Hex(64)).min(1)]).default('any'),
+  /** For evidence under Intel's anchors, in place of `minimumTcb` and `guestPolicy`. Absent: its defaults. */
+  tdx: TdxReleaseSchema.optional(),
+  /** `any`, those enrolled at the broker, or these. */
+  platforms: z
+    .union([z.enum(['any', 'enrolled']), z.array(PlatformIdSchema).min(1)])
+    .default('any'),
   /** Also when the appraisal has warnings, as for a Milan chip that is not enrolled (its root seed can be extracted). */
   allowDegraded: z.boolean().default(false),
   /**
@@ -145,6 +182,10 @@ export const BrokerStatusSchema = z.object({
   simulatedRoots: z.array(Hex(32)),
   /** AMD's revocation lists, whether signed or not: that is judged when one is used. */
   revocationLists: z.array(z.object({ issuer: z.string(), thisUpdate: Time, nextUpdate: Time })),
+  /** Intel's collateral for TDX platforms, by their kind; `expires` is the end of whatever of it ends first. */
+  intelCollateral: z.array(
+    z.object({ fmspc: z.string(), ca: z.string(), fetchedAt: Time, expires: Time }),
+  ),
   /** Null: the owner brings the lists. `roundAt` is null before the first round ended. */
   fetchesEndorsements: z
     .object({ roundAt: Time.nullable(), problems: z.array(z.string()) })
@@ -256,10 +297,14 @@ export const TpmAnchorListSchema = z.object({
 })
 export type TpmAnchorList = z.infer<typeof TpmAnchorListSchema>
 
-/** GET /platforms, PUT and DELETE /platforms/<chip id> */
+/** GET /platforms, PUT and DELETE /platforms/<id> */
 export const PlatformListSchema = z.object({
-  platforms: z.array(z.object({ chipId: Hex(64), enrolledAt: Time })),
+  platforms: z.array(z.object({ chipId: PlatformIdSchema, enrolledAt: Time })),
 })
+
+/** PUT /intel-collateral: a bundle of endorsements for TDX, as `cloister evidence fetch --tee tdx` writes it, in base64. */
+export const PutIntelCollateralSchema = z.strictObject({ bundle: z.base64() })
+export type PutIntelCollateral = z.infer<typeof PutIntelCollateralSchema>
 
 /** PUT /revocation-lists: one of AMD's, DER in base64. */
 export const PutRevocationListSchema = z.strictObject({ der: z.base64() })

@@ -14,6 +14,14 @@ const FileSchema = z.strictObject({
   size: z.int(),
 })
 
+/** Registers of a TD that boots the image's unified kernel, 96 hex digits each. RTMR0 is of the machine, not of the image. */
+const TdxRegistersSchema = z.strictObject({
+  mrTd: HexSha384,
+  rtmr1: HexSha384,
+  rtmr2: HexSha384,
+})
+export type TdxRegisters = z.infer<typeof TdxRegistersSchema>
+
 /** vCPU type (QEMU name) to vCPU count (decimal text) to launch digest, 96 hex digits. */
 const LaunchDigestsSchema = z.record(z.string(), z.record(z.string(), HexSha384))
 
@@ -40,7 +48,11 @@ export const GuestImageManifestSchema = z.strictObject({
   firmware: z.strictObject({
     /** The AmdSev build of OVMF. Absent in an image built without it: then no hardware digests are known. */
     snp: FileSchema.extend({ package: z.string(), packageVersion: z.string() }).optional(),
+    /** The IntelTdx build of OVMF. Absent as above. */
+    tdx: FileSchema.extend({ package: z.string(), packageVersion: z.string() }).optional(),
   }),
+  /** Kernel, initrd and command line of mode `hardware` as one EFI program, which TDX guests boot. Absent: the image is not for TDX. */
+  unifiedKernel: FileSchema.optional(),
   /** The exact `-append` text for each attester mode. */
   commandLines: z.strictObject({
     hardware: z.string(),
@@ -48,13 +60,15 @@ export const GuestImageManifestSchema = z.strictObject({
     probe: z.string(),
     debug: z.string(),
   }),
-  /** Launch digests by attester mode; `hardware` under AMD's anchors only, `simulated` and `debug` never there. */
+  /** Launch digests by attester mode; `hardware` under the vendor's anchors only, `simulated` and `debug` never there. */
   expected: z.strictObject({
     snp: z.strictObject({
       hardware: LaunchDigestsSchema,
       simulated: LaunchDigestsSchema,
       debug: LaunchDigestsSchema,
     }),
+    /** Under Intel's anchors. Absent: the image is not for TDX, and nothing matches there. */
+    tdx: z.strictObject({ hardware: TdxRegistersSchema }).optional(),
   }),
   inputs: z.array(
     z.strictObject({

@@ -2,7 +2,9 @@
 import { Hono, type Context } from 'hono'
 import { z } from 'zod'
 import {
+  PlatformIdSchema,
   PutGuestImageSchema,
+  PutIntelCollateralSchema,
   PutRevocationListSchema,
   PutSecretSchema,
   PutSimulatedAnchorSchema,
@@ -26,6 +28,7 @@ import {
 import { LIMITS } from '@cloister/protocol/limits'
 import { ResourcePathSchema } from '@cloister/protocol/workload'
 import { FormatError } from '@cloister/verifier/bytes/format-error'
+import { parseBundle } from '@cloister/verifier/endorsements/bundle'
 import { parseRevocationList } from '@cloister/verifier/formats/x509-crl'
 import { commonName } from '@cloister/verifier/formats/x509-name'
 import { isTcbPreset, TCB_PRESETS } from '@cloister/verifier/snp/tcb-presets'
@@ -34,6 +37,7 @@ import { parseJson } from '../http/body.ts'
 import type { BrokerParts } from '../parts.ts'
 import type { GuestImage } from '../storage/reference-values.ts'
 import type { Secret } from '../storage/secrets.ts'
+import { INTEL_PLATFORMS, type IntelCollateral } from '../storage/trust-settings.ts'
 import { HOST_DATA_BYTES } from '../attestation/appraise-evidence.ts'
 import type { AuthorizeAdmin } from './authorize.ts'
 import { describeTpmAnchor, newTpmAnchor } from './tpm-anchor.ts'
@@ -53,7 +57,7 @@ const AuditQuerySchema = z.object({
   before: z.coerce.number().int().min(1).optional(),
   limit: z.coerce.number().int().min(1).max(AUDIT_LIMIT.maximum).default(AUDIT_LIMIT.default),
 })
-const ChipIdSchema = z.string().regex(/^[0-9a-f]{128}$/)
+const FmspcSchema = z.string().regex(/^[0-9a-f]{12}$/)
 
 export function adminRoutes(
   parts: BrokerParts,
@@ -186,6 +190,26 @@ export function adminRoutes(
     return c.body(null, 204)
   })
 
+  routes.put('/intel-collateral', async (c) => {
+    const { bundle } = await read(c, parts, PutIntelCollateralSchema)
+    const collateral = validIntelCollateral(Buffer.from(bundle, 'base64'))
+    record(c, 'intel-collateral.put', `${collateral.fmspc} ${collateral.ca}`)
+    if (!trust.putIntelCollateral(collateral))
+      throw new CloisterError('request.malformed', {
+        where: 'bundle',
+        why: `the broker keeps collateral of ${INTEL_PLATFORMS} kinds of platforms at most`,
+      })
+    return c.body(null, 204)
+  })
+  routes.delete('/intel-collateral/:fmspc', (c) => {
+    const fmspc = FmspcSchema.safeParse(c.req.param('fmspc'))
+    if (!fmspc.success)
+      throw new CloisterError('request.malformed', { why: 'an FMSPC has 12 hex digits' })
+    record(c, 'intel-collateral.remove', fmspc.data)
+    if (!trust.removeIntelCollateral(fmspc.data)) throw new CloisterError('broker.not-found')
+    return c.body(null, 204)
+  })
+
   routes.get('/audit', (c) => {
     const query = AuditQuerySchema.safeParse(c.req.query())
     if (!query.success) throw new CloisterError('request.malformed')
@@ -206,6 +230,12 @@ function status(parts: BrokerParts, facts: BrokerFacts): BrokerStatus {
     attestationAuthority: parts.attestationAuthority.certificatePem,
     simulatedRoots: [...trust.simulatedRoots()],
     revocationLists: trust.revocationLists().map(describeRevocationList),
+    intelCollateral: trust.intelBundles().map(({ fmspc, ca, bundle }) => ({
+      fmspc,
+      ca,
+      fetchedAt: bundle.fetchedAt.getTime(),
+      expires: bundle.expires.getTime(),
+    })),
     fetchesEndorsements: facts.refreshState ?? null,
     counts: {
       secrets: secrets.count(),
@@ -300,8 +330,33 @@ function validRevocationList(der: Uint8Array): Uint8Array {
   }
 }
 
+/** The verifier judges each item when it is used; here only whether it can be read, and for which platform it is. */
+function validIntelCollateral(bytes: Uint8Array): IntelCollateral {
+  const bundle = readIntelBundle(bytes)
+  const { fmspc = '', ca } = bundle.subject
+  if (bundle.tee !== 'tdx' || !FmspcSchema.safeParse(fmspc).success)
+    throw new CloisterError('request.malformed', {
+      where: 'bundle',
+      why: 'it is no collateral for TDX that names its FMSPC',
+    })
+  if (ca !== 'platform' && ca !== 'processor')
+    throw new CloisterError('request.malformed', { where: 'bundle', why: 'it names no issuer' })
+  return { fmspc, ca, bundle }
+}
+
+function readIntelBundle(bytes: Uint8Array) {
+  try {
+    return parseBundle(bytes)
+  } catch (cause) {
+    if (!(cause instanceof FormatError)) throw cause
+    throw new CloisterError('request.malformed', { where: 'bundle', why: cause.message, cause })
+  }
+}
+
 function validChipId(text: string): string {
-  const chipId = ChipIdSchema.safeParse(text)
+  const chipId = PlatformIdSchema.safeParse(text)
   if (chipId.success) return chipId.data
-  throw new CloisterError('request.malformed', { why: 'a chip id has 128 hex digits' })
+  throw new CloisterError('request.malformed', {
+    why: 'a chip id has 128 hex digits, a PPID or platform instance id has 32',
+  })
 }

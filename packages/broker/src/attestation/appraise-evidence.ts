@@ -18,8 +18,10 @@ import type { Check } from '@cloister/verifier/result/check'
 import { appraiseSnp, type SnpAppraisal } from '@cloister/verifier/snp/appraise'
 import type { SnpEvidence } from '@cloister/verifier/snp/evidence'
 import { parseSnpEvidenceJson } from '@cloister/verifier/snp/evidence-json'
+import { appraiseTdx } from '@cloister/verifier/tdx/appraise'
+import { appraiseTdxEvidence, type TdxAppraisalContext } from './appraise-tdx.ts'
 import { appraiseTpmEvidence, type TpmAppraisalContext } from './appraise-tpm.ts'
-import type { AttestationFindings, TeeFindings } from './attestation-result.ts'
+import type { AttestationFindings, SnpFindings } from './attestation-result.ts'
 import { initdataClaims } from './initdata-claims.ts'
 import { snpClaimsForToken } from './snp-token-claims.ts'
 
@@ -28,7 +30,7 @@ export const HOST_DATA_BYTES = 32
 const CHIP_ID = { offset: 0x1a0, end: 0x1e0 } as const
 
 /** What the owner decided, as it stands now. */
-export interface AppraisalContext extends TpmAppraisalContext {
+export interface AppraisalContext extends TpmAppraisalContext, TdxAppraisalContext {
   /** Fingerprints, hex. */
   readonly simulatedRoots: readonly string[]
   /** AMD's, DER. */
@@ -55,30 +57,36 @@ export type AppraiseEvidence = (
   context: AppraisalContext,
 ) => Promise<EvidenceAppraisal>
 
-/** The verifier's call, so that tests can put a fake AMD in AMD's place. */
-export type AppraiseReport = typeof appraiseSnp
+/** The verifier's calls, so that tests can put a fake AMD or Intel in their places. */
+export interface Appraisers {
+  readonly snp: typeof appraiseSnp
+  readonly tdx: typeof appraiseTdx
+}
+
+export const HARDWARE_APPRAISERS: Appraisers = { snp: appraiseSnp, tdx: appraiseTdx }
 
 export function isSupportedTee(tee: string): boolean {
-  return tee === 'snp' || tee === 'tpm'
+  return tee === 'snp' || tee === 'tdx' || tee === 'tpm'
 }
 
 /** An appraiser with its own cache of verified endorsements. */
 export function createEvidenceAppraiser(
-  appraiseReport: AppraiseReport = appraiseSnp,
+  appraisers: Appraisers = HARDWARE_APPRAISERS,
 ): AppraiseEvidence {
   const cache = new EndorsementCache({ maxEntries: 256 })
   return async (tee, attestation, context) => {
     if (!isSupportedTee(tee)) return refused('attestation.tee-unsupported')
     try {
       const expected = readExpectations(attestation)
-      if (tee === 'tpm')
-        return await appraiseTpmEvidence(
-          attestation['tee-evidence'].primary_evidence,
-          expected,
-          context,
-        )
-      const evidence = parseSnpEvidenceJson(attestation['tee-evidence'].primary_evidence)
-      const appraisal = await appraiseReport(
+      const { primary_evidence: primary } = attestation['tee-evidence']
+      if (tee === 'tpm') return await appraiseTpmEvidence(primary, expected, context)
+      if (tee === 'tdx')
+        return await appraiseTdxEvidence(primary, expected, context, {
+          appraise: appraisers.tdx,
+          cache,
+        })
+      const evidence = parseSnpEvidenceJson(primary)
+      const appraisal = await appraisers.snp(
         evidence,
         appraisalOptions(evidence, expected, context, cache),
       )
@@ -92,8 +100,9 @@ export function createEvidenceAppraiser(
   }
 }
 
-interface Expectations {
-  readonly runtimeData: TeeFindings['runtimeData']
+/** What evidence must be bound to. */
+export interface Expectations {
+  readonly runtimeData: SnpFindings['runtimeData']
   readonly reportData: Uint8Array
   /** Absent: none was sent, and the digest is looked up among the registered ones. */
   readonly initdata?: { readonly content: Initdata; readonly hostData: Uint8Array }

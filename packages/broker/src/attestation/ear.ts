@@ -78,10 +78,17 @@ export function earClaims(result: AttestationFindings, findings: EarFindings): E
   }
 }
 
-function teeEvidenceClaims({ anchors, claims, hostData }: TeeFindings, initdataClaims: unknown) {
+/** Under which name the claims of each stand; never a simulated TEE's under that of a real one. */
+const CLAIMS_MEMBER = {
+  amd: 'snp',
+  intel: 'tdx',
+  simulated: 'sample',
+} as const satisfies Record<TeeFindings['anchors'], string>
+
+function teeEvidenceClaims(result: TeeFindings, initdataClaims: unknown) {
   return {
-    [anchors === 'amd' ? 'snp' : 'sample']: claims,
-    init_data: hostData,
+    [CLAIMS_MEMBER[result.anchors]]: result.claims,
+    init_data: result.anchors === 'intel' ? result.claims.quote.body.mr_config_id : result.hostData,
     init_data_claims: initdataClaims,
   }
 }
@@ -116,7 +123,7 @@ function trustVector(
     executables: knownMeasurement ? TRUST.approvedExecutables : TRUST.unrecognizedExecutables,
     'file-system': TRUST.none,
     // INVARIANT: whatever policies said before, a simulated TEE is never genuine hardware (design, rule 4).
-    hardware: anchors === 'amd' ? TRUST.genuineHardware : TRUST.unrecognizedHardware,
+    hardware: anchors === 'simulated' ? TRUST.unrecognizedHardware : TRUST.genuineHardware,
     'runtime-opaque': TRUST.none,
     'storage-opaque': TRUST.none,
     'sourced-data': TRUST.none,

@@ -6,10 +6,14 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { BrokerStatusSchema, type BrokerStatus } from '@cloister/protocol/broker-admin-api'
 import { FakeAmd } from '@cloister/verifier/testing/fake-amd'
+import { FAKE_PCK, fakeQeIdentity, fakeTcbInfo } from '@cloister/verifier/testing/fake-intel'
 import { FakeServices } from '@cloister/verifier/testing/fake-services'
 import { Database } from '../storage/database.ts'
 import { TrustSettings } from '../storage/trust-settings.ts'
 import { FakeGuest, fakeInitdata } from '../testing/fake-guest.ts'
+import { FakeIntel } from '@cloister/verifier/testing/fake-intel'
+import { encodePem } from '@cloister/verifier/formats/pem'
+import { giveCollateral } from '../testing/fake-td.ts'
 import {
   registerDemo,
   SECRET_PATH,
@@ -33,7 +37,7 @@ async function statusOnceFetched(t: TestBroker): Promise<BrokerStatus> {
 /** A broker that takes the fake AMD for AMD and asks the fake services for its lists. */
 function brokerFetching(amd: FakeAmd, services: FakeServices) {
   return startTestBroker({
-    appraiseReport: amd.appraise.bind(amd),
+    appraisers: { snp: amd.appraise.bind(amd) },
     fetchEndorsements: { address: services.address, roots: [amd.ark], lines: ['Genoa'] },
   })
 }
@@ -110,4 +114,52 @@ test('a broker that nobody told to fetch says so and asks nobody', async () => {
   await using t = await startTestBroker()
   const status = BrokerStatusSchema.parse(await t.owner('GET', '/status'))
   assert.equal(status.fetchesEndorsements, null)
+})
+
+test('a broker that fetches makes the collateral that it was given new, and asks for no other', async () => {
+  const intel = new FakeIntel()
+  const chain = encodeURIComponent(
+    [intel.tcbSigning, intel.rootCertificate].map((der) => encodePem('CERTIFICATE', der)).join(''),
+  )
+  const pckChain = encodeURIComponent(
+    [intel.caCertificate, intel.rootCertificate]
+      .map((der) => encodePem('CERTIFICATE', der))
+      .join(''),
+  )
+  const tcb = `/tdx/certification/v4/tcb?fmspc=${FAKE_PCK.fmspc}`
+  await using services = await FakeServices.start({
+    [tcb]: {
+      body: intel.statement('tcbInfo', fakeTcbInfo('tdx', at(-1), at(48))),
+      headers: { 'TCB-Info-Issuer-Chain': chain },
+    },
+    '/tdx/certification/v4/qe/identity': {
+      body: intel.statement('enclaveIdentity', fakeQeIdentity('tdx', at(-1), at(48))),
+      headers: { 'SGX-Enclave-Identity-Issuer-Chain': chain },
+    },
+    '/sgx/certification/v4/pckcrl?ca=platform&encoding=der': {
+      body: intel.list('ca', at(-1), at(48)),
+      headers: { 'SGX-PCK-CRL-Issuer-Chain': pckChain },
+    },
+    '/sgx/certification/v4/rootcacrl': { body: intel.list('root', at(-1), at(48)) },
+  })
+  const directory = mkdtempSync(join(tmpdir(), 'cloister-broker-test-'))
+  try {
+    {
+      await using t = await startTestBroker({ directory })
+      await giveCollateral(t, intel)
+    }
+    const { address } = services
+    await using t = await startTestBroker({
+      directory,
+      fetchEndorsements: { address, lines: [], intel: { address, root: intel.root } },
+    })
+    const { fetchesEndorsements, intelCollateral } = await statusOnceFetched(t)
+    assert.deepEqual(fetchesEndorsements?.problems, [])
+    assert.equal(intelCollateral.length, 1)
+    // Its statements have no fractions of a second.
+    assert.ok((intelCollateral[0]?.expires ?? 0) > NOW + 47 * HOUR_MS)
+    assert.ok(services.requests.every(({ path }) => !path.includes('fmspc') || path === tcb))
+  } finally {
+    rmSync(directory, { recursive: true })
+  }
 })

@@ -1,7 +1,8 @@
 /**
- * Keeps AMD's revocation lists in date by asking AMD on a schedule, where the owner wants that. It only adds lists that an ARK signed and that are in
- * date; whether one is demanded, and in date, is judged at each attestation as if the owner had brought it. When AMD cannot be asked, the lists
- * run out and attestation under AMD's anchors is undecided: nothing is released.
+ * Keeps AMD's revocation lists and Intel's collateral in date by asking them on a schedule, where the owner wants that. It only adds what the vendor signed
+ * and what is in date; whether it is demanded, and in date, is judged at each attestation as if the owner had brought it. When a vendor cannot
+ * be asked, what there is runs out and attestation under its anchors is undecided: nothing is released. Intel is asked for the kinds of platforms
+ * that the owner gave collateral for: no Attester can make the broker ask.
  */
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -10,11 +11,20 @@ import {
   type KdsKind,
   type KdsOptions,
 } from '@cloister/verifier/fetch/amd-kds'
+import {
+  encodeBundle,
+  makeBundle,
+  type EndorsementBundle,
+} from '@cloister/verifier/endorsements/bundle'
+import { endorsementItems } from '@cloister/verifier/endorsements/bundle-item'
 import { EndorsementClient, type FetchFunction } from '@cloister/verifier/fetch/endorsement-client'
 import { EndorsementFetchError } from '@cloister/verifier/fetch/fetch-error'
+import { fetchPlatformCollateral, type PcsOptions } from '@cloister/verifier/fetch/intel-pcs'
 import { PRODUCT_LINES, type ProductLine } from '@cloister/verifier/snp/product'
+import { equalBytes } from '@cloister/verifier/bytes/equal'
 import { recordAction } from '../admin/record-action.ts'
 import type { BrokerParts } from '../parts.ts'
+import type { IntelCollateral } from '../storage/trust-settings.ts'
 
 export interface ListRefreshOptions {
   /** Milliseconds between two rounds; 12 hours when absent. A round with failures is repeated after 15 minutes at most. */
@@ -24,6 +34,8 @@ export interface ListRefreshOptions {
   readonly address?: KdsOptions['address']
   /** Absent: AMD's own; another is for tests. */
   readonly roots?: KdsOptions['roots']
+  /** Of Intel's service or a cache of it, and its root; absent: Intel's. */
+  readonly intel?: Pick<PcsOptions, 'address' | 'rootListAddress' | 'root'>
   /** Absent: the runtime's. */
   readonly fetch?: FetchFunction
 }
@@ -77,6 +89,10 @@ export class ListRefresher implements AsyncDisposable {
         const code = await this.#refreshList(line, kind)
         if (code !== undefined) problems.push(`${line} ${kind}: ${code}`)
       }
+    for (const known of this.#parts.trust.intelBundles()) {
+      const code = await this.#refreshCollateral(known)
+      if (code !== undefined) problems.push(`TDX ${known.fmspc} ${known.ca}: ${code}`)
+    }
     this.#state = { roundAt: this.#parts.now(), problems }
     return this.#state
   }
@@ -92,6 +108,32 @@ export class ListRefresher implements AsyncDisposable {
       const subject = `${line} ${kind}, ${der.length} bytes`
       recordAction(this.#parts, randomBytes(16).toString('hex'), 'revocation-list.fetch', subject)
       this.#parts.trust.replaceRevocationList(der)
+      return undefined
+    } catch (error) {
+      if (error instanceof EndorsementFetchError) return error.code
+      throw error
+    }
+  }
+
+  /** @returns the code of the failure, undefined when what there is was made new, or is as new as Intel's */
+  async #refreshCollateral({ fmspc, ca, bundle }: IntelCollateral): Promise<string | undefined> {
+    const { pceId = '0000' } = bundle.subject
+    try {
+      const fetched = await fetchPlatformCollateral(
+        { tee: 'tdx', fmspc, pceId, ca },
+        { ...this.#options.intel, client: this.#client, signal: this.#stop.signal },
+      )
+      const fresh = makeBundle({
+        tee: 'tdx',
+        subject: bundle.subject,
+        items: endorsementItems(fetched),
+        fetchedAt: this.#client.now,
+      })
+      if (!isNewer(fresh, bundle) || !this.#parts.trust.hasIntelCollateral(fmspc, ca))
+        return undefined
+      const subject = `${fmspc} ${ca}, until ${fresh.expires.toISOString()}`
+      recordAction(this.#parts, randomBytes(16).toString('hex'), 'intel-collateral.fetch', subject)
+      this.#parts.trust.putIntelCollateral({ fmspc, ca, bundle: fresh })
       return undefined
     } catch (error) {
       if (error instanceof EndorsementFetchError) return error.code
@@ -122,4 +164,11 @@ export class ListRefresher implements AsyncDisposable {
     this.#stop.abort()
     await this.#running
   }
+}
+
+/** Other items, and none that ends before those that there are. */
+function isNewer(fresh: EndorsementBundle, known: EndorsementBundle): boolean {
+  const { fetchedAt } = known
+  const isSame = equalBytes(encodeBundle({ ...fresh, fetchedAt }), encodeBundle(known))
+  return !isSame && fresh.expires >= known.expires
 }

@@ -4,7 +4,7 @@ import type { Check } from '@cloister/verifier/result/check'
 import type { KbsAttestation } from '@cloister/protocol/kbs'
 import { earClaims } from '../attestation/ear.ts'
 import type { EvidenceAppraisal } from '../attestation/appraise-evidence.ts'
-import type { AttestationFindings } from '../attestation/attestation-result.ts'
+import { measurementOf, type AttestationFindings } from '../attestation/attestation-result.ts'
 import type { BrokerParts } from '../parts.ts'
 import type { WorkloadRevision } from '../storage/workload-registry.ts'
 import type { Session } from './sessions.ts'
@@ -53,9 +53,7 @@ function findWorkload(
 function isKnownMeasurement({ referenceValues }: BrokerParts, result: AttestationFindings) {
   return (
     result.anchors !== 'tpm' &&
-    referenceValues
-      .find(result.anchors, result.claims.measurement)
-      .some(({ withdrawn }) => !withdrawn)
+    referenceValues.find(result.anchors, measurementOf(result)).some(({ withdrawn }) => !withdrawn)
   )
 }
 
@@ -80,6 +78,7 @@ async function appraise(
   return parts.appraiseEvidence(session.tee, attestation, {
     simulatedRoots: parts.trust.simulatedRoots(),
     revocationLists: parts.trust.revocationLists(),
+    intelCollateral: parts.trust.intelCollateral(),
     isEnrolled: (chipId) => parts.trust.isEnrolled(chipId),
     attestationAuthority: parts.attestationAuthority,
     tpmAnchors: parts.trust.tpmAnchors().map(({ fingerprint }) => fingerprint),

@@ -1,6 +1,10 @@
 /** Response of RCAR: looks up what the decision needs, records it, and opens the secret only when it allows. */
 import { CloisterError } from '@cloister/protocol/error'
-import type { AttestationResult } from '../attestation/attestation-result.ts'
+import {
+  measurementOf,
+  platformIdsOf,
+  type AttestationResult,
+} from '../attestation/attestation-result.ts'
 import type { BrokerParts } from '../parts.ts'
 import { decideRelease } from '../release/decide-release.ts'
 import type { RegistryState } from '../release/release-rules.ts'
@@ -59,11 +63,11 @@ function registryState(
   // A TPM holds nothing that was registered before it started.
   if (attestation.anchors === 'tpm')
     return { workload: undefined, guestImages: [], platformEnrolled: false, ...pinned }
-  const { hostData, anchors, claims } = attestation
+  const { hostData, anchors } = attestation
   return {
     workload: workloads.findByInitdata(hostData),
-    guestImages: referenceValues.find(anchors, claims.measurement),
-    platformEnrolled: trust.isEnrolled(claims.chip_id),
+    guestImages: referenceValues.find(anchors, measurementOf(attestation)),
+    platformEnrolled: platformIdsOf(attestation).some((id) => trust.isEnrolled(id)),
     ...pinned,
   }
 }

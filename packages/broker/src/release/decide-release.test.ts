@@ -4,7 +4,7 @@ import { AnyReleasePolicySchema, ReleasePolicySchema } from '@cloister/protocol/
 import { ERROR_CODES } from '@cloister/protocol/errors/catalogue'
 import type { ReleaseCheckCode } from '@cloister/protocol/errors/broker'
 import { primaryReportData } from '@cloister/protocol/report-data'
-import type { TeeResult, SnpClaims } from '../attestation/attestation-result.ts'
+import type { SnpClaims, SnpResult } from '../attestation/attestation-result.ts'
 import type { Secret } from '../storage/secrets.ts'
 import { fakePolicy } from '../testing/test-broker.ts'
 import { decideRelease } from './decide-release.ts'
@@ -43,7 +43,7 @@ const CLAIMS: SnpClaims = {
   launch_tcb: TCB,
 }
 
-const ATTESTATION: TeeResult = {
+const ATTESTATION: SnpResult = {
   anchors: 'amd',
   appraisal: 'affirming',
   claims: CLAIMS,
@@ -88,7 +88,7 @@ const SECRET: Secret = {
 interface Change {
   readonly secret?: Partial<Secret>
   readonly policy?: Parameters<typeof fakePolicy>[0]
-  readonly attestation?: Partial<TeeResult>
+  readonly attestation?: Partial<SnpResult>
   readonly claims?: Partial<SnpClaims>
   readonly registry?: Partial<RegistryState>
   /** Null: no engine. */
@@ -337,8 +337,8 @@ test('every release code of the catalogue is yielded by some test here', () => {
     'release.processor',
   ]
   const covered = new Set([...Object.keys(BREAKING), ...elsewhere])
-  // Those of TPMs: tpm-rules.test.ts.
-  const codes = Object.keys(ERROR_CODES).filter((code) => /^release\.(?!tpm\.)/.test(code))
+  // Those of TPMs: tpm-rules.test.ts; of TDs: test/attack/tdx-evidence.test.ts.
+  const codes = Object.keys(ERROR_CODES).filter((code) => /^release\.(?!tpm\.|tdx\.)/.test(code))
   assert.deepEqual(
     codes.filter((code) => !covered.has(code)),
     [],

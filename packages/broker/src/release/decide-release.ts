@@ -6,11 +6,12 @@ import type { AttestationResult } from '../attestation/attestation-result.ts'
 import type { Secret } from '../storage/secrets.ts'
 import type { ReleaseCheckCode } from '@cloister/protocol/errors/broker'
 import {
-  RELEASE_RULES,
+  SNP_RULES,
   type RegistryState,
   type ReleaseCheck,
   type ReleaseContext,
 } from './release-rules.ts'
+import { TDX_RULES } from './tdx-rules.ts'
 import { levelSuffices, TPM_RELEASE_RULES } from './tpm-rules.ts'
 
 export interface ReleaseDecision {
@@ -41,8 +42,10 @@ export function decideRelease(
   }
   if (policy.kind === 'tpm')
     return denied('release.anchors', { expected: 'tpm', received: attestation.anchors })
-  const request = { secret, policy, attestation, registry, ...context }
-  return decided(RELEASE_RULES.flatMap((rule) => rule(request) ?? []))
+  const asked = { secret, policy, registry, ...context }
+  if (attestation.anchors === 'intel')
+    return decided(TDX_RULES.flatMap((rule) => rule({ ...asked, attestation }) ?? []))
+  return decided(SNP_RULES.flatMap((rule) => rule({ ...asked, attestation }) ?? []))
 }
 
 function decided(checks: readonly ReleaseCheck[]): ReleaseDecision {

@@ -2,7 +2,13 @@
 import type { MinimumTcb, ReleasePolicy } from '@cloister/protocol/broker-admin-api'
 import type { ReleaseCheckCode } from '@cloister/protocol/errors/broker'
 import { primaryReportData } from '@cloister/protocol/report-data'
-import type { AttestationResult, TeeResult } from '../attestation/attestation-result.ts'
+import {
+  measurementOf,
+  platformIdsOf,
+  type AttestationResult,
+  type SnpResult,
+  type TeeResult,
+} from '../attestation/attestation-result.ts'
 import { TPM_NONCE_BYTES } from '../attestation/appraise-tpm.ts'
 import { tokenClaims } from '../attestation/token-signer.ts'
 import { MODE_OF_ANCHORS, type ReferenceValue } from '../storage/reference-values.ts'
@@ -31,8 +37,10 @@ export interface ReleaseCheck {
   readonly received?: string
 }
 
-/** One rule; undefined when the policy does not ask for what it checks. */
-export type ReleaseRule = (request: ReleaseRequest) => ReleaseCheck | undefined
+/** One rule for evidence of a kind of TEE; undefined when the policy does not ask for what it checks. */
+export type ReleaseRule<Result extends TeeResult = TeeResult> = (
+  request: ReleaseRequest<Result>,
+) => ReleaseCheck | undefined
 
 /** What a decision needs beside who asks and what is registered. */
 export interface ReleaseContext {
@@ -42,19 +50,19 @@ export interface ReleaseContext {
   readonly askRego?: (source: string, question: RegoQuestion) => RegoAnswer
 }
 
-export interface ReleaseRequest extends ReleaseContext {
+export interface ReleaseRequest<Result extends TeeResult = TeeResult> extends ReleaseContext {
   readonly secret: Secret
   readonly policy: ReleasePolicy
-  readonly attestation: TeeResult
+  readonly attestation: Result
   readonly registry: RegistryState
 }
 
-export const RELEASE_RULES: readonly ReleaseRule[] = [
+/** What holds for every TEE, before what each has of its own. */
+export const TEE_RULES: readonly ReleaseRule[] = [
   tokenInTime,
   keyIsBound,
   anchorsListed,
   simulationAllowed,
-  appraisalGoodEnough,
   measurementRegistered,
   imageInForce,
   imageListed,
@@ -63,6 +71,11 @@ export const RELEASE_RULES: readonly ReleaseRule[] = [
   workloadInForce,
   workloadCurrent,
   workloadListed,
+]
+
+export const SNP_RULES: readonly ReleaseRule<SnpResult>[] = [
+  ...TEE_RULES,
+  appraisalGoodEnough,
   ({ attestation: { claims } }) => equals('release.vmpl', '0', String(claims.vmpl)),
   ({ attestation: { claims } }) => unset('release.debug', claims.policy_debug_allowed),
   ({ attestation: { claims } }) =>
@@ -104,7 +117,8 @@ export function keyIsBound({ attestation }: AnyReleaseRequest): ReleaseCheck {
 
 function anchorsListed({ policy, attestation, registry }: ReleaseRequest): ReleaseCheck {
   const { anchors, claims } = attestation
-  const pinned = anchors === 'amd' || registry.simulatedRoots.includes(claims.simulated_root ?? '')
+  const pinned =
+    anchors !== 'simulated' || registry.simulatedRoots.includes(claims.simulated_root ?? '')
   return check('release.anchors', pinned && policy.anchors.includes(anchors), {
     expected: policy.anchors.join(' or '),
     received: pinned ? anchors : `${anchors}, root no longer pinned`,
@@ -112,16 +126,21 @@ function anchorsListed({ policy, attestation, registry }: ReleaseRequest): Relea
 }
 
 function simulationAllowed({ secret, attestation }: ReleaseRequest): ReleaseCheck {
-  return check('release.simulated', attestation.anchors === 'amd' || secret.allowSimulated, {
+  const { anchors } = attestation
+  return check('release.simulated', anchors !== 'simulated' || secret.allowSimulated, {
     expected: secret.allowSimulated ? 'any anchors' : 'hardware anchors',
-    received: attestation.anchors,
+    received: anchors,
   })
 }
 
 /** A Milan chip's root seed can be extracted, so one that the owner does not know is at most degraded (design, 8). */
-function appraisalGoodEnough({ policy, attestation, registry }: ReleaseRequest): ReleaseCheck {
+function appraisalGoodEnough({
+  policy,
+  attestation,
+  registry,
+}: ReleaseRequest<SnpResult>): ReleaseCheck {
   const { claims, anchors } = attestation
-  const known = registry.platformEnrolled || isNamed(policy, claims.chip_id)
+  const known = registry.platformEnrolled || isNamed(policy, attestation)
   const unknownMilan = anchors === 'amd' && claims.processor === 'Milan' && !known
   const affirming = attestation.appraisal === 'affirming' && !unknownMilan
   return check('release.attestation-degraded', affirming || policy.allowDegraded, {
@@ -145,7 +164,7 @@ function listedImages(request: ReleaseRequest) {
 }
 
 function measurementRegistered(request: ReleaseRequest): ReleaseCheck {
-  const received = request.attestation.claims.measurement
+  const received = measurementOf(request.attestation)
   return check('release.measurement-unknown', matching(request).length > 0, { received })
 }
 
@@ -212,7 +231,10 @@ function revisionText(workload: WorkloadRevision | undefined): string {
     : `${workload.name} revision ${workload.revision}, ${workload.state}`
 }
 
-function guestPolicyAllowed({ policy, attestation: { claims } }: ReleaseRequest): ReleaseCheck {
+function guestPolicyAllowed({
+  policy,
+  attestation: { claims },
+}: ReleaseRequest<SnpResult>): ReleaseCheck {
   const { allowSmt, allowCxl, requireSingleSocket } = policy.guestPolicy
   const bits = [
     claims.policy_smt_allowed && !allowSmt && 'SMT allowed',
@@ -222,7 +244,10 @@ function guestPolicyAllowed({ policy, attestation: { claims } }: ReleaseRequest)
   return check('release.guest-policy', bits.length === 0, { received: bits.join(', ') })
 }
 
-function processorListed({ policy, attestation: { claims } }: ReleaseRequest): ReleaseCheck {
+function processorListed({
+  policy,
+  attestation: { claims },
+}: ReleaseRequest<SnpResult>): ReleaseCheck {
   const { minimumTcb, minimumTcbPreset: preset } = policy
   const lines = Object.keys(minimumTcb)
   const known = preset === undefined ? [] : [`a processor of preset ${preset}`]
@@ -232,7 +257,7 @@ function processorListed({ policy, attestation: { claims } }: ReleaseRequest): R
   })
 }
 
-type Claims = TeeResult['claims']
+type Claims = SnpResult['claims']
 
 type Floor = { readonly [Component in keyof MinimumTcb]?: number | null | undefined }
 
@@ -254,7 +279,10 @@ function processorText({ processor, processor_id: id }: Claims): string {
   return `${processor}, family 0x${id.family.toString(16)}, model 0x${id.model.toString(16)}, stepping ${id.stepping}`
 }
 
-function minimumTcb(code: ReleaseCheckCode, pick: (claims: Claims) => MinimumTcb): ReleaseRule {
+function minimumTcb(
+  code: ReleaseCheckCode,
+  pick: (claims: Claims) => MinimumTcb,
+): ReleaseRule<SnpResult> {
   return ({ policy, attestation: { claims } }) => {
     const floors = floorsFor(policy, claims)
     const actual = pick(claims)
@@ -281,16 +309,16 @@ function tcbText(tcb: Floor): string {
     .join(', ')
 }
 
-function platformListed({ policy, attestation, registry }: ReleaseRequest): ReleaseCheck {
+export function platformListed({ policy, attestation, registry }: ReleaseRequest): ReleaseCheck {
   const { platforms } = policy
-  const received = attestation.claims.chip_id
+  const received = platformIdsOf(attestation).join(', ')
   if (platforms === 'any') return check('release.platform', true, { received })
-  const listed = platforms === 'enrolled' ? registry.platformEnrolled : isNamed(policy, received)
+  const listed = platforms === 'enrolled' ? registry.platformEnrolled : isNamed(policy, attestation)
   return check('release.platform', listed, { expected: 'an enrolled chip', received })
 }
 
-function isNamed({ platforms }: ReleasePolicy, chipId: string): boolean {
-  return Array.isArray(platforms) && platforms.includes(chipId)
+function isNamed({ platforms }: ReleasePolicy, attestation: TeeResult): boolean {
+  return Array.isArray(platforms) && platformIdsOf(attestation).some((id) => platforms.includes(id))
 }
 
 /** One more demand beside the others: Rego cannot allow what they refuse. */
@@ -315,7 +343,7 @@ export function equals(code: ReleaseCheckCode, expected: string, received: strin
   return check(code, expected === received, { expected, received })
 }
 
-function unset(code: ReleaseCheckCode, bit: boolean): ReleaseCheck {
+export function unset(code: ReleaseCheckCode, bit: boolean): ReleaseCheck {
   return equals(code, 'false', String(bit))
 }
 

@@ -82,6 +82,14 @@ const MIGRATIONS = [
     WHEN OLD.sequence > (SELECT coalesce(max(up_to), 0) FROM audit_cuts)
     BEGIN SELECT RAISE(ABORT, 'append-only'); END;
   `,
+  `
+  CREATE TABLE intel_collateral (
+    fmspc TEXT NOT NULL,
+    ca TEXT NOT NULL,
+    bundle BLOB NOT NULL,
+    PRIMARY KEY (fmspc, ca)
+  ) STRICT;
+  `,
 ] as const
 
 const SQLITE_BUSY = 5

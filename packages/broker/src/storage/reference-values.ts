@@ -6,11 +6,13 @@ import type { AnchorSet } from '@cloister/protocol/broker-admin-api'
 import { CloisterError } from '@cloister/protocol/error'
 import type { GuestImageManifest } from '@cloister/protocol/guest-image-manifest'
 import type { AttesterMode } from '@cloister/protocol/guest-names'
+import { tdxMeasurement } from '../attestation/attestation-result.ts'
 import { count, type Database } from './database.ts'
 
 /** The one attester mode whose digests count under each anchor set. */
 export const MODE_OF_ANCHORS = {
   amd: 'hardware',
+  intel: 'hardware',
   simulated: 'simulated',
 } as const satisfies Record<AnchorSet, AttesterMode>
 
@@ -47,7 +49,7 @@ export class ReferenceValueStore {
       WHERE d.anchors = ? AND d.mode = ? AND d.digest = ?`)
   }
 
-  /** @param measurement - 48 bytes in hex. @returns withdrawn ones too, so that the audit can say so */
+  /** @param measurement - as `measurementOf` has it. @returns withdrawn ones too, so that the audit can say so */
   find(anchors: AnchorSet, measurement: string): readonly ReferenceValue[] {
     return this.#find.all(anchors, MODE_OF_ANCHORS[anchors], measurement).map(readReferenceValue)
   }
@@ -74,7 +76,7 @@ export class ReferenceValueStore {
         expected: `${MODE_OF_ANCHORS[anchors]} for ${anchors}`,
         received: mode,
       })
-    const digests = launchDigests(manifest, MODE_OF_ANCHORS[anchors])
+    const digests = measurements(manifest, anchors)
     if (digests.length === 0)
       throw new CloisterError('broker.guest-image.empty', { where: manifest.name })
     this.#database.write('durable', () => {
@@ -134,8 +136,10 @@ export class ReferenceValueStore {
   }
 }
 
-function launchDigests(manifest: GuestImageManifest, mode: 'hardware' | 'simulated'): string[] {
-  const byType = Object.values(manifest.expected.snp[mode])
+function measurements({ expected }: GuestImageManifest, anchors: AnchorSet): string[] {
+  if (anchors === 'intel')
+    return expected.tdx === undefined ? [] : [tdxMeasurement(expected.tdx.hardware)]
+  const byType = Object.values(expected.snp[MODE_OF_ANCHORS[anchors]])
   return [...new Set(byType.flatMap((byCount) => Object.values(byCount)))].sort()
 }
 

@@ -1,12 +1,33 @@
-/** What the owner decided about trust beside policies: pinned simulated roots, enrolled platforms, CAs of TPMs; and AMD's revocation lists. */
+/**
+ * What the owner decided about trust beside policies: pinned simulated roots, enrolled platforms, CAs of TPMs; and what vendors say: AMD's revocation
+ * lists, Intel's collateral.
+ */
 import { createHash } from 'node:crypto'
 import { equalBytes } from '@cloister/verifier/bytes/equal'
+import type { DcapEndorsements } from '@cloister/verifier/dcap/endorsements'
+import {
+  bundleEndorsements,
+  encodeBundle,
+  parseBundle,
+  type EndorsementBundle,
+} from '@cloister/verifier/endorsements/bundle'
 import { parseRevocationList } from '@cloister/verifier/formats/x509-crl'
 import type { TpmAnchor } from '../tpm/endorsement-key.ts'
 import { count, type Database } from './database.ts'
 
 export interface PinnedTpmAnchor extends TpmAnchor {
   readonly pinnedAt: number
+}
+
+/** Collateral of this many kinds of platforms at most: the verifier reads so many files. */
+export const INTEL_PLATFORMS = 8
+
+/** A bundle of Intel's collateral for TDX, and the kind of platform that it is for. */
+export interface IntelCollateral {
+  /** 6 bytes, hex. */
+  readonly fmspc: string
+  readonly ca: 'platform' | 'processor'
+  readonly bundle: EndorsementBundle
 }
 
 export class TrustSettings {
@@ -16,6 +37,8 @@ export class TrustSettings {
   #simulatedRoots: readonly string[]
   #revocationLists: readonly Uint8Array[]
   #tpmAnchors: readonly PinnedTpmAnchor[]
+  #intelBundles: readonly IntelCollateral[]
+  #intelCollateral: DcapEndorsements
 
   constructor(database: Database) {
     this.#database = database
@@ -23,6 +46,8 @@ export class TrustSettings {
     this.#simulatedRoots = this.#readSimulatedRoots()
     this.#revocationLists = this.#readRevocationLists()
     this.#tpmAnchors = this.#readTpmAnchors()
+    this.#intelBundles = this.#readIntelBundles()
+    this.#intelCollateral = joined(this.#intelBundles)
   }
 
   /** SHA-256 of the DER of each pinned simulated root, hex. */
@@ -109,6 +134,55 @@ export class TrustSettings {
     this.#revocationLists = this.#readRevocationLists()
   }
 
+  /** Intel's collateral that the owner brought; each part is verified when it is used. */
+  intelCollateral(): DcapEndorsements {
+    return this.#intelCollateral
+  }
+
+  intelBundles(): readonly IntelCollateral[] {
+    return this.#intelBundles
+  }
+
+  hasIntelCollateral(fmspc: string, ca: IntelCollateral['ca']): boolean {
+    return this.#intelBundles.some((known) => known.fmspc === fmspc && known.ca === ca)
+  }
+
+  /** In place of what there is for that kind of platform. @returns false, and changes nothing, where there is no room for another kind */
+  putIntelCollateral({ fmspc, ca, bundle }: IntelCollateral): boolean {
+    if (!this.hasIntelCollateral(fmspc, ca) && this.#intelBundles.length >= INTEL_PLATFORMS)
+      return false
+    this.#change(
+      `INSERT INTO intel_collateral (fmspc, ca, bundle) VALUES (?, ?, ?)
+       ON CONFLICT (fmspc, ca) DO UPDATE SET bundle = excluded.bundle`,
+      [fmspc, ca, encodeBundle(bundle)],
+    )
+    this.#refreshIntel()
+    return true
+  }
+
+  /** @returns false when there was none */
+  removeIntelCollateral(fmspc: string): boolean {
+    const found = this.#change('DELETE FROM intel_collateral WHERE fmspc = ?', [fmspc])
+    this.#refreshIntel()
+    return found
+  }
+
+  #refreshIntel(): void {
+    this.#intelBundles = this.#readIntelBundles()
+    this.#intelCollateral = joined(this.#intelBundles)
+  }
+
+  #readIntelBundles(): readonly IntelCollateral[] {
+    return this.#database
+      .prepare('SELECT * FROM intel_collateral ORDER BY fmspc, ca')
+      .all()
+      .map((row) => ({
+        fmspc: String(row['fmspc']),
+        ca: row['ca'] as IntelCollateral['ca'],
+        bundle: parseBundle(row['bundle'] as Uint8Array),
+      }))
+  }
+
   /** CAs under which EK certificates of TPMs are believed. */
   tpmAnchors(): readonly PinnedTpmAnchor[] {
     return this.#tpmAnchors
@@ -165,5 +239,22 @@ export class TrustSettings {
       'durable',
       () => Number(this.#database.prepare(sql).run(...values).changes) > 0,
     )
+  }
+}
+
+/** All bundles as one set: what several bring stands in it once. */
+function joined(bundles: readonly IntelCollateral[]): DcapEndorsements {
+  const all = bundles.map(({ bundle }) => bundleEndorsements(bundle))
+  const distinct = (kind: 'certificates' | 'revocationLists' | 'tcbInfos' | 'qeIdentities') => {
+    const kept: Uint8Array[] = []
+    for (const item of all.flatMap((endorsements) => endorsements[kind]))
+      if (!kept.some((other) => equalBytes(other, item))) kept.push(item)
+    return kept
+  }
+  return {
+    certificates: distinct('certificates'),
+    revocationLists: distinct('revocationLists'),
+    tcbInfos: distinct('tcbInfos'),
+    qeIdentities: distinct('qeIdentities'),
   }
 }

@@ -53,6 +53,7 @@ export interface FakeGuestOptions {
 }
 
 export class FakeGuest {
+  readonly tee: string = 'snp'
   readonly #options: FakeGuestOptions
   #certificates: readonly Uint8Array[] | undefined
   readonly privateKey: KeyObject
@@ -93,7 +94,7 @@ export class FakeGuest {
   }
 }
 
-function newKeyPair(type: 'P-256' | 'P-521' | 'RSA') {
+export function newKeyPair(type: 'P-256' | 'P-521' | 'RSA') {
   const pair =
     type === 'RSA'
       ? generateKeyPairSync('rsa', { modulusLength: 2048 })

@@ -6,6 +6,12 @@ import { primaryReportData } from '@cloister/protocol/report-data'
 import { exchange, type Answer } from './https-exchange.ts'
 import type { FakeGuest } from './fake-guest.ts'
 
+/** What a guest needs to go the whole way. */
+export type RcarGuest = Pick<
+  FakeGuest,
+  'tee' | 'initdata' | 'publicKey' | 'privateKey' | 'evidence'
+>
+
 export interface Challenge {
   readonly nonce: string
   readonly cookie: string
@@ -49,7 +55,7 @@ export class RcarClient {
   }
 
   /** The message of a guest that does everything right. */
-  attestation({ nonce }: Challenge, guest: FakeGuest): Record<string, unknown> {
+  attestation({ nonce }: Challenge, guest: RcarGuest): Record<string, unknown> {
     const reportData = primaryReportData({ nonce, teePublicKey: guest.publicKey }, '')
     return {
       'init-data': { format: 'toml', body: guest.initdata },
@@ -63,14 +69,14 @@ export class RcarClient {
   }
 
   /** Request to Attestation. */
-  async attest(guest: FakeGuest): Promise<Answer & { readonly challenge: Challenge }> {
-    const challenge = await this.auth()
+  async attest(guest: RcarGuest): Promise<Answer & { readonly challenge: Challenge }> {
+    const challenge = await this.auth(guest.tee)
     const answer = await this.send(challenge, this.attestation(challenge, guest))
     return { ...answer, challenge }
   }
 
   /** The whole way. @returns the value, or the refusal of whichever step refused */
-  async resource(guest: FakeGuest, path: string): Promise<Buffer | Refusal> {
+  async resource(guest: RcarGuest, path: string): Promise<Buffer | Refusal> {
     const attested = await this.attest(guest)
     if (attested.status !== 200) return refusal(attested)
     const answer = await this.call('GET', `/resource/${path}`, {

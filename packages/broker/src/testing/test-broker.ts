@@ -13,15 +13,15 @@ import {
 } from '@cloister/protocol/broker-admin-api'
 import type { GuestImageManifest } from '@cloister/protocol/guest-image-manifest'
 import type { AttesterMode } from '@cloister/protocol/guest-names'
-import type { AppraiseReport } from '../attestation/appraise-evidence.ts'
+import type { Appraisers } from '../attestation/appraise-evidence.ts'
 import { startBroker, startBrokerUnder, type Broker, type BrokerOptions } from '../start-broker.ts'
 import { FAKE_MEASUREMENT } from './fake-guest.ts'
 import { exchange, type Answer } from './https-exchange.ts'
 import { RcarClient } from './rcar-client.ts'
 
 export interface TestBrokerOptions extends Partial<BrokerOptions> {
-  /** A fake AMD in AMD's place; absent: AMD. */
-  readonly appraiseReport?: AppraiseReport
+  /** A fake AMD or Intel in their places; absent: AMD and Intel. */
+  readonly appraisers?: Partial<Appraisers>
 }
 
 export interface TestBroker extends AsyncDisposable {
@@ -38,7 +38,7 @@ export interface TestBroker extends AsyncDisposable {
 }
 
 export async function startTestBroker(options: TestBrokerOptions = {}): Promise<TestBroker> {
-  const { appraiseReport, ...given } = options
+  const { appraisers, ...given } = options
   const directory = given.directory ?? mkdtempSync(join(tmpdir(), 'cloister-broker-test-'))
   const adminKey = generateKeyPairSync('ed25519').privateKey
   const adminPem = createPublicKey(adminKey).export({ type: 'spki', format: 'pem' }) as string
@@ -52,9 +52,7 @@ export async function startTestBroker(options: TestBrokerOptions = {}): Promise<
     if (given.directory === undefined) rmSync(directory, { recursive: true })
   }
   const start = (): Promise<Broker> =>
-    appraiseReport === undefined
-      ? startBroker(complete)
-      : startBrokerUnder(appraiseReport, complete)
+    appraisers === undefined ? startBroker(complete) : startBrokerUnder(appraisers, complete)
   const broker = await start().catch((error: unknown) => {
     removeOwn()
     throw error

@@ -4,6 +4,7 @@ import { FakeAmd, type FakeAmdOptions } from '@cloister/verifier/testing/fake-am
 import type { ReleasePolicyInput } from '@cloister/protocol/broker-admin-api'
 import type { WorkloadInput } from '@cloister/protocol/workload'
 import { FakeGuest, fakeInitdata, type FakeGuestOptions } from './fake-guest.ts'
+import type { RcarGuest } from './rcar-client.ts'
 import { registerDemo, SECRET_PATH, startTestBroker, type TestBroker } from './test-broker.ts'
 
 const HOUR_MS = 3_600_000
@@ -30,7 +31,7 @@ export interface World extends AsyncDisposable {
 export async function hardwareWorld(options: WorldOptions = {}): Promise<World> {
   const amd = new FakeAmd(options)
   const t = await startTestBroker({
-    appraiseReport: amd.appraise.bind(amd),
+    appraisers: { snp: amd.appraise.bind(amd) },
     ...(options.now !== undefined && { now: options.now }),
     ...(options.onBug !== undefined && { onBug: options.onBug }),
   })
@@ -79,7 +80,7 @@ export interface RefusedWith {
 }
 
 /** Lets a guest go the whole way and expects a refusal that tells the guest nothing but that it was refused. */
-export async function refusalOf({ t }: World, guest: FakeGuest): Promise<RefusedWith> {
+export async function refusalOf({ t }: Pick<World, 't'>, guest: RcarGuest): Promise<RefusedWith> {
   const answer = await t.client.resource(guest, SECRET_PATH)
   if (Buffer.isBuffer(answer)) throw new Error('the secret was released')
   const { kind, code } = await t.audit(answer.requestId)

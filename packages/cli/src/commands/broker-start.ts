@@ -10,9 +10,10 @@ import {
 } from '../owner/local-broker.ts'
 
 export const command: Command = {
-  usage: 'broker start [--listen HOST:PORT] [--detach] [--fetch-endorsements [--kds URL]]',
+  usage:
+    'broker start [--listen HOST:PORT] [--detach] [--fetch-endorsements [--kds URL] [--pcs URL]]',
   details:
-    'Pins itself for the owner of this machine. Its keys and secrets lie in CLOISTER_HOME/broker, encrypted at rest. With --fetch-endorsements it asks AMD for its revocation lists\nnow and then; without a list in date, evidence under AMD anchors gets nothing. The choice is remembered until --no-fetch-endorsements.',
+    'Pins itself for the owner of this machine. Its keys and secrets lie in CLOISTER_HOME/broker, encrypted at rest. With --fetch-endorsements it asks AMD for its revocation lists and Intel for\nthe collateral that you gave it once, now and then; without them in date, evidence under these anchors gets nothing. The choice is remembered until --no-fetch-endorsements.',
   options: {
     listen: {
       type: 'string',
@@ -20,9 +21,13 @@ export const command: Command = {
       help: `default ${DEFAULT_LISTEN.host}:${DEFAULT_LISTEN.port}`,
     },
     detach: { type: 'boolean', short: 'd', help: 'run in the background' },
-    'fetch-endorsements': { type: 'boolean', help: "keep AMD's revocation lists in date" },
+    'fetch-endorsements': {
+      type: 'boolean',
+      help: "keep AMD's revocation lists and Intel's collateral in date",
+    },
     'no-fetch-endorsements': { type: 'boolean', help: 'ask nobody again: you bring the lists' },
     kds: FETCH_OPTIONS.kds,
+    pcs: FETCH_OPTIONS.pcs,
   },
   positionals: [0, 0],
   async run(invocation) {
@@ -55,14 +60,15 @@ async function rememberFetching(invocation: Invocation): Promise<void> {
   const { directories, options } = invocation
   const wanted = options['fetch-endorsements'] === true
   const refused = options['no-fetch-endorsements'] === true
-  const { kds } = fetchOptions(invocation)
+  const { kds, pcs } = fetchOptions(invocation)
   if (wanted && refused)
     throw new CloisterError('cli.usage', { why: 'both --fetch-endorsements and its contrary' })
-  if (!wanted && kds?.address !== undefined)
-    throw new CloisterError('cli.usage', { why: '--kds is for --fetch-endorsements' })
+  if (!wanted && (kds?.address ?? pcs?.address) !== undefined)
+    throw new CloisterError('cli.usage', { why: '--kds and --pcs are for --fetch-endorsements' })
   if (wanted)
     await writeFetchSetting(directories, {
       ...(kds?.address !== undefined && { kds: kds.address }),
+      ...(pcs?.address !== undefined && { pcs: pcs.address }),
     })
   if (refused) await writeFetchSetting(directories, undefined)
 }

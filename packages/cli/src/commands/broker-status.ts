@@ -17,6 +17,7 @@ export const command: Command = {
           `  holds       ${status.counts.secrets} secrets, ${status.counts.workloads} workload revisions, ${status.counts.guestImages} guest images`,
           `  simulation  ${status.simulatedRoots.length === 0 ? 'no simulated root is trusted' : `${status.simulatedRoots.length} simulated root(s) pinned`}`,
           `  AMD lists   ${listsText(status)}`,
+          `  Intel       ${collateralText(status)}`,
           `  audit       ${status.counts.auditEntries} entries`,
         ].join('\n'),
     })
@@ -35,4 +36,15 @@ function listsText({ revocationLists, fetchesEndorsements: fetching }: BrokerSta
   if (fetching.roundAt === null) return `${held}; being fetched`
   const problems = fetching.problems.map((problem) => escapeText(problem)).join(', ')
   return `${held}; fetched from AMD${problems === '' ? '' : `, but ${problems}`}`
+}
+
+function collateralText({ intelCollateral }: BrokerStatus): string {
+  if (intelCollateral.length === 0)
+    return 'no collateral: TDX quotes prove nothing yet (cloister intel-collateral add)'
+  return intelCollateral
+    .map(({ fmspc, ca, expires }) => {
+      const end = new Date(expires).toISOString()
+      return `${escapeText(fmspc)} ${escapeText(ca)} ${expires > Date.now() ? 'until' : 'ENDED'} ${end}`
+    })
+    .join(', ')
 }

@@ -15,6 +15,7 @@ import {
   type BrokerStatus,
   type GuestImageList,
   type PutGuestImage,
+  type PutIntelCollateral,
   type PutSecret,
   type PutTpmAnchor,
   type PutSecretResult,
@@ -93,6 +94,16 @@ export class BrokerClient {
 
   async pinSimulatedRoot(fingerprint: string): Promise<void> {
     await this.#call('PUT', '/anchors/simulated', undefined, { fingerprint })
+  }
+
+  /** @param bundle - of endorsements for TDX */
+  async putIntelCollateral(bundle: Uint8Array): Promise<void> {
+    const body: PutIntelCollateral = { bundle: Buffer.from(bundle).toString('base64') }
+    await this.#call('PUT', '/intel-collateral', undefined, body)
+  }
+
+  async removeIntelCollateral(fmspc: string): Promise<void> {
+    await this.#call('DELETE', `/intel-collateral/${encodeURIComponent(fmspc)}`)
   }
 
   async tpmAnchors(): Promise<TpmAnchorList['anchors']> {

@@ -1,4 +1,4 @@
-/** Whether this owner's broker asks AMD for its revocation lists: decided by `broker start`, remembered for brokers that other commands start. */
+/** Whether this owner's broker asks AMD for revocation lists and Intel for collateral: decided by `broker start`, remembered for brokers that other commands start. */
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
@@ -9,6 +9,8 @@ import { readOwnerJson } from './read-owner-json.ts'
 const SettingSchema = z.strictObject({
   /** Address of a mirror; absent: AMD's service. */
   kds: z.url().optional(),
+  /** Address of a PCCS; absent: Intel's service. */
+  pcs: z.url().optional(),
 })
 export type FetchSetting = z.infer<typeof SettingSchema>
 

@@ -39,7 +39,9 @@ export async function serveBroker(
     directory: directories.broker,
     listen: options.listen,
     adminKeys: [adminPublicKey(openAdminKey(directories))],
-    ...(fetching !== undefined && { fetchEndorsements: { address: fetching.kds } }),
+    ...(fetching !== undefined && {
+      fetchEndorsements: { address: fetching.kds, intel: { address: fetching.pcs } },
+    }),
   })
   await using _ = broker
   pinBroker(directories, { url: broker.url, spki: [broker.spki], tokenSigner: broker.tokenSigner })

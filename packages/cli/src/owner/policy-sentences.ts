@@ -1,8 +1,9 @@
 /** A release policy as sentences. */
-import type {
-  ReleasePolicy,
-  SecretList,
-  TpmReleasePolicy,
+import {
+  TdxReleaseSchema,
+  type ReleasePolicy,
+  type SecretList,
+  type TpmReleasePolicy,
 } from '@cloister/protocol/broker-admin-api'
 
 type Secret = SecretList['secrets'][number]
@@ -15,6 +16,7 @@ export function releaseSentences({ release, allowSimulated }: Secret): string[] 
     `goes to ${release.workloads.map(workloadPhrase).join(' or ')}, current revision, VMPL 0, no debug, no migration`,
     `in guest image ${release.guestImages.map(({ name, minimumVersion }) => `${name} version ${minimumVersion} or newer`).join(' or ')}`,
     ...anchorSentences(release, allowSimulated),
+    ...tdxSentences(release),
     platformSentence(release),
     release.allowDegraded
       ? 'also when the appraisal has warnings'
@@ -71,6 +73,22 @@ function anchorSentences(
         ]
       : []),
   ]
+}
+
+function tdxSentences({ anchors, tdx, allowDegraded }: ReleasePolicy): string[] {
+  if (!anchors.includes('intel')) return []
+  const { tcbStatuses, rtmr0, acceptAdvisories } = tdx ?? TdxReleaseSchema.parse({})
+  const advisories =
+    acceptAdvisories === undefined
+      ? ''
+      : `, with no advisory but ${acceptAdvisories.join(', ') || 'none'}`
+  const machine =
+    rtmr0 !== undefined
+      ? `only where RTMR0, the machine, is ${rtmr0.join(' or ')}`
+      : allowDegraded
+        ? 'whatever RTMR0, the machine, is'
+        : 'to none of them until the policy names their RTMR0 (`tdx.rtmr0`)'
+  return [`on Intel TDX whose TCB is ${tcbStatuses.join(' or ')}${advisories}`, machine]
 }
 
 function platformSentence({ platforms }: ReleasePolicy): string {

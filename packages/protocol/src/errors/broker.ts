@@ -114,8 +114,28 @@ const RELEASE_CHECKS = {
   ),
   'release.platform': releaseCheck(
     'The policy does not name this processor',
-    'its chip id is not among the enrolled platforms',
-    'PUT /cloister/v1/platforms/CHIP_ID at the broker with the owner’s key, or name the chip in the policy',
+    'its chip id, PPID or platform instance id is not among the enrolled platforms',
+    'PUT /cloister/v1/platforms/ID at the broker with the owner’s key, or name the chip in the policy',
+  ),
+  'release.tdx.tcb-status': releaseCheck(
+    'The TCB of the platform is not good enough',
+    'its status by Intel’s collateral, or an advisory that applies to it, is not accepted by the release policy',
+    "update the host's firmware and TDX module, or accept the status in `tdx.tcbStatuses` of the policy",
+  ),
+  'release.tdx.evaluation-number': releaseCheck(
+    'Intel’s collateral is of an older TCB recovery than the policy demands',
+    'its tcbEvaluationDataNumber is below the minimum',
+    'give the broker newer collateral: cloister evidence fetch --tee tdx, cloister intel-collateral',
+  ),
+  'release.tdx.rtmr0': releaseCheck(
+    'The machine differs from the one that the policy names',
+    'RTMR0 (firmware settings, memory, ACPI tables) is none of the accepted values',
+    'see what changed on the host (QEMU, memory, devices); accept the new value only where you know why it changed',
+  ),
+  'release.tdx.xfam': releaseCheck(
+    'The TD has other processor features than the policy names',
+    'XFAM is none of the accepted values',
+    'cloister policy show SECRET',
   ),
   'release.key': releaseCheck(
     'The key of the request is not the one in REPORT_DATA',
@@ -186,7 +206,7 @@ const ATTESTATION_CHECKS = {
   },
   'attestation.initdata-mismatch': {
     title: 'The initdata is not the one that the hardware was started with',
-    why: 'its digest differs from HOST_DATA',
+    why: 'its digest differs from HOST_DATA, or from MRCONFIGID on TDX',
     fix: ['start the guest with the registered initdata', AUDIT],
     status: 401,
     exit: 2,

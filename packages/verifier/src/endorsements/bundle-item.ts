@@ -1,5 +1,6 @@
 /** The items of a bundle: what each kind is, and when it ends. */
 import { FormatError } from '../bytes/format-error.ts'
+import type { DcapEndorsements } from '../dcap/endorsements.ts'
 import { parseQeIdentity } from '../dcap/qe-identity.ts'
 import { parseTcbInfo } from '../dcap/tcb-info.ts'
 import { parseCertificate } from '../formats/x509-certificate.ts'
@@ -21,6 +22,20 @@ export type ItemKind = (typeof ITEM_KINDS)[number]
 export interface BundleItem {
   readonly kind: ItemKind
   readonly data: Uint8Array
+}
+
+/** Intel's collateral as items. */
+export function endorsementItems(found: Required<DcapEndorsements>): BundleItem[] {
+  return [
+    ...itemsOf('certificate', found.certificates),
+    ...itemsOf('revocation-list', found.revocationLists),
+    ...itemsOf('tcb-info', found.tcbInfos),
+    ...itemsOf('qe-identity', found.qeIdentities),
+  ]
+}
+
+export function itemsOf(kind: ItemKind, all: readonly Uint8Array[]): BundleItem[] {
+  return all.map((data) => ({ kind, data }))
 }
 
 /** The last instant at which the item is in date. @throws FormatError when it is not of its kind */

@@ -6,7 +6,8 @@ import { toHex } from '../bytes/hex.ts'
 import { recogniseQuote } from '../dcap/recognise.ts'
 import { makeBundle } from '../endorsements/bundle.ts'
 import type { BundleSubject, BundleTee, EndorsementBundle } from '../endorsements/bundle.ts'
-import type { BundleItem, ItemKind } from '../endorsements/bundle-item.ts'
+import { endorsementItems, itemsOf } from '../endorsements/bundle-item.ts'
+import type { BundleItem } from '../endorsements/bundle-item.ts'
 import type { NvidiaEvidence } from '../nvidia/evidence.ts'
 import { recogniseNvidiaEvidence } from '../nvidia/recognise.ts'
 import type { SnpEvidence } from '../snp/evidence.ts'
@@ -117,12 +118,7 @@ async function gatherDcap(
   const { fmspc, pceId, ca } = found.platform
   return {
     subject: { fmspc, pceId, ca, update: pcs.update ?? 'standard' },
-    items: [
-      ...itemsOf('certificate', found.certificates),
-      ...itemsOf('revocation-list', found.revocationLists),
-      ...itemsOf('tcb-info', found.tcbInfos),
-      ...itemsOf('qe-identity', found.qeIdentities),
-    ],
+    items: endorsementItems(found),
   }
 }
 
@@ -138,10 +134,6 @@ async function gatherNvidia(
       ...itemsOf('ocsp-response', found.ocspResponses),
     ],
   }
-}
-
-function itemsOf(kind: ItemKind, all: readonly Uint8Array[]): BundleItem[] {
-  return all.map((data) => ({ kind, data }))
 }
 
 function read<Value>(parse: () => Value): Value {
