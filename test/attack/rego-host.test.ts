@@ -6,12 +6,7 @@ import type { GuestLink } from '@cloister/hostd/guest-link'
 import { AgentService } from '@cloister/protocol/agent-service_pb'
 import { TtrpcError } from '@cloister/protocol/ttrpc/status'
 import { containerRequest, sandboxRequest } from '@cloister/protocol/workload-requests'
-import {
-  makeWorld,
-  startGuest,
-  type Guest,
-  type World,
-} from '../../packages/agent/test/guest-fixture.ts'
+import { makeWorld, startGuest, type Guest, type World } from '../integration/guest-fixture.ts'
 
 const { method } = AgentService
 const ID = { containerId: 'demo', execId: 'demo' }

@@ -27,7 +27,7 @@ import {
   makeMachineDisk,
   SerialConsole,
   writeMachineInitrd,
-} from './machine-disk.ts'
+} from '../src/testing/machine-disk.ts'
 
 const PROGRAMS = ['swtpm', 'swtpm_setup', 'qemu-img', 'mcopy', 'sbsign', 'openssl']
 const missing = await Promise.all(

@@ -7,7 +7,7 @@ import { localHostView } from '../src/probe/host-view.ts'
 import { askQemu } from '../src/qemu-capabilities.ts'
 import { startVm } from '../src/start-vm.ts'
 import type { VmSpec } from '../src/vm-spec.ts'
-import { SerialConsole } from './machine-disk.ts'
+import { SerialConsole } from '../src/testing/machine-disk.ts'
 
 const run = promisify(execFile)
 const spec = JSON.parse(process.argv[2] ?? '') as VmSpec

@@ -16,7 +16,7 @@ import { SimulatedProcessor } from '../src/simulator/processor.ts'
 import { startVm } from '../src/start-vm.ts'
 import type { Vm } from '../src/vm-spec.ts'
 import { describeGuest, findGuest, type TestGuest } from './guest.ts'
-import { writeInitrdWith } from './initrd.ts'
+import { writeInitrdWith } from '../src/testing/initrd.ts'
 
 const found = await findGuest()
 const guest = found as TestGuest

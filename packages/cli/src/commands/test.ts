@@ -18,7 +18,12 @@ import {
 
 /** Files of `node --test`, below the root of the repository. */
 const SUITES = {
-  base: ['packages/*/src/**/*.test.ts', 'packages/*/test/**/*.test.ts', 'test/attack/**/*.test.ts'],
+  base: [
+    'packages/*/src/**/*.test.ts',
+    'packages/*/test/**/*.test.ts',
+    'test/integration/**/*.test.ts',
+    'test/attack/**/*.test.ts',
+  ],
   e2e: ['test/e2e/**/*.test.ts', 'test/interop/**/*.test.ts'],
 } as const
 

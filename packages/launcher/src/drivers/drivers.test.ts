@@ -101,7 +101,7 @@ const REFUSED: readonly [string, VmSpec, hosts.FakeHost, string][] = [
   ['snp without RMP', specFor('snp'), hosts.GENOA_NO_RMP, 'tee.unavailable'],
   ['snp without ASIDs', specFor('snp'), hosts.GENOA_NO_ASIDS, 'tee.unavailable'],
   ['snp in a full cgroup', specFor('snp'), hosts.GENOA_CGROUP_FULL, 'tee.unavailable'],
-  ['snp with an old QEMU', specFor('snp'), hosts.GENOA_OLD_QEMU, 'tee.unavailable'],
+  ['snp with an old QEMU', specFor('snp'), hosts.GENOA_OLD_QEMU, 'qemu.too-old'],
   ['snp on Intel', specFor('snp'), hosts.XEON_TDX, 'tee.unavailable'],
   [
     'snp with firmware without hashes table',
@@ -167,7 +167,7 @@ const REFUSED: readonly [string, VmSpec, hosts.FakeHost, string][] = [
   ['tdx switched off', specFor('tdx'), hosts.XEON_TDX_OFF, 'tee.unavailable'],
   ['tdx without a key id left', specFor('tdx'), hosts.XEON_NO_KEYS, 'tee.unavailable'],
   ['tdx in a full cgroup', specFor('tdx'), hosts.XEON_CGROUP_FULL, 'tee.unavailable'],
-  ['tdx with an old QEMU', specFor('tdx'), hosts.XEON_OLD_QEMU, 'tee.unavailable'],
+  ['tdx with an old QEMU', specFor('tdx'), hosts.XEON_OLD_QEMU, 'qemu.too-old'],
   ['tdx without a quote service', specFor('tdx'), hosts.XEON_NO_QGS, 'tee.unavailable'],
   [
     'tdx with firmware of AMD',

@@ -3,7 +3,7 @@ import { CloisterError } from '@cloister/protocol/error'
 import type { VmHost } from '../vm-host.ts'
 import type { TeeDriver } from './driver.ts'
 
-/** @throws CloisterError `tee.unavailable` */
+/** @throws CloisterError `tee.unavailable`, or `qemu.too-old` where nothing else is missing */
 export async function requireHost(
   driver: TeeDriver,
   { accelerator, view }: Pick<VmHost, 'accelerator' | 'view'>,
@@ -15,6 +15,13 @@ export async function requireHost(
   const reasons = failed.map(({ id, evidence, reason }) => `${id}: ${evidence}, ${reason ?? ''}`)
   if (accelerator !== 'kvm') reasons.push('kvm: no guest ran under it on this host')
   if (reasons.length === 0) return
+  const [only] = failed
+  if (reasons.length === 1 && only?.id === `${driver.id}.qemu`)
+    throw new CloisterError('qemu.too-old', {
+      where: driver.id,
+      why: `${only.evidence}: ${only.reason ?? ''}`,
+      fix: [...only.fix, 'cloister doctor'],
+    })
   throw new CloisterError('tee.unavailable', {
     where: driver.id,
     why: reasons.join('; '),

@@ -11,7 +11,7 @@ export const LAUNCHER_ERRORS = {
   },
   'qemu.too-old': {
     title: 'Cannot start the guest: QEMU is too old',
-    why: 'the QEMU of this host is older than the driver needs',
+    why: 'the QEMU of this host is older than this TEE needs (SNP 9.1, TDX 10.1), or was built without it; nothing else is missing',
     fix: ['install a newer QEMU, on Debian from its backports', 'cloister doctor'],
     status: 503,
     exit: 5,

@@ -20,9 +20,9 @@ import { TtrpcError } from '@cloister/protocol/ttrpc/status'
 import { isVmWorkload, type VmWorkloadInput } from '@cloister/protocol/vm-workload'
 import { parseSnpEvidenceJson } from '@cloister/verifier/snp/evidence-json'
 import { parseSnpReport } from '@cloister/verifier/snp/report'
-import { bindInitdata } from '../src/initdata-binding.ts'
-import type { DiskSecrets } from '../src/vm/sealed-disk.ts'
-import { runVmAgent, type HandOver } from '../src/vm/vm-agent.ts'
+import { bindInitdata } from '@cloister/agent/initdata-binding'
+import type { DiskSecrets } from '@cloister/agent/vm/sealed-disk'
+import { runVmAgent, type HandOver } from '@cloister/agent/vm/vm-agent'
 import { fakeAttester, hostStreams, makeWorld, type World } from './guest-fixture.ts'
 
 const KEY = randomBytes(32)

@@ -20,8 +20,8 @@ import { RequestSchema } from '@cloister/protocol/ttrpc/ttrpc_pb'
 import { containerRequest, sandboxRequest } from '@cloister/protocol/workload-requests'
 import { parseSnpEvidenceJson } from '@cloister/verifier/snp/evidence-json'
 import { parseSnpReport } from '@cloister/verifier/snp/report'
-import { channelCertificate } from '../src/channel/certificate.ts'
-import { makeGuestKey } from '../src/keys.ts'
+import { channelCertificate } from '@cloister/agent/channel/certificate'
+import { makeGuestKey } from '@cloister/agent/keys'
 import { makeWorld, SECRET, startGuest, type Guest, type World } from './guest-fixture.ts'
 
 const {

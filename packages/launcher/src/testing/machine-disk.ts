@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { EFI_GLOBAL_VARIABLE } from '@cloister/verifier/tdx/rtmr'
-import { encodeVariableStore, parseVariableStore } from '../src/machine/variable-store.ts'
+import { encodeVariableStore, parseVariableStore } from '../machine/variable-store.ts'
 import { writeInitrdWith } from './initrd.ts'
 
 const run = promisify(execFile)
