@@ -2,7 +2,7 @@
  * Guest RAM as the host can read it, by QMP. QEMU may open no folder, so it writes into a file of the VM's state directory that it
  * inherited at its start, piece by piece; each piece is then copied to where the caller wants it.
  */
-import { open, rm, type FileHandle } from 'node:fs/promises'
+import { open, rm, statfs, type FileHandle } from 'node:fs/promises'
 import { CloisterError } from '@cloister/protocol/error'
 import type { QmpClient } from './qmp.ts'
 import type { MemoryDump, MemoryRange } from './vm-spec.ts'
@@ -13,6 +13,8 @@ const DESCRIPTOR = 3
 /** QEMU stands still while it writes one: some 10 ms. */
 const PIECE_BYTES = 16 << 20
 const PIECE_TIMEOUT_MS = 30_000
+/** What must stay free of the disk behind a dump. */
+const SPARE_BYTES = 256 << 20
 /** Zeros in runs of at least this are left as holes. */
 const BLOCK_BYTES = 64 << 10
 
@@ -39,10 +41,12 @@ export async function dumpMemory(
   target: string,
   signal?: AbortSignal,
 ): Promise<MemoryDump> {
-  const ram = ramRanges(await ramBytes(qmp))
+  const allBytes = await ramBytes(qmp)
+  const ram = ramRanges(allBytes)
   await using from = await open(source, 'r+')
   const to = await create(target)
   try {
+    await requireSpace(target, allBytes)
     const ranges: MemoryRange[] = []
     let offset = 0
     for (const { start, bytes } of ram)
@@ -73,6 +77,17 @@ async function create(target: string): Promise<FileHandle> {
       throw new CloisterError('vm.dump-target-taken', { where: target, cause: error })
     throw writeError(error, target)
   }
+}
+
+/** A guest whose RAM is full of random bytes must not fill the host's disk. @throws CloisterError `host.disk-full` */
+async function requireSpace(target: string, bytes: number): Promise<void> {
+  const { bavail, bsize } = await statfs(target)
+  if (bavail * bsize < bytes + SPARE_BYTES)
+    throw new CloisterError('host.disk-full', {
+      where: target,
+      expected: `${Math.ceil((bytes + SPARE_BYTES) / 2 ** 20)} MiB free`,
+      received: `${Math.floor((bavail * bsize) / 2 ** 20)} MiB`,
+    })
 }
 
 async function ramBytes(qmp: Pick<QmpClient, 'execute'>): Promise<number> {

@@ -21,6 +21,7 @@ test('ALLOWED_CALLS has what programs start with, and nothing that administers t
     'clone',
     'clone3',
     'socket',
+    'socketcall',
     'personality',
     'mount',
     'unshare',

@@ -75,7 +75,10 @@ const NAMESPACE_FLAGS = 0x7e02_0000
 
 /** What `personality` may be given: Linux, 32-bit addresses, an old kernel's name, both, and the question what it is. */
 const PERSONALITIES = [0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff]
-/** AF_VSOCK leads to the host past everything else. */
+/**
+ * AF_VSOCK leads to the host past everything else. `socketcall`, by which 32-bit programs of before Linux 4.3 make sockets, is not on the list: its
+ * arguments lie in memory, which a filter cannot read. They find it unknown and call `socket`.
+ */
 const AF_VSOCK = 40
 
 export const SECCOMP = {

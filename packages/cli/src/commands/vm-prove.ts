@@ -32,7 +32,7 @@ export const command: Command = {
     const known = await readIdentity(directories, name)
     const user = textOption(invocation, 'user')
     const session = { name, target, ...known, user, acceptsNewKey: false, command: ['sh'] }
-    await using shell = openGuestShell(session, signal)
+    await using shell = openGuestShell(session, (text) => output.talk(text.trimEnd()), signal)
     const proof = await proveVm({
       view,
       runInGuest: (script) => shell.run(script),

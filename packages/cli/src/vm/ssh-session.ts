@@ -6,6 +6,7 @@ import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CloisterError } from '@cloister/protocol/error'
 import type { VmView } from '@cloister/protocol/hostd-vm-api'
+import { escapeText } from '../escape-text.ts'
 import { findProgram } from '../setup/requirements.ts'
 import { hostKeyAlias, type SshIdentity } from './ssh-identity.ts'
 
@@ -124,7 +125,8 @@ export function sshArguments(session: SshSession): string[] {
       'ControlPath=none',
       'KnownHostsCommand=none',
       'VerifyHostKeyDNS=no',
-      'LogLevel=ERROR',
+      // A key that is learned is told of.
+      `LogLevel=${strictness === 'yes' ? 'ERROR' : 'INFO'}`,
     ].flatMap((option) => ['-o', option]),
     '--',
     target.address,
@@ -164,16 +166,24 @@ export interface GuestShell extends AsyncDisposable {
   run(script: string): Promise<string>
 }
 
-/** @throws CloisterError `vm.ssh-program-missing` */
-export function openGuestShell(session: SshSession, signal: AbortSignal): GuestShell {
+/**
+ * @param say - gets what ssh and the guest say on stderr, made harmless for a terminal; no more than 64 KiB of it
+ * @throws CloisterError `vm.ssh-program-missing`
+ */
+export function openGuestShell(
+  session: SshSession,
+  say: (text: string) => void,
+  signal: AbortSignal,
+): GuestShell {
   const program = findProgram('ssh')
   if (program === undefined) throw new CloisterError('vm.ssh-program-missing')
   const child = spawn(program, ['-T', ...sshArguments({ ...session, command: ['sh'] })], {
-    stdio: ['pipe', 'pipe', 'inherit'],
+    stdio: ['pipe', 'pipe', 'pipe'],
   })
   const stop = () => child.kill()
   signal.addEventListener('abort', stop, { once: true })
   let said = ''
+  let complainedBytes = 0
   const ended = Promise.withResolvers<never>()
   ended.promise.catch(() => undefined)
   const fail = (received: string) =>
@@ -183,6 +193,11 @@ export function openGuestShell(session: SshSession, signal: AbortSignal): GuestS
   child.stdout.on('data', (chunk: Buffer) => {
     said += chunk.toString('utf8')
     if (said.length > OUTPUT_BYTES) child.kill()
+  })
+  child.stderr.on('data', (chunk: Buffer) => {
+    complainedBytes += chunk.length
+    if (complainedBytes <= OUTPUT_BYTES)
+      say(escapeText(chunk.toString('utf8').replaceAll('\r', '')))
   })
   // A shell that has ended takes no more.
   child.stdin.on('error', () => undefined)

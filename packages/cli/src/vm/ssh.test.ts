@@ -17,7 +17,7 @@ import {
   readIdentity,
   removeIdentity,
 } from './ssh-identity.ts'
-import { awaitSsh, sshArguments, sshTarget } from './ssh-session.ts'
+import { awaitSsh, openGuestShell, sshArguments, sshTarget } from './ssh-session.ts'
 
 const view = (changes: Partial<VmView>) =>
   ({ state: 'running', ports: [], network: { kind: 'user' }, ...changes }) as VmView
@@ -63,6 +63,7 @@ describe('sshArguments()', () => {
     const learns = 'StrictHostKeyChecking=accept-new'
     const none = { ...session.identity, isHostKeyGiven: false }
     assert.ok(sshArguments({ ...session, identity: none }).includes(learns))
+    assert.ok(sshArguments({ ...session, identity: none }).includes('LogLevel=INFO'))
     assert.ok(sshArguments({ ...session, acceptsNewKey: true }).includes(learns))
   })
 
@@ -101,6 +102,33 @@ describe('awaitSsh()', () => {
       isCode('vm.not-running'),
     )
   })
+})
+
+test('openGuestShell() gives what the guest writes, and makes what it complains of harmless', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'cl-ssh-'))
+  const path = process.env['PATH']
+  // As the guest of an ssh that says a title for the terminal.
+  const script = "#!/bin/sh\nprintf '\\033]0;owned\\007pinned\\n' >&2\nexec sh\n"
+  await writeFile(join(folder, 'ssh'), script, { mode: 0o755 })
+  process.env['PATH'] = `${folder}:${path}`
+  let complained = ''
+  try {
+    const target = { address: '127.0.0.1', port: 1 }
+    const identity = { version: 1, isHostKeyGiven: false } as const
+    const session = { name: 'box', target, identity, knownHosts: '/k', user: undefined }
+    const whole = { ...session, acceptsNewKey: false, command: [] }
+    await using shell = openGuestShell(
+      whole,
+      (text) => (complained += text),
+      AbortSignal.timeout(10_000),
+    )
+    assert.equal(await shell.run('echo one; echo two'), 'one\ntwo\n')
+    await assert.rejects(shell.run('exit 3'), { code: 'vm.ssh-command-failed' })
+  } finally {
+    process.env['PATH'] = path
+    await rm(folder, { recursive: true })
+  }
+  assert.equal(complained, String.raw`\u001b]0;owned\u0007pinned` + '\n')
 })
 
 const hasKeygen = findProgram('ssh-keygen') !== undefined

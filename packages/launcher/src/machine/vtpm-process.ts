@@ -155,5 +155,5 @@ export async function giveState(directory: string, uid: number): Promise<void> {
     const { nlink } = await lstat(path)
     if (nlink === 1) await lchown(path, uid, uid)
   }
-  await chown(directory, uid, uid)
+  await lchown(directory, uid, uid)
 }

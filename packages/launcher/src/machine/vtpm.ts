@@ -4,7 +4,18 @@
  */
 import { createPublicKey, randomBytes, type JsonWebKey } from 'node:crypto'
 import { constants } from 'node:fs'
-import { access, chmod, chown, mkdir, open, rename, rm, writeFile } from 'node:fs/promises'
+import {
+  access,
+  chmod,
+  chown,
+  lchown,
+  lstat,
+  mkdir,
+  open,
+  rename,
+  rm,
+  writeFile,
+} from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CloisterError } from '@cloister/protocol/error'
@@ -94,10 +105,7 @@ export async function manufactureVtpm(
       errors: { missing: 'vtpm.missing', failed: 'vtpm.manufacture-failed' },
     })
     const certificates = await certify(setup, work, request, signal)
-    if (lowered !== undefined) {
-      await giveState(join(work, WORK.state), ROOT)
-      await chown(join(work, WORK.key), ROOT, ROOT)
-    }
+    if (lowered !== undefined) await takeBack(work)
     await mkdir(dirname(key), { recursive: true, mode: 0o700 })
     await rename(join(work, WORK.key), key)
     await rename(join(work, WORK.state), stateDirectory).catch(async (error: unknown) => {
@@ -159,6 +167,17 @@ function setupWords(vmId: string): string[] {
   ]
 }
 
+/** Attacker-controlled: the folder was swtpm's, so what stands at a name may be a link. Ours first, so that nothing there changes any more. */
+async function takeBack(work: string): Promise<void> {
+  await lchown(work, ROOT, ROOT)
+  const [state, key] = [join(work, WORK.state), join(work, WORK.key)]
+  const found = await lstat(key)
+  if (!(await lstat(state)).isDirectory() || !found.isFile() || found.nlink !== 1)
+    throw new CloisterError('vtpm.manufacture-failed', { where: work, received: 'a link' })
+  await lchown(key, ROOT, ROOT)
+  await giveState(state, ROOT)
+}
+
 /** Answers each request for a certificate until swtpm_setup ends. */
 async function certify(
   setup: OwnProcess,
@@ -211,9 +230,12 @@ async function readRequest(path: string): Promise<string> {
 async function giveReply(work: string, certificate: Uint8Array): Promise<void> {
   const draft = join(work, `${WORK.reply}.new`)
   await rm(draft, { force: true })
-  await writeFile(draft, certificate, { flag: 'wx' })
-  // Whatever our umask: swtpm_setup reads it under its own uid.
-  await chmod(draft, 0o644)
+  {
+    await using handle = await open(draft, 'wx')
+    await handle.writeFile(certificate)
+    // Whatever our umask: swtpm_setup reads it under its own uid.
+    await handle.chmod(0o644)
+  }
   await rename(draft, join(work, WORK.reply))
 }
 
