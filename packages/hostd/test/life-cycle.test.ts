@@ -3,8 +3,9 @@ import { readdir, stat } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { describe, test } from 'node:test'
 import { directories } from '@cloister/protocol/directories'
+import { STAGES, type StageName } from '@cloister/protocol/guest-names'
 import { isCode } from '@cloister/protocol/testing'
 import { TtrpcError, STATUS } from '@cloister/protocol/ttrpc/status'
 import { startDaemon } from '../src/daemon.ts'
@@ -244,18 +245,43 @@ test('a VM that is killed, panics or gives an unknown code is reported so', asyn
   }
 })
 
-test('a guest that hangs between two stages is ended in time', async () => {
-  await using machine = new FakeMachine({
-    stages: ['initrd', 'modules', 'verity'],
-    deadlines: { verity: 50 },
-    behaviour: { CreateSandbox: () => new Promise(() => {}) },
-  })
-  await using hostd = await startFixture(machine)
-  await hostd.client.start(startRequest())
-  const { error } = await hostd.until('web', ({ state }) => state === 'failed')
-  assert.equal(error?.code, 'guest.stage-timeout')
-  assert.match(error?.where ?? '', /verity/)
-  assert.ok(machine.only.isGone)
+/** Every stage of a start, and the time before the first. */
+const UNTIL: readonly (StageName | 'launch')[] = [
+  'launch',
+  ...(Object.keys(STAGES) as StageName[]).filter((name) => STAGES[name] <= STAGES.ready),
+]
+
+describe('a guest that is lost', { concurrency: true }, () => {
+  for (const [index, last] of UNTIL.entries()) {
+    const stages = UNTIL.slice(1, index + 1) as StageName[]
+    const never = { CreateSandbox: () => new Promise(() => {}) }
+
+    test(`a guest that hangs after stage ${last} is ended in time, and its name is free`, async () => {
+      const deadlines = { [last]: 50 }
+      await using machine = new FakeMachine({ stages, deadlines, behaviour: never })
+      await using hostd = await startFixture(machine)
+      await hostd.client.start(startRequest())
+      const { error } = await hostd.until('web', ({ state }) => state === 'failed')
+      assert.equal(error?.code, 'guest.stage-timeout')
+      assert.match(error?.where ?? '', new RegExp(`after stage ${last}$`))
+      assert.ok((error?.fix ?? []).length > 0)
+      assert.ok(machine.only.isGone)
+      await hostd.client.remove('web')
+      assert.deepEqual(await hostd.client.list(), [])
+    })
+
+    test(`a guest that panics after stage ${last} is reported with it`, async () => {
+      await using machine = new FakeMachine({ stages, behaviour: never })
+      await using hostd = await startFixture(machine)
+      await hostd.client.start(startRequest())
+      await hostd.until('web', (view) => view.stages.length === stages.length)
+      await machine.only.end('guest-panic')
+      const { error } = await hostd.until('web', ({ state }) => state === 'failed')
+      assert.equal(error?.code, 'guest.died')
+      assert.match(error?.where ?? '', new RegExp(`after stage ${last}$`))
+      assert.match(error?.why ?? '', /panicked/)
+    })
+  }
 })
 
 test('a refusal of the guest carries its code and the request id for the audit log', async () => {
