@@ -21,12 +21,12 @@ export class IssuedTokens {
    *
    * @throws TypeError when they do not hold what a release needs, which would be a defect
    */
-  issue(claims: object): { readonly token: string; readonly result: AttestationResult } {
+  issue(claims: object): string {
     const token = this.#signer.sign(claims)
     const result = readAttestationResult(token, claims)
     if (result === undefined) throw new TypeError('the claims do not hold what a release needs')
     this.#keep(token, result)
-    return { token, result }
+    return token
   }
 
   /** @param token - attacker-controlled. @returns undefined when this broker did not issue it, or it has expired */

@@ -37,9 +37,9 @@ export async function attest(
     version: parts.version,
     now: parts.now(),
   })
-  const issued = parts.tokens.issue(claims)
-  parts.sessions.attest(session, issued)
-  return issued.token
+  const token = parts.tokens.issue(claims)
+  parts.sessions.attest(session, token)
+  return token
 }
 
 /** A TPM holds nothing that was registered before it started. */

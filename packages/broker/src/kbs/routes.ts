@@ -80,8 +80,7 @@ export function kbsRoutes(parts: BrokerParts, authorizeAdmin: AuthorizeAdmin): H
       })
       const session = id === undefined ? undefined : parts.sessions.claim(id, parts.now())
       if (session === undefined) throw new CloisterError('kbs.session')
-      const token =
-        session.attested?.token ?? (await attest(parts, session, attestation, c.get('requestId')))
+      const token = session.token ?? (await attest(parts, session, attestation, c.get('requestId')))
       return json({ token }, session)
     }),
   )
@@ -164,11 +163,11 @@ async function parse<Value>(
   return parsed.data
 }
 
-/** The session's result, else the bearer token's (Trustee looks in this order). */
+/** What the session's token says, else the bearer token (Trustee looks in this order). */
 function attested(c: KbsContext, { sessions, tokens, now }: BrokerParts): AttestationResult {
-  const session = sessions.find(sessionId(c), now())
-  if (session?.attested !== undefined) return session.attested.result
-  const token = /^Bearer (\S+)$/i.exec(c.req.header('authorization') ?? '')?.[1]
+  const token =
+    sessions.find(sessionId(c), now())?.token ??
+    /^Bearer (\S+)$/i.exec(c.req.header('authorization') ?? '')?.[1]
   if (token === undefined) throw new CloisterError('kbs.token-absent')
   const result = tokens.read(token, now())
   if (result === undefined) throw new CloisterError('kbs.token')

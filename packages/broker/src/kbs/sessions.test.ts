@@ -1,10 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { AttestationResult } from '../attestation/attestation-result.ts'
 import { Sessions } from './sessions.ts'
 
 const LIMITS = { sessions: 3, sessionMs: 100 }
-const result = {} as AttestationResult
 
 test('Sessions end with their time, attested or not', () => {
   const sessions = new Sessions(LIMITS)
@@ -13,8 +11,8 @@ test('Sessions end with their time, attested or not', () => {
   assert.equal(sessions.find(id, 100), undefined)
   const attested = sessions.open('snp', 200)
   sessions.claim(attested.id, 200)
-  sessions.attest(attested, { token: 'token', result })
-  assert.equal(sessions.find(attested.id, 299)?.attested?.token, 'token')
+  sessions.attest(attested, 'token')
+  assert.equal(sessions.find(attested.id, 299)?.token, 'token')
   assert.equal(sessions.find(attested.id, 300), undefined)
 })
 
@@ -23,9 +21,9 @@ test('Sessions.claim() gives a nonce once, and an attested session again and aga
   const session = sessions.open('snp', 0)
   assert.equal(sessions.claim(session.id, 1)?.nonce, session.nonce)
   assert.equal(sessions.claim(session.id, 1), undefined)
-  sessions.attest(session, { token: 'token', result })
-  assert.equal(sessions.claim(session.id, 1)?.attested?.token, 'token')
-  assert.equal(sessions.claim(session.id, 1)?.attested?.token, 'token')
+  sessions.attest(session, 'token')
+  assert.equal(sessions.claim(session.id, 1)?.token, 'token')
+  assert.equal(sessions.claim(session.id, 1)?.token, 'token')
   assert.equal(sessions.claim('unknown', 1), undefined)
 })
 

@@ -3,7 +3,6 @@
  * or gone afterwards.
  */
 import { randomBytes, randomUUID } from 'node:crypto'
-import type { AttestationResult } from '../attestation/attestation-result.ts'
 import type { BrokerLimits } from '../limits.ts'
 
 const NONCE_BYTES = 32
@@ -15,12 +14,8 @@ export interface Session {
   readonly nonce: string
   readonly tee: string
   readonly expiresAt: number
-  readonly attested?: AttestedSession
-}
-
-export interface AttestedSession {
-  readonly token: string
-  readonly result: AttestationResult
+  /** Absent: nothing was attested yet. What it says is not kept here: thousands of sessions may live at once. */
+  readonly token?: string
 }
 
 export class Sessions {
@@ -59,13 +54,13 @@ export class Sessions {
    */
   claim(id: string, now: number): Session | undefined {
     const session = this.find(id, now)
-    if (session !== undefined && session.attested === undefined) this.#sessions.delete(id)
+    if (session !== undefined && session.token === undefined) this.#sessions.delete(id)
     return session
   }
 
-  /** Puts a claimed session back with its result. */
-  attest(session: Session, attested: AttestedSession): void {
-    this.#sessions.set(session.id, { ...session, attested })
+  /** Puts a claimed session back with its token. */
+  attest(session: Session, token: string): void {
+    this.#sessions.set(session.id, { ...session, token })
   }
 
   get size(): number {

@@ -24,6 +24,7 @@ export interface NewSecret {
 
 /** Older versions are kept for roll-back by hand; more than this many are forgotten. */
 const KEPT_VERSIONS = 8
+const REMEMBERED_POLICIES = 256
 
 const SELECT = `
   SELECT s.path, s.version, s.allow_simulated, s.release_policy, v.created_at
@@ -34,6 +35,8 @@ export class SecretStore {
   readonly #kek: KeyObject
   readonly #find
   readonly #findValue
+  /** By their stored text: a fleet asks for the same few secrets again and again. */
+  readonly #policies = new Map<string, AnyReleasePolicy>()
 
   constructor(database: Database, kek: KeyObject) {
     this.#database = database
@@ -46,11 +49,14 @@ export class SecretStore {
 
   find(path: string): Secret | undefined {
     const row = this.#find.get(path)
-    return row === undefined ? undefined : readSecret(row)
+    return row === undefined ? undefined : this.#read(row)
   }
 
   list(): readonly Secret[] {
-    return this.#database.prepare(`${SELECT} ORDER BY s.path`).all().map(readSecret)
+    return this.#database
+      .prepare(`${SELECT} ORDER BY s.path`)
+      .all()
+      .map((row) => this.#read(row))
   }
 
   count(): number {
@@ -116,19 +122,25 @@ export class SecretStore {
       ciphertext: row?.['ciphertext'] as Uint8Array,
     })
   }
-}
 
-type Row = Record<string, unknown>
+  #read(row: Record<string, unknown>): Secret {
+    const policy = row['release_policy']
+    return {
+      path: String(row['path']),
+      version: Number(row['version']),
+      createdAt: Number(row['created_at']),
+      allowSimulated: row['allow_simulated'] === 1,
+      policy: typeof policy === 'string' ? this.#readPolicy(policy) : undefined,
+    }
+  }
 
-function readSecret(row: Row): Secret {
-  const policy = row['release_policy']
-  return {
-    path: String(row['path']),
-    version: Number(row['version']),
-    createdAt: Number(row['created_at']),
-    allowSimulated: row['allow_simulated'] === 1,
-    policy:
-      typeof policy === 'string' ? AnyReleasePolicySchema.parse(JSON.parse(policy)) : undefined,
+  #readPolicy(text: string): AnyReleasePolicy {
+    const known = this.#policies.get(text)
+    if (known !== undefined) return known
+    const policy = AnyReleasePolicySchema.parse(JSON.parse(text))
+    if (this.#policies.size >= REMEMBERED_POLICIES) this.#policies.clear()
+    this.#policies.set(text, policy)
+    return policy
   }
 }
 

@@ -3,6 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { BROKER_NODE_OPTIONS } from '@cloister/broker/node-options'
 import type { Directories } from '@cloister/protocol/directories'
 import { CloisterError } from '@cloister/protocol/error'
 import { freePort } from '../free-port.ts'
@@ -133,9 +134,6 @@ function addressOf(url: string): ListenAddress {
   return { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port) }
 }
 
-/** A broker idles most of its life: a small young generation keeps its memory small. */
-const NODE_OPTIONS = ['--max-semi-space-size=1'] as const
-
 function logFile(directories: Directories): string {
   return join(directories.broker, 'broker.log')
 }
@@ -146,7 +144,7 @@ function spawnBroker(directories: Directories, { host, port }: ListenAddress): C
   try {
     const main = join(import.meta.dirname, '../main.ts')
     const words = [main, 'broker', 'start', '--listen', `${host}:${port}`]
-    const child = spawn(process.execPath, [...NODE_OPTIONS, ...words], {
+    const child = spawn(process.execPath, [...BROKER_NODE_OPTIONS, ...words], {
       detached: true,
       stdio: ['ignore', log, log],
       cwd: '/',
