@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { test } from 'node:test'
 import { encryptJwe } from '@cloister/protocol/jwe'
 import { kbsError } from '@cloister/protocol/kbs'
@@ -16,6 +17,8 @@ interface Behaviour {
   readonly challenge?: unknown
   readonly cookie?: string
   readonly attest?: HttpAnswer
+  /** How many requests are left without an answer. */
+  readonly silent?: number
   readonly resource?: (attempt: number, request: HttpRequest) => HttpAnswer
 }
 
@@ -43,8 +46,13 @@ function clientOf(behaviour: Behaviour = {}) {
       tee: 'snp',
       attest: async () => ({ hostData: new Uint8Array(32), json: '{"attestation_report":{}}' }),
     },
+    answerMs: 100,
     exchange: async (request) => {
       requests.push(request)
+      if (requests.length <= (behaviour.silent ?? 0)) {
+        await once(request.signal, 'abort')
+        throw request.signal.reason
+      }
       if (request.path.endsWith('/auth'))
         return answer(200, behaviour.challenge ?? { nonce: 'n', 'extra-params': '' }, {
           'set-cookie': [behaviour.cookie ?? 'kbs-session-id=1; Path=/'],
@@ -140,4 +148,10 @@ test('a resource for another key does not open, and a path is checked before it 
   for (const path of ['../x/y', 'a/b', 'a/b/c/d', 'a/b/c?x', ''])
     await assert.rejects(client.getResource(path, never), isCode('agent.resource-refused'))
   assert.equal(requests.length, before)
+})
+
+test('a broker that leaves a request without an answer is asked again', async () => {
+  const { client, requests } = clientOf({ silent: 1 })
+  await client.attest(never)
+  assert.equal(requests.filter(({ path }) => path.endsWith('/auth')).length, 2)
 })

@@ -31,6 +31,8 @@ export interface KbsClientOptions {
   readonly initdata?: string
   /** Milliseconds since 1970, by the corrected clock. */
   readonly now: () => number
+  /** How long the broker may take for one answer, milliseconds. Absent: a minute. */
+  readonly answerMs?: number
   /** What must be done at the broker before evidence can be made; gets the URL's path and host. */
   readonly prepare?: (broker: BrokerAddress, signal: AbortSignal) => Promise<void>
   /** Told that the broker has refused the evidence: what was prepared may be worth nothing there any more. */
@@ -57,7 +59,7 @@ export interface BrokerToken {
   readonly cookie: string
 }
 
-const REQUEST_TIMEOUT_MS = 60_000
+const ANSWER_MS = 60_000
 /** Tries of a handshake or a resource, and the pause before the next. */
 const TRIES = 10
 const RETRY_MS = 1000
@@ -196,7 +198,7 @@ export class KbsClient {
     headers: Readonly<Record<string, string>>,
     body?: string,
   ): Promise<HttpAnswer> {
-    const timeout = AbortSignal.timeout(REQUEST_TIMEOUT_MS)
+    const timeout = AbortSignal.timeout(this.#options.answerMs ?? ANSWER_MS)
     try {
       return await this.#options.exchange({
         method,
