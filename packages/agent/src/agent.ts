@@ -78,7 +78,6 @@ class GuestAgent {
     const { signal } = guest
     await guest.broker.attest(signal)
     guest.reach('attested')
-    await scratch
     guest.reach('pull')
     const rootfs = join(scratchDirectory, 'rootfs')
     const getResource = (path: string) => guest.broker.getResource(path, signal)
@@ -86,6 +85,7 @@ class GuestAgent {
       pullImage({
         workload,
         directory: rootfs,
+        place: scratch,
         openTarget: (target) => guest.openTarget(target),
         getResource,
         signal,

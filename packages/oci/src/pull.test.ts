@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { test, type TestContext } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import {
@@ -255,6 +255,38 @@ test('a pull that is aborted leaves nothing', async (t) => {
     await assert.rejects(pull, { name: 'AbortError' })
     assert.deepEqual(readdirSync(parent), [])
   }
+})
+
+test('a pull begins before its place is there, and ends with what kept it from being made', async (t) => {
+  const sample = await encryptedSample()
+  const parent = temporaryDirectory(t)
+  const place = Promise.withResolvers<void>()
+  const keys = Promise.withResolvers<void>()
+  const steps: string[] = []
+  const pull = pullImage({
+    ...pullOptions(sample, `${parent}/place/root`),
+    place: place.promise,
+    onProgress: ({ step }) => {
+      steps.push(step)
+      if (step === 'keys') keys.resolve()
+    },
+  })
+  await keys.promise
+  mkdirSync(`${parent}/place`)
+  place.resolve()
+  await pull
+  assert.deepEqual(
+    [...new Set(steps)],
+    ['manifest', 'signatures', 'config', 'keys', 'layers', 'done'],
+  )
+
+  const failed = Promise.reject(new Error('no place'))
+  failed.catch(() => undefined)
+  const directory = `${parent}/place/other`
+  await assert.rejects(pullImage({ ...pullOptions(sample, directory), place: failed }), {
+    message: 'no place',
+  })
+  assert.deepEqual(readdirSync(`${parent}/place`), ['root'])
 })
 
 test('a staging place that is taken is left alone', async (t) => {

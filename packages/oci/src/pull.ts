@@ -43,6 +43,8 @@ export interface PullOptions {
   readonly unwrapKey?: UnwrapKey
   /** Becomes the root file system; must not exist. `<directory>.partial` is the staging place, on the same file system. */
   readonly directory: string
+  /** Settles when files can be written there; waited for before the first layer is fetched. Absent: at once. */
+  readonly place?: Promise<unknown>
   /** Absent: linux on this processor. */
   readonly platform?: Platform
   /** Layers that are fetched at once; one is unpacked as it comes, the others wait on disk. Absent: 3. */
@@ -111,6 +113,7 @@ export async function pullImage(options: PullOptions): Promise<PulledImage> {
   progress.step('keys')
   const plans = await planLayers(manifest, config, options.unwrapKey, signal)
 
+  await options.place
   progress.step('layers')
   const usage = await unpackLayers(plans, options, progress)
 

@@ -15,7 +15,7 @@ const PUBLIC_ROOTS = '/etc/ssl/certs/ca-certificates.crt'
 
 /** @throws CloisterError `image.*`, `registry.*`, and what `getResource` throws */
 export const pullWorkloadImage: PullImage = async (options) => {
-  const { workload, directory, openTarget, getResource, signal } = options
+  const { workload, directory, place, openTarget, getResource, signal } = options
   const { image } = workload
   const reference = parseReference(image.reference)
   const resource = (path: string, pullSignal: AbortSignal = signal) => getResource(path, pullSignal)
@@ -47,6 +47,7 @@ export const pullWorkloadImage: PullImage = async (options) => {
       ...(image.keys !== undefined && { allowed: image.keys }),
     }),
     directory,
+    ...(place !== undefined && { place }),
     signal,
     ...(options.unpackWorker !== undefined && { unpackWorker: options.unpackWorker }),
   })

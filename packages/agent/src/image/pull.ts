@@ -7,6 +7,8 @@ export interface PullOptions {
   readonly workload: Workload
   /** Becomes the root file system; must not exist. */
   readonly directory: string
+  /** Settles when files can be written there. Absent: at once. */
+  readonly place?: Promise<void>
   readonly openTarget: (target: string, signal: AbortSignal) => Promise<Duplex>
   readonly getResource: (path: string, signal: AbortSignal) => Promise<Uint8Array>
   readonly signal: AbortSignal
