@@ -18,6 +18,7 @@ import { recogniseNvidiaEvidence } from '../src/nvidia/recognise.ts'
 import { parseNvidiaReport } from '../src/nvidia/report.ts'
 import { EndorsementCache } from '../src/result/endorsement-cache.ts'
 import { parseSeEvidence } from '../src/se/evidence.ts'
+import { ANY_CCA, ANY_NITRO } from '../src/testing/any-expectation.ts'
 import { FakeArm } from '../src/testing/fake-arm.ts'
 import { FakeAws } from '../src/testing/fake-aws.ts'
 import { fakeSeEvidence } from '../src/testing/fake-ibm.ts'
@@ -27,23 +28,6 @@ import { appraisal, parser } from './target.ts'
 import type { Target } from './target.ts'
 
 const NOW = new Date('2026-06-01T00:00:00Z')
-const ANY_NITRO = {
-  pcr0: 'any',
-  pcr1: 'any',
-  pcr2: 'any',
-  nonce: 'any',
-  userData: 'any',
-  publicKey: 'any',
-} as const
-const ANY_CCA = {
-  challenge: 'any',
-  initialMeasurement: 'any',
-  personalizationValue: 'any',
-  rem0: 'any',
-  rem1: 'any',
-  rem2: 'any',
-  rem3: 'any',
-} as const
 
 export function deviceTargets(): readonly Target[] {
   const aws = new FakeAws()

@@ -1,4 +1,7 @@
-/** Every single-bit flip of every recorded sample whose signature covers a fixed range: none may be accepted. */
+/** Every single-bit flip of every recorded sample whose signature covers a fixed range, or all of it: none may be accepted. */
+import { appraiseCca } from '../src/cca/appraise.ts'
+import { appraiseNitro } from '../src/nitro/appraise.ts'
+import { appraiseNvidia } from '../src/nvidia/appraise.ts'
 import { appraiseSgx } from '../src/sgx/appraise.ts'
 import { appraiseTdx } from '../src/tdx/appraise.ts'
 import { parseCollateralJson } from '../src/dcap/collateral-json.ts'
@@ -7,7 +10,7 @@ import { parseQuote } from '../src/dcap/quote.ts'
 import { EndorsementCache } from '../src/result/endorsement-cache.ts'
 import { appraiseSnp } from '../src/snp/appraise.ts'
 import { REPORT_SIZE } from '../src/snp/report.ts'
-import { ANY_ENCLAVE, ANY_SNP, ANY_TD } from '../src/testing/any-expectation.ts'
+import { ANY_CCA, ANY_ENCLAVE, ANY_NITRO, ANY_SNP, ANY_TD } from '../src/testing/any-expectation.ts'
 import { WITH_VECTORS, vector } from '../src/testing/vectors.ts'
 
 interface Sample {
@@ -25,7 +28,7 @@ export async function sweepSamples(say: (line: string) => void): Promise<void> {
     say(`sweep: ${WITH_VECTORS.skip}`)
     return
   }
-  for (const sample of [...snpSamples(), ...(await quoteSamples())]) {
+  for (const sample of [...snpSamples(), ...(await quoteSamples()), ...tokenSamples()]) {
     const bytes = vector(sample.path)
     const whole = await sample.status(bytes)
     if (whole !== 'affirming' && whole !== 'warning')
@@ -60,6 +63,34 @@ function snpSamples(): readonly Sample[] {
     const status = async (bytes: Uint8Array) => (await appraiseSnp(bytes, options)).status
     return { path, length: REPORT_SIZE, status }
   })
+}
+
+/** Nitro, CCA and NVIDIA sign everything in their samples but the padding of reports. */
+function tokenSamples(): readonly Sample[] {
+  const cache = new EndorsementCache()
+  const now = new Date('2026-06-01')
+  const nitro = { expect: ANY_NITRO, now: new Date('2022-10-13T10:00:00Z'), cache }
+  const endorsements = { platformKeys: [{ publicKey: vector('cca/tf-rmm/cca_platform.pub') }] }
+  const certificates = [vector('nvidia/gpu-h100-550.90.07/chain.pem')]
+  const sample = (path: string, status: Sample['status']) => ({
+    path,
+    length: vector(path).length,
+    status,
+  })
+  return [
+    sample(
+      'nitro/production/document.bin',
+      async (bytes) => (await appraiseNitro(bytes, nitro)).status,
+    ),
+    sample(
+      'cca/tf-rmm/cca_token.cbor',
+      async (bytes) => (await appraiseCca(bytes, { expect: ANY_CCA, now, endorsements })).status,
+    ),
+    sample('nvidia/gpu-h100-550.90.07/report.bin', async (bytes) => {
+      const options = { expect: { nonce: 'any' }, now, endorsements: { certificates } } as const
+      return (await appraiseNvidia(bytes, options)).status
+    }),
+  ]
 }
 
 async function quoteSamples(): Promise<readonly Sample[]> {

@@ -13,3 +13,22 @@ export const ANY_TD = {
   rtmr2: 'any',
   rtmr3: 'any',
 } as const
+
+export const ANY_CCA = {
+  challenge: 'any',
+  initialMeasurement: 'any',
+  personalizationValue: 'any',
+  rem0: 'any',
+  rem1: 'any',
+  rem2: 'any',
+  rem3: 'any',
+} as const
+
+export const ANY_NITRO = {
+  pcr0: 'any',
+  pcr1: 'any',
+  pcr2: 'any',
+  nonce: 'any',
+  userData: 'any',
+  publicKey: 'any',
+} as const
