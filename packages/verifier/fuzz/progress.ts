@@ -6,6 +6,7 @@ export interface TargetProgress {
   inputs: number
   /** Of them, those that were taken for good: parsed, or appraised to a status. */
   taken: number
+  /** Of processor time, so that a run beside others tells how fast a target is. */
   seconds: number
   /** Of the random numbers: the next input follows from it and the corpus alone. */
   state: number

@@ -90,6 +90,7 @@ async function turn(target: Target, kept: TargetProgress): Promise<void> {
   const random = new Random(kept.state)
   const trial = new Trial(target, kept)
   const goal = GOALS[target.kind]
+  const spent = process.cpuUsage()
   const start = performance.now()
   let now = start
   while (now - start < TURN_MS && kept.inputs < goal) {
@@ -101,7 +102,8 @@ async function turn(target: Target, kept: TargetProgress): Promise<void> {
       trial.fail(input, 'its input was written into')
   }
   kept.state = random.state
-  kept.seconds += (now - start) / 1000
+  const { user, system } = process.cpuUsage(spent)
+  kept.seconds += (user + system) / 1e6
 }
 
 function report({ name, kind }: Target, kept: TargetProgress): string {

@@ -95,7 +95,14 @@ test(
     })
     const words = [
       vectorPath('tdx/v4-00806f/quote.bin'),
-      ...['--tee', 'tdx', '--endorsements', mixed, '--expect', 'any', '--at', '2025-07-20'],
+      '--tee',
+      'tdx',
+      '--endorsements',
+      mixed,
+      '--expect',
+      'any',
+      '--at',
+      '2025-07-20',
     ]
     const strictest = await verify(...words)
     assert.deepEqual([strictest.code, strictest.json['status']], [2, 'contraindicated'])
