@@ -19,6 +19,7 @@ import { loadIdentity } from './identity.ts'
 import { Sessions } from './kbs/sessions.ts'
 import { BROKER_LIMITS, type BrokerLimits } from './limits.ts'
 import type { BrokerParts } from './parts.ts'
+import { loadAuditKey } from './storage/audit-key.ts'
 import { AuditLog } from './storage/audit-log.ts'
 import { Database } from './storage/database.ts'
 import { loadKek } from './storage/envelope.ts'
@@ -168,7 +169,7 @@ function createParts(
     workloads: new WorkloadRegistry(database),
     referenceValues: new ReferenceValueStore(database),
     trust,
-    audit: new AuditLog(database, limits.auditBytes),
+    audit: new AuditLog(database, loadAuditKey(join(directory, 'audit.key')), limits.auditBytes),
     sessions: new Sessions(limits),
     enrolments: new Enrolments(),
     attestationAuthority,

@@ -178,6 +178,8 @@ export const BrokerStatusSchema = z.object({
   tokenSigner: z.string(),
   /** CA under which this broker certifies attestation keys of TPMs, PEM. */
   attestationAuthority: z.string(),
+  /** Key that signs the audit's checkpoints, in the form of signed notes: `<origin>+<id>+<key>`. */
+  auditKey: z.string(),
   /** Pinned simulated roots: SHA-256 of the root certificate's DER, hex. */
   simulatedRoots: z.array(Hex(32)),
   /** AMD's revocation lists, whether signed or not: that is judged when one is used. */
@@ -309,9 +311,8 @@ export type PutIntelCollateral = z.infer<typeof PutIntelCollateralSchema>
 /** PUT /revocation-lists: one of AMD's, DER in base64. */
 export const PutRevocationListSchema = z.strictObject({ der: z.base64() })
 
-/** GET /audit?requestId=&workload=&limit=; newest first. */
-export const AuditEntrySchema = z.object({
-  sequence: z.int(),
+/** What an entry of the audit says. */
+export const AuditContentSchema = z.object({
   time: Time,
   requestId: Hex(16),
   kind: z.enum(['attestation', 'enrolment', 'release', 'admin']),
@@ -323,9 +324,25 @@ export const AuditEntrySchema = z.object({
   /** Path of the secret, or what the admin call was about. */
   subject: z.string().optional(),
   checks: z.array(CheckSchema),
-  /** SHA-256 chain over the entries, hex: an entry that is changed or missing breaks it. */
-  previousHash: Hex(32),
-  hash: Hex(32),
 })
-export type AuditEntry = z.infer<typeof AuditEntrySchema>
-export const AuditListSchema = z.object({ entries: z.array(AuditEntrySchema) })
+export type AuditContent = z.infer<typeof AuditContentSchema>
+
+/** An entry with its place in the log. */
+export interface AuditEntry extends AuditContent {
+  /** 0 is the first. */
+  readonly index: number
+  /** Of the leaf, hex. */
+  readonly hash: string
+}
+
+/** `leaf` is the entry as JSON text, exactly as it was hashed: `audit-entry` reads it. */
+const AuditLeafSchema = z.object({ index: z.int().min(0), leaf: z.string() })
+export type AuditLeaf = z.infer<typeof AuditLeafSchema>
+
+/** GET /audit?requestId=&workload=&before=&limit=; newest first. */
+export const AuditListSchema = z.object({ entries: z.array(AuditLeafSchema) })
+
+/**
+ * Where the log is read as C2SP tlog-tiles has it: `checkpoint`, `tile/<L>/<N>[.p/<W>]`, `tile/entries/<N>[.p/<W>]` below this.
+ */
+export const AUDIT_LOG_PATH = '/audit'

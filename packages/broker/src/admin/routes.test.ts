@@ -24,7 +24,10 @@ import {
   startTestBroker,
 } from '../testing/test-broker.ts'
 import { hardwareWorld } from '../testing/world.ts'
-import { isAuditChain } from '@cloister/protocol/audit-chain'
+import { readAuditLeaf } from '@cloister/protocol/audit-entry'
+import { openCheckpoint, parseLogKey } from '@cloister/protocol/tlog/checkpoint'
+import { completeHash, joinSubtrees, leafHash } from '@cloister/protocol/tlog/merkle'
+import { encodeBundle } from '@cloister/protocol/tlog/tiles'
 
 const base64 = (value: string | Uint8Array) => Buffer.from(value).toString('base64')
 const code = ({ text }: { readonly text: string }) => (JSON.parse(text) as { code: string }).code
@@ -185,14 +188,16 @@ test('workloads are registered by exactly their bytes, under their own name', as
   assert.equal(code(await t.admin('POST', '/workloads/none/withdraw', {})), 'broker.not-found')
 })
 
-test('what the owner does stands in the audit, in an unbroken chain with the decisions', async () => {
+test('what the owner does stands in the audit, in one signed tree with the decisions', async () => {
   await using world = await hardwareWorld()
-  await world.t.client.resource(world.guest(), SECRET_PATH)
-  const { entries } = AuditListSchema.parse(await world.t.owner('GET', '/audit?limit=1000'))
-  const oldestFirst = entries.toReversed()
-  assert.equal(isAuditChain(oldestFirst), true)
+  const { t } = world
+  await t.client.resource(world.guest(), SECRET_PATH)
+  const list = async (query: string) =>
+    AuditListSchema.parse(await t.owner('GET', `/audit?${query}`)).entries
+  const leaves = await list('limit=1000')
+  const entries = leaves.map(readAuditLeaf)
   assert.deepEqual(
-    oldestFirst.map(({ kind, outcome }) => `${kind} ${outcome}`),
+    entries.toReversed().map(({ kind, outcome }) => `${kind} ${outcome}`),
     ['admin allowed', 'admin allowed', 'admin allowed', 'attestation allowed', 'release allowed'],
   )
   const released = entries[0]
@@ -200,10 +205,29 @@ test('what the owner does stands in the audit, in an unbroken chain with the dec
     [released?.workload, released?.revision, released?.subject],
     ['demo', 1, SECRET_PATH],
   )
-  const { entries: found } = AuditListSchema.parse(
-    await world.t.owner('GET', '/audit?workload=demo'),
+  assert.equal((await list('workload=demo')).length, 2)
+  assert.deepEqual(
+    (await list('before=2')).map(({ index }) => index),
+    [1, 0],
   )
-  assert.equal(found.length, 2)
+  const { auditKey } = BrokerStatusSchema.parse(await t.owner('GET', '/status'))
+  const log = parseLogKey(auditKey)
+  const checkpoint = await t.admin('GET', '/audit/checkpoint')
+  const head = log && openCheckpoint(checkpoint.text, log)
+  assert.equal(head?.size, 5)
+  const texts = leaves.toReversed().map(({ leaf }) => leaf)
+  const hashes = Buffer.concat(texts.map(leafHash))
+  const root = joinSubtrees([completeHash(hashes.subarray(0, 4 * 32)), hashes.subarray(4 * 32)])
+  assert.deepEqual(Buffer.from(head.root), Buffer.from(root))
+  const bundle = await t.admin('GET', '/audit/tile/entries/000.p/5')
+  assert.equal(
+    bundle.text,
+    Buffer.from(encodeBundle(texts.map((text) => Buffer.from(text)))).toString(),
+  )
+  for (const path of ['0/000', '0/000.p/6', '0/001.p/1', 'entries/000', 'entries/000.p/6', '0/x'])
+    assert.equal((await t.admin('GET', `/audit/tile/${path}`)).status, 404, path)
+  for (const path of ['checkpoint', 'tile/0/000.p/5', 'tile/entries/000.p/5'])
+    assert.equal((await t.admin('GET', `/audit/${path}`, undefined, 'Bearer x')).status, 401)
 })
 
 test('a broker keeps keys, secrets and registrations over a restart', async () => {

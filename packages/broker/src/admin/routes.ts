@@ -11,6 +11,7 @@ import {
   PutTpmAnchorSchema,
   PutWorkloadSchema,
   AnyReleasePolicySchema,
+  AUDIT_LOG_PATH,
   WithdrawGuestImageSchema,
   WithdrawWorkloadSchema,
   type BrokerStatus,
@@ -26,6 +27,7 @@ import {
   parseAnyWorkload,
 } from '@cloister/protocol/initdata'
 import { LIMITS } from '@cloister/protocol/limits'
+import { parseTilePath } from '@cloister/protocol/tlog/tiles'
 import { ResourcePathSchema } from '@cloister/protocol/workload'
 import { FormatError } from '@cloister/verifier/bytes/format-error'
 import { parseBundle } from '@cloister/verifier/endorsements/bundle'
@@ -210,10 +212,18 @@ export function adminRoutes(
     return c.body(null, 204)
   })
 
-  routes.get('/audit', (c) => {
+  routes.get(AUDIT_LOG_PATH, (c) => {
     const query = AuditQuerySchema.safeParse(c.req.query())
     if (!query.success) throw new CloisterError('request.malformed')
     return c.json({ entries: audit.find(query.data) })
+  })
+  routes.get(`${AUDIT_LOG_PATH}/checkpoint`, (c) => c.text(audit.checkpoint()))
+  routes.get(`${AUDIT_LOG_PATH}/tile/:path{.+}`, (c) => {
+    const name = parseTilePath(c.req.param('path'))
+    if (name === undefined) throw new CloisterError('broker.not-found')
+    return c.body(Uint8Array.from(audit.tile(name)), 200, {
+      'content-type': 'application/octet-stream',
+    })
   })
   return routes
 }
@@ -227,6 +237,7 @@ function status(parts: BrokerParts, facts: BrokerFacts): BrokerStatus {
     url: facts.url,
     spki: facts.spki,
     tokenSigner: parts.tokenSigner,
+    auditKey: audit.publicKey,
     attestationAuthority: parts.attestationAuthority.certificatePem,
     simulatedRoots: [...trust.simulatedRoots()],
     revocationLists: trust.revocationLists().map(describeRevocationList),

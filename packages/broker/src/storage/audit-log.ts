@@ -1,20 +1,23 @@
 /**
- * The append-only record of every decision with its checks. Each entry's hash covers the one before it, so that an entry
- * that was changed or taken out shows; triggers of the database refuse both. It has a bound: beyond it the oldest entries go, all up to one of them,
- * and an entry that stays tells it.
+ * The append-only record of every decision with its checks: a transparency log, whose entries are leaves of a Merkle tree (RFC 6962, C2SP tlog-tiles).
+ * Entry and full tiles are written in one transaction, the tree's edge is in memory and follows from them; checkpoints are signed when somebody asks.
+ * It has a bound: beyond it the oldest bundles of entries go, their hashes stay, and an entry tells it.
  */
 import { randomBytes } from 'node:crypto'
-import { AUDIT_GENESIS, auditHash, auditText, cutSubject } from '@cloister/protocol/audit-chain'
-import { AuditEntrySchema, type AuditEntry } from '@cloister/protocol/broker-admin-api'
+import { auditLeaf, LOG_EVENT } from '@cloister/protocol/audit-entry'
+import type { AuditContent, AuditLeaf } from '@cloister/protocol/broker-admin-api'
+import { CloisterError } from '@cloister/protocol/error'
+import { encodeLogKey, logKey, signCheckpoint } from '@cloister/protocol/tlog/checkpoint'
+import { leafHash } from '@cloister/protocol/tlog/merkle'
+import { encodeBundle, TILE_WIDTH, type TileName } from '@cloister/protocol/tlog/tiles'
+import type { AuditKey } from './audit-key.ts'
 import { count, type Database, type Durability } from './database.ts'
-
-/** An entry before it has its place in the chain. */
-export type NewAuditEntry = Omit<AuditEntry, 'sequence' | 'previousHash' | 'hash'>
+import { TreeEdge, type FullTile } from './tree-edge.ts'
 
 export interface AuditQuery {
   readonly requestId?: string | undefined
   readonly workload?: string | undefined
-  /** Only entries with a smaller number. */
+  /** Only entries with a smaller index. */
   readonly before?: number | undefined
   readonly limit: number
 }
@@ -24,102 +27,221 @@ const KEPT_SHARE = 0.75
 
 export class AuditLog {
   readonly #database: Database
+  readonly #key: AuditKey
   readonly #insert
+  readonly #insertTile
+  readonly #tree: TreeEdge
   readonly #limitBytes: number
-  #sequence: number
-  #hash: string
   /** Of the texts that are kept. */
   #bytes: number
+  #checkpoint: { readonly size: number; readonly note: string } | undefined
 
-  /** @param limitBytes of the entries' texts; the file is somewhat larger */
-  constructor(database: Database, limitBytes: number) {
+  /**
+   * @param limitBytes of the entries' texts; the file is somewhat larger
+   * @throws CloisterError `broker.storage` when the log does not go on from the checkpoint that it signed last
+   */
+  constructor(database: Database, key: AuditKey, limitBytes: number) {
     this.#database = database
+    this.#key = key
     this.#limitBytes = limitBytes
     this.#insert = database.prepare(
-      'INSERT INTO audit (sequence, time, request_id, workload, entry, hash) VALUES (?, ?, ?, ?, ?, ?)',
+      'INSERT INTO audit_entries (position, time, request_id, workload, entry) VALUES (?, ?, ?, ?, ?)',
     )
-    const last = database
-      .prepare('SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1')
-      .get()
-    this.#sequence = Number(last?.['sequence'] ?? 0)
-    this.#hash = String(last?.['hash'] ?? AUDIT_GENESIS)
-    this.#bytes = count(database, 'SELECT coalesce(sum(octet_length(entry)), 0) AS n FROM audit')
+    this.#insertTile = database.prepare(
+      'INSERT INTO audit_tiles (level, number, hashes) VALUES (?, ?, ?)',
+    )
+    const findTile = database.prepare(
+      'SELECT hashes FROM audit_tiles WHERE level = ? AND number = ?',
+    )
+    this.#tree = new TreeEdge(
+      (level, number) => findTile.get(level, number)?.['hashes'] as Uint8Array | undefined,
+    )
+    this.#restore()
+    this.#assertGoesOn()
+    this.#bytes = count(
+      database,
+      'SELECT coalesce(sum(octet_length(entry)), 0) AS n FROM audit_entries',
+    )
+  }
+
+  /** The key of its checkpoints, in the form of signed notes. */
+  get publicKey(): string {
+    return encodeLogKey(logKey(this.#key.origin, this.#key.key))
   }
 
   /** Writes the entry before the decision takes effect: what is not recorded does not happen. */
-  append(entry: NewAuditEntry, durability: Durability = 'ordered'): void {
+  append(entry: AuditContent, durability: Durability = 'ordered'): void {
     this.#write(entry, durability)
-    if (this.#bytes > this.#limitBytes) this.#cut(entry.time)
+    if (this.#bytes > this.#limitBytes) this.#prune(entry.time)
   }
 
-  /** @param after - runs in the transaction of the entry */
-  #write(entry: NewAuditEntry, durability: Durability, after?: () => void): void {
-    const sequence = this.#sequence + 1
-    const text = auditText({ ...entry, sequence, previousHash: this.#hash })
-    const hash = auditHash(text)
+  /** @param alongside - runs in the transaction of the entry */
+  #write(entry: AuditContent, durability: Durability, alongside?: () => void): void {
+    const leaf = auditLeaf(entry)
+    const growth = this.#tree.growth(leafHash(leaf))
     const { time, requestId, workload = null } = entry
     this.#database.write(durability, () => {
-      this.#insert.run(sequence, time, requestId, workload, text, hash)
-      after?.()
+      this.#insert.run(this.#tree.size, time, requestId, workload, leaf)
+      this.#store(growth.full)
+      alongside?.()
     })
-    this.#sequence = sequence
-    this.#hash = hash
-    this.#bytes += Buffer.byteLength(text)
+    this.#tree.grow(growth)
+    this.#bytes += Buffer.byteLength(leaf)
   }
 
-  /** Takes out the oldest entries and says so in one that stays: their last hash is where the rest of the chain begins. */
-  #cut(time: number): void {
-    const last = this.#lastToGo()
-    if (last === undefined) return
-    const entry: NewAuditEntry = {
-      time,
-      requestId: randomBytes(16).toString('hex'),
-      kind: 'admin',
-      outcome: 'allowed',
-      subject: cutSubject(last.sequence, last.hash),
-      checks: [],
-    }
-    this.#write(entry, 'durable', () => {
-      this.#database.prepare('INSERT INTO audit_cuts (up_to) VALUES (?)').run(last.sequence)
-      this.#database.prepare('DELETE FROM audit WHERE sequence <= ?').run(last.sequence)
+  /** Takes out the oldest entries, in whole bundles, and says so in one that stays. */
+  #prune(time: number): void {
+    const surplus = this.#oldestSurplus()
+    if (surplus === undefined) return
+    const { before, bytes } = surplus
+    this.#write(ownEntry(time, `${LOG_EVENT.prune} ${before}`), 'durable', () => {
+      this.#database.prepare('INSERT INTO audit_pruned (before) VALUES (?)').run(before)
+      this.#database.prepare('DELETE FROM audit_entries WHERE position < ?').run(before)
     })
-    this.#bytes -= last.bytes
+    this.#bytes -= bytes
   }
 
-  #lastToGo(): { sequence: number; hash: string; bytes: number } | undefined {
+  /** Undefined when no whole bundle is older than the one being filled. */
+  #oldestSurplus(): { readonly before: number; readonly bytes: number } | undefined {
     const surplus = this.#bytes - this.#limitBytes * KEPT_SHARE
     const rows = this.#database
-      .prepare('SELECT sequence, hash, octet_length(entry) AS size FROM audit ORDER BY sequence')
+      .prepare('SELECT position, octet_length(entry) AS size FROM audit_entries ORDER BY position')
       .iterate()
+    const last = this.#tree.size - (this.#tree.size % TILE_WIDTH)
+    let found: { before: number; bytes: number } | undefined
     let bytes = 0
-    for (const { sequence, hash, size } of rows) {
+    for (const { position, size } of rows) {
       bytes += Number(size)
-      if (bytes >= surplus && Number(sequence) < this.#sequence)
-        return { sequence: Number(sequence), hash: String(hash), bytes }
+      const before = Number(position) + 1
+      if (before > last) break
+      if (before % TILE_WIDTH !== 0) continue
+      found = { before, bytes }
+      if (bytes >= surplus) break
     }
-    return undefined
+    return found
   }
 
   count(): number {
-    return count(this.#database, 'SELECT count(*) AS n FROM audit')
+    return count(this.#database, 'SELECT count(*) AS n FROM audit_entries')
   }
 
   /** Newest first. */
-  find({ requestId, workload, before, limit }: AuditQuery): readonly AuditEntry[] {
+  find({ requestId, workload, before, limit }: AuditQuery): readonly AuditLeaf[] {
     const filters = {
       'request_id = ?': requestId,
       'workload = ?': workload,
-      'sequence < ?': before,
+      'position < ?': before,
     }
     const given = Object.entries(filters).filter(([, value]) => value !== undefined)
     const where = ['TRUE', ...given.map(([filter]) => filter)].join(' AND ')
     return this.#database
-      .prepare(`SELECT entry, hash FROM audit WHERE ${where} ORDER BY sequence DESC LIMIT ?`)
+      .prepare(
+        `SELECT position, entry FROM audit_entries WHERE ${where} ORDER BY position DESC LIMIT ?`,
+      )
       .all(...given.map(([, value]) => value as string | number), limit)
-      .map(readEntry)
+      .map((row) => ({ index: Number(row['position']), leaf: String(row['entry']) }))
+  }
+
+  /** Size and root of now, signed. What it covers is on the disk before anybody has it, so that no loss of power makes it a lie. */
+  checkpoint(): string {
+    const { size } = this.#tree
+    if (this.#checkpoint?.size === size) return this.#checkpoint.note
+    const root = this.#tree.root()
+    const note = signCheckpoint(this.#key.origin, { size, root }, this.#key.key)
+    this.#database.write('durable', () => {
+      this.#database
+        .prepare('INSERT OR REPLACE INTO audit_checkpoint (id, size, root) VALUES (1, ?, ?)')
+        .run(size, root)
+    })
+    this.#checkpoint = { size, note }
+    return note
+  }
+
+  /**
+   * A file of tlog-tiles.
+   *
+   * @throws CloisterError `broker.audit-pruned` for entries that were taken out, `broker.not-found`
+   */
+  tile({ level, number, width }: TileName): Uint8Array {
+    const tile =
+      level === 'entries'
+        ? this.#bundle(number * TILE_WIDTH, width)
+        : this.#tree.tile({ level, number, width })
+    if (tile === undefined) throw new CloisterError('broker.not-found')
+    return tile
+  }
+
+  #bundle(from: number, width: number): Uint8Array | undefined {
+    if (from + width > this.#tree.size) return undefined
+    const rows = this.#database
+      .prepare(
+        'SELECT entry FROM audit_entries WHERE position >= ? AND position < ? ORDER BY position',
+      )
+      .all(from, from + width)
+    if (rows.length < width) throw new CloisterError('broker.audit-pruned')
+    return encodeBundle(rows.map((row) => Buffer.from(String(row['entry']))))
+  }
+
+  /** Up to 255 entries are in no full tile yet; all are where the log was a chain of hashes before. */
+  #restore(): void {
+    const tiles = 'SELECT count(*) AS n FROM audit_tiles WHERE level = 0'
+    this.#tree.restore(count(this.#database, tiles))
+    const rest = this.#database
+      .prepare('SELECT entry FROM audit_entries WHERE position >= ? ORDER BY position')
+      .iterate(this.#tree.size)
+    const chain = this.#database.prepare('SELECT sequence, hash FROM audit_chain').get()
+    this.#database.write('durable', () => {
+      for (const row of rest) this.#takeUp(String(row['entry']))
+      if (chain !== undefined)
+        this.#beginAfter(`${LOG_EVENT.chain} ${String(chain['sequence'])} ${String(chain['hash'])}`)
+    })
+  }
+
+  /** The chain's last hash becomes an entry; what the chain held stands before it. */
+  #beginAfter(subject: string): void {
+    const { size } = this.#tree
+    const last = this.#database
+      .prepare('SELECT max(time) AS time FROM audit_entries WHERE position = ?')
+      .get(size - 1)
+    const entry = ownEntry(Number(last?.['time'] ?? 0), subject)
+    const leaf = auditLeaf(entry)
+    this.#insert.run(size, entry.time, entry.requestId, null, leaf)
+    this.#takeUp(leaf)
+    this.#database.prepare('DELETE FROM audit_chain').run()
+  }
+
+  /** Into the tree, in a transaction whose failure ends the log. */
+  #takeUp(leaf: string): void {
+    const growth = this.#tree.growth(leafHash(leaf))
+    this.#store(growth.full)
+    this.#tree.grow(growth)
+  }
+
+  #store(tiles: readonly FullTile[]): void {
+    for (const { level, number, hashes } of tiles) this.#insertTile.run(level, number, hashes)
+  }
+
+  #assertGoesOn(): void {
+    const signed = this.#database.prepare('SELECT size, root FROM audit_checkpoint').get()
+    if (signed === undefined) return
+    const size = Number(signed['size'])
+    const isThere = size <= this.#tree.size
+    if (isThere && Buffer.compare(this.#tree.root(size), signed['root'] as Uint8Array) === 0) return
+    throw new CloisterError('broker.storage', {
+      why: 'the audit does not go on from the last checkpoint that was signed of it',
+      expected: `${size} entries as signed`,
+      received: isThere ? 'other entries' : `${this.#tree.size} entries`,
+    })
   }
 }
 
-function readEntry(row: Record<string, unknown>): AuditEntry {
-  return AuditEntrySchema.parse({ ...JSON.parse(String(row['entry'])), hash: row['hash'] })
+function ownEntry(time: number, subject: string): AuditContent {
+  return {
+    time,
+    requestId: randomBytes(16).toString('hex'),
+    kind: 'admin',
+    outcome: 'allowed',
+    subject,
+    checks: [],
+  }
 }

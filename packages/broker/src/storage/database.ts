@@ -6,7 +6,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { CloisterError } from '@cloister/protocol/error'
 
 /** Each entry lifts the schema by one version; entries are never edited once released. */
-const MIGRATIONS = [
+export const MIGRATIONS = [
   `
   CREATE TABLE secrets (
     path TEXT PRIMARY KEY,
@@ -90,6 +90,49 @@ const MIGRATIONS = [
     PRIMARY KEY (fmspc, ca)
   ) STRICT;
   `,
+  // The audit as a Merkle tree. Entries of the chain before it keep their texts, and with them its hashes; the last one becomes an entry of its own.
+  `
+  CREATE TABLE audit_entries (
+    position INTEGER PRIMARY KEY,
+    time INTEGER NOT NULL,
+    request_id TEXT NOT NULL,
+    workload TEXT,
+    entry TEXT NOT NULL
+  ) STRICT;
+  INSERT INTO audit_entries
+    SELECT row_number() OVER (ORDER BY sequence) - 1, time, request_id, workload, entry FROM audit;
+  CREATE TABLE audit_chain (sequence INTEGER NOT NULL, hash TEXT NOT NULL) STRICT;
+  INSERT INTO audit_chain SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1;
+  DROP TABLE audit;
+  DROP TABLE audit_cuts;
+  CREATE TABLE audit_tiles (
+    level INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    hashes BLOB NOT NULL,
+    PRIMARY KEY (level, number)
+  ) STRICT;
+  CREATE TABLE audit_checkpoint (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    size INTEGER NOT NULL,
+    root BLOB NOT NULL
+  ) STRICT;
+  CREATE TABLE audit_pruned (before INTEGER PRIMARY KEY) STRICT;
+  CREATE INDEX audit_request ON audit_entries (request_id);
+  CREATE INDEX audit_workload ON audit_entries (workload);
+  CREATE TRIGGER audit_keeps BEFORE UPDATE ON audit_entries
+    BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+  CREATE TRIGGER audit_grows BEFORE DELETE ON audit_entries
+    WHEN OLD.position >= (SELECT coalesce(max(before), 0) FROM audit_pruned)
+    BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+  CREATE TRIGGER audit_tiles_keep BEFORE UPDATE ON audit_tiles
+    BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+  CREATE TRIGGER audit_tiles_grow BEFORE DELETE ON audit_tiles
+    BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+  CREATE TRIGGER audit_pruned_keeps BEFORE UPDATE ON audit_pruned
+    BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+  CREATE TRIGGER audit_pruned_grows BEFORE DELETE ON audit_pruned
+    BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+  `,
 ] as const
 
 const SQLITE_BUSY = 5
@@ -99,7 +142,7 @@ const BUSY_MS = 1000
 /** How far a write must have come when the call returns. `durable` survives a loss of power, `ordered` a crash of ours. */
 export type Durability = 'durable' | 'ordered'
 
-/** One process at a time: the audit's chain and the sessions belong to it. */
+/** One process at a time: the audit's tree and the sessions belong to it. */
 export class Database {
   readonly #sqlite: DatabaseSync
   readonly #begin

@@ -1,14 +1,12 @@
 import assert from 'node:assert/strict'
 import { createSecretKey, randomBytes } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { test, type TestContext } from 'node:test'
 import { ReleasePolicySchema } from '@cloister/protocol/broker-admin-api'
 import { fakeManifest, fakePolicy } from '../testing/test-broker.ts'
-import { isAuditChain, judgeAudit } from '@cloister/protocol/audit-chain'
-import { AuditLog } from './audit-log.ts'
 import { Database } from './database.ts'
 import { loadKek, openSecret, sealSecret } from './envelope.ts'
 import { ReferenceValueStore } from './reference-values.ts'
@@ -191,76 +189,4 @@ test('ReferenceValueStore finds by anchors and mode, and withdraws', (t) => {
   assert.throws(() => store.register({ manifest: empty, mode: 'hardware', anchors: 'amd' }, 1), {
     code: 'broker.guest-image.empty',
   })
-})
-
-test('AuditLog chains its entries, goes on after a restart, and cannot be changed', (t) => {
-  const file = join(directory(t), 'broker.db')
-  const entry = (n: number) => ({
-    time: n,
-    requestId: String(n).padStart(32, '0'),
-    kind: 'release' as const,
-    outcome: 'refused' as const,
-    code: 'release.debug',
-    workload: `w${n % 2}`,
-    checks: [{ code: 'release.debug', outcome: 'fail' as const }],
-  })
-  const first = new Database(file)
-  new AuditLog(first, 1 << 20).append(entry(1))
-  first.close()
-  const second = new Database(file)
-  const log = new AuditLog(second, 1 << 20)
-  for (let n = 2; n <= 5; n++) log.append(entry(n))
-  const entries = log.find({ limit: 10 }).toReversed()
-  assert.equal(isAuditChain(entries), true)
-  assert.equal(isAuditChain(entries.slice(2), entries[1]?.hash), true)
-  assert.equal(isAuditChain(entries.toSpliced(2, 1)), false)
-  assert.equal(isAuditChain(entries.with(1, { ...entries[1]!, outcome: 'allowed' })), false)
-  assert.deepEqual(
-    log.find({ workload: 'w1', limit: 2 }).map(({ sequence }) => sequence),
-    [5, 3],
-  )
-  assert.equal(log.find({ requestId: entry(4).requestId, limit: 9 })[0]?.sequence, 4)
-  assert.equal(log.count(), 5)
-  for (const sql of ["UPDATE audit SET entry = ''", 'DELETE FROM audit'])
-    assert.throws(() => second.prepare(sql).run(), /append-only/)
-  second.close()
-  assert.ok(readFileSync(file).length > 0)
-})
-
-test('AuditLog cuts its oldest entries at its bound, says so in the chain, and goes on after a restart', (t) => {
-  const file = join(directory(t), 'broker.db')
-  const entry = (n: number) => ({
-    time: n,
-    requestId: String(n).padStart(32, '0'),
-    kind: 'release' as const,
-    outcome: 'allowed' as const,
-    checks: [],
-  })
-  let database = new Database(file)
-  let log = new AuditLog(database, 8000)
-  for (let n = 1; n <= 60; n++) log.append(entry(n))
-  const noted = log.find({ limit: 1 })[0]!.hash
-  database.close()
-  database = new Database(file)
-  log = new AuditLog(database, 8000)
-  for (let n = 61; n <= 70; n++) log.append(entry(n))
-  assert.ok(log.count() < 40)
-  const newest = log.find({ limit: 5 })
-  const older = log.find({ before: newest.at(-1)!.sequence, limit: 1000 })
-  const all = [...newest, ...older].toReversed()
-  assert.ok(all[0]!.sequence > 1)
-  assert.deepEqual(judgeAudit(all), { holds: true, cut: true })
-  assert.deepEqual(judgeAudit(all, noted), { holds: true, cut: true })
-  // More taken out than the chain admits, the cut denied, another history.
-  assert.equal(judgeAudit(all.slice(1)).holds, false)
-  assert.equal(judgeAudit(all.toSpliced(3, 1)).holds, false)
-  assert.equal(judgeAudit(all, 'f'.repeat(64)).holds, false)
-  assert.equal(judgeAudit([], noted).holds, false)
-  for (const sql of [
-    'DELETE FROM audit',
-    'DELETE FROM audit_cuts',
-    'UPDATE audit_cuts SET up_to = 9',
-  ])
-    assert.throws(() => database.prepare(sql).run(), /append-only/)
-  database.close()
 })

@@ -5,6 +5,7 @@ import { Agent } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SignJWT } from 'jose'
+import { readAuditLeaf } from '@cloister/protocol/audit-entry'
 import {
   AuditListSchema,
   type AuditEntry,
@@ -82,7 +83,7 @@ export async function startTestBroker(options: TestBrokerOptions = {}): Promise<
     owner,
     audit: async (requestId) => {
       const list = AuditListSchema.parse(await owner('GET', `/audit?requestId=${requestId}`))
-      const [entry] = list.entries
+      const [entry] = list.entries.map(readAuditLeaf)
       if (entry === undefined) throw new Error(`no audit entry for ${requestId}`)
       return entry
     },

@@ -1,34 +1,39 @@
-import { judgeAudit } from '@cloister/protocol/audit-chain'
-import type { AuditEntry } from '@cloister/protocol/broker-admin-api'
-import { CloisterError } from '@cloister/protocol/error'
+import { readAuditLeaf } from '@cloister/protocol/audit-entry'
+import { assertGoesOn, assertIncluded, openLog, type OpenLog } from '../audit/open-log.ts'
+import { noteSeenHashes, noteSeenLog, readSeenHashes } from '../audit/seen-log.ts'
+import { verifyLog } from '../audit/verify-log.ts'
 import { textOption, type Command, type Invocation } from '../command.ts'
 import { openBroker } from '../owner/broker-client.ts'
 
-/** Entries asked for at once; the most that a broker gives. */
-const PAGE = 1000
-
 export const command: Command = {
-  usage: 'broker audit [--request ID] [--workload NAME] [--limit N] | --verify [--noted HASH]',
+  usage: 'broker audit [--request ID] [--workload NAME] [--limit N] | --verify [--new-log]',
   details:
-    'Newest first. Failed checks show what was expected and what came. --verify reads the whole audit and checks its chain of hashes: that no entry was changed, taken out or put in, and, with a hash that an earlier --verify gave, that it is the same history.',
+    'Newest first. Failed checks show what was expected and what came. The audit is a Merkle tree whose size and root the broker signs; each time it is proved that the entries shown are in it and that it goes on from what this machine saw last. --verify reads all entries and works out the root anew, and names the first one that does not fit.',
   options: {
     request: { type: 'string', value: 'ID', help: 'only this request id' },
     workload: { type: 'string', value: 'NAME', help: 'only this workload' },
     limit: { type: 'string', value: 'N', help: 'at most so many entries; default 20' },
-    verify: { type: 'boolean', help: 'check the chain of all entries' },
-    noted: { type: 'string', value: 'HASH', help: 'hash that an earlier --verify gave' },
+    verify: { type: 'boolean', help: 'read all entries and work out the root' },
+    'new-log': {
+      type: 'boolean',
+      help: 'forget what was seen before: the broker is a new one, or a backup was restored',
+    },
   },
   positionals: [0, 0],
   async run(invocation) {
     if (invocation.options['verify'] === true) return verify(invocation)
     const requestId = textOption(invocation, 'request')
     const workload = textOption(invocation, 'workload')
-    const entries = await openBroker(invocation.directories, invocation.signal).audit({
+    const leaves = await openBroker(invocation.directories, invocation.signal).auditLeaves({
       ...(requestId !== undefined && { requestId }),
       ...(workload !== undefined && { workload }),
       limit: Number(textOption(invocation, 'limit') ?? 20),
     })
-    await invocation.output.list(entries, {
+    const log = await open(invocation)
+    await assertGoesOn(log)
+    await assertIncluded(log, leaves)
+    note(invocation, log)
+    await invocation.output.list(leaves.map(readAuditLeaf), {
       name: (entry) => entry.requestId,
       columns: [
         { title: 'TIME', cell: (entry) => new Date(entry.time).toISOString().slice(0, 19) },
@@ -44,38 +49,42 @@ export const command: Command = {
 }
 
 async function verify(invocation: Invocation): Promise<void> {
-  const entries = await wholeAudit(invocation)
-  const verdict = judgeAudit(entries, textOption(invocation, 'noted'))
-  if (!verdict.holds) throw new CloisterError('broker.audit-broken', { why: verdict.why })
-  const [first, last] = [entries[0], entries.at(-1)]
-  await invocation.output.object(
+  const { directories, output } = invocation
+  const log = await open(invocation)
+  const before = log.seen === undefined ? new Uint8Array() : readSeenHashes(directories)
+  const { hashes, firstKept } = await verifyLog(log, before)
+  note(invocation, log)
+  noteSeenHashes(directories, hashes)
+  const { origin, head, seen } = log
+  const root = Buffer.from(head.root).toString('hex')
+  await output.object(
     {
-      entries: entries.length,
-      first: first?.sequence ?? null,
-      last: last?.sequence ?? null,
-      cut: verdict.cut,
-      hash: last?.hash ?? null,
+      origin,
+      entries: head.size,
+      firstKept,
+      root,
+      seen: seen === undefined ? null : { entries: seen.size, at: seen.seenAt },
     },
     {
-      name: last?.hash ?? '',
+      name: root,
       text: () => {
-        const cut = `; those before ${first?.sequence} were cut off, as one of them says`
-        const chain = `${entries.length} entries form a chain${verdict.cut ? cut : ''}`
-        return last === undefined ? chain : `${chain}\n${last.hash}`
+        const pruned =
+          firstKept === 0 ? '' : `; those before ${firstKept} were taken out, as one of them tells`
+        const before =
+          seen === undefined
+            ? 'seen for the first time'
+            : `goes on from the ${seen.size} entries seen on ${new Date(seen.seenAt).toISOString().slice(0, 19)}`
+        return `${head.size} entries give the signed root${pruned}\n${before}\n  root  ${root}\n  log   ${origin}`
       },
     },
   )
-  if (last !== undefined)
-    invocation.output.talk(`later: cloister broker audit --verify --noted ${last.hash}`)
 }
 
-/** Oldest first. */
-async function wholeAudit({ directories, signal }: Invocation): Promise<AuditEntry[]> {
-  const broker = openBroker(directories, signal)
-  const entries: AuditEntry[] = []
-  for (let before: number | undefined; ; before = entries.at(-1)?.sequence) {
-    const page = await broker.audit({ limit: PAGE, ...(before !== undefined && { before }) })
-    entries.push(...page)
-    if (page.length < PAGE) return entries.toReversed()
-  }
+function open({ directories, options, signal }: Invocation): Promise<OpenLog> {
+  const isNew = options['new-log'] === true
+  return openLog({ directories, broker: openBroker(directories, signal), signal, isNew })
+}
+
+function note({ directories }: Invocation, { key, head: { checkpoint } }: OpenLog): void {
+  noteSeenLog(directories, { key, checkpoint, seenAt: Date.now() })
 }

@@ -1,8 +1,10 @@
 /** The owner's calls to the broker; shapes in `protocol/broker-admin-api`. */
 import type { KeyObject } from 'node:crypto'
 import type { z } from 'zod'
+import { readAuditLeaf } from '@cloister/protocol/audit-entry'
 import {
   ADMIN_PATH,
+  AUDIT_LOG_PATH,
   AuditListSchema,
   BrokerStatusSchema,
   GuestImageListSchema,
@@ -12,6 +14,7 @@ import {
   WorkloadListSchema,
   WorkloadRevisionSchema,
   type AuditEntry,
+  type AuditLeaf,
   type BrokerStatus,
   type GuestImageList,
   type PutGuestImage,
@@ -26,6 +29,7 @@ import {
 } from '@cloister/protocol/broker-admin-api'
 import type { Directories } from '@cloister/protocol/directories'
 import { CloisterError } from '@cloister/protocol/error'
+import { tilePath, type TileName } from '@cloister/protocol/tlog/tiles'
 import { adminToken, openAdminKey } from './admin-key.ts'
 import { pinnedRequest } from './pinned-connection.ts'
 import { readPinnedBroker, type PinnedBroker } from './pinned-broker.ts'
@@ -122,13 +126,30 @@ export class BrokerClient {
   async audit(filter: {
     requestId?: string
     workload?: string
-    /** Only entries with a smaller number. */
-    before?: number
     limit?: number
   }): Promise<readonly AuditEntry[]> {
+    return (await this.auditLeaves(filter)).map(readAuditLeaf)
+  }
+
+  /** {@link audit}, as the entries are hashed. */
+  async auditLeaves(filter: {
+    requestId?: string
+    workload?: string
+    limit?: number
+  }): Promise<readonly AuditLeaf[]> {
     const query = new URLSearchParams()
     for (const [name, value] of Object.entries(filter)) query.set(name, String(value))
-    return (await this.#call('GET', `/audit?${query}`, AuditListSchema)).entries
+    return (await this.#call('GET', `${AUDIT_LOG_PATH}?${query}`, AuditListSchema)).entries
+  }
+
+  /** Size and root of the audit's log, signed; as text. */
+  async auditCheckpoint(): Promise<string> {
+    return (await this.#request('GET', `${AUDIT_LOG_PATH}/checkpoint`)).toString('utf8')
+  }
+
+  /** @throws CloisterError `broker.audit-pruned` for entries that are not kept any more */
+  async auditTile(name: TileName): Promise<Buffer> {
+    return await this.#request('GET', `${AUDIT_LOG_PATH}/tile/${tilePath(name)}`)
   }
 
   #call(method: string, path: string, schema?: undefined, body?: object): Promise<undefined>
@@ -139,6 +160,14 @@ export class BrokerClient {
     body?: object,
   ): Promise<z.infer<Shape>>
   async #call(method: string, path: string, schema?: z.ZodType, body?: object): Promise<unknown> {
+    const answer = await this.#request(method, path, body)
+    if (schema === undefined) return undefined
+    const parsed = schema.safeParse(json(answer))
+    if (parsed.success) return parsed.data
+    throw new CloisterError('owner.broker-answer-malformed', { where: path, cause: parsed.error })
+  }
+
+  async #request(method: string, path: string, body?: object): Promise<Buffer> {
     const { status, body: answer } = await pinnedRequest({
       url: new URL(`${ADMIN_PATH}${path}`, this.pinned.url),
       spki: this.pinned.spki,
@@ -151,10 +180,7 @@ export class BrokerClient {
       signal: this.#signal,
     })
     if (status >= 300) throw CloisterError.fromJSON(json(answer))
-    if (schema === undefined) return undefined
-    const parsed = schema.safeParse(json(answer))
-    if (parsed.success) return parsed.data
-    throw new CloisterError('owner.broker-answer-malformed', { where: path, cause: parsed.error })
+    return answer
   }
 }
 

@@ -426,10 +426,20 @@ export const BROKER_ERRORS = {
   },
   'broker.audit-broken': {
     title: 'The audit of the broker does not hold',
-    why: 'its entries do not form the chain that they should: somebody changed it, or it is the audit of another time',
-    fix: ['keep a copy of broker.db', 'compare with a backup of it'],
+    why: 'its entries are not those that the broker signed before: somebody changed them, or it is another log or an older copy of this one',
+    fix: [
+      'keep a copy of broker.db and compare it with a backup',
+      'after a restored backup or a new broker, begin anew: cloister broker audit --verify --new-log',
+    ],
     status: 409,
     exit: 2,
+  },
+  'broker.audit-pruned': {
+    title: 'The entries of the audit are not kept any more',
+    why: 'the audit had reached its bound, and its oldest entries were taken out; their hashes stay',
+    fix: ['look for them in your copies of the audit'],
+    status: 404,
+    exit: 1,
   },
   'broker.listen': {
     title: 'Cannot open the port of the broker',
