@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { test } from 'node:test'
 
+import { FormatError } from '@cloister/verifier/bytes/format-error'
 import { OVMF_SHA256, WITH_OVMF, debianOvmf } from '@cloister/verifier/testing/debian-ovmf'
+import { peImage } from '@cloister/verifier/testing/pe-image'
 
 import { measureFirmware } from './firmware-measurement.ts'
 
@@ -27,9 +30,30 @@ test('golden values of a firmware for each TEE', WITH_OVMF, async () => {
   const kernel = Uint8Array.of(1)
   // This build has no table of kernel hashes: a kernel would go unmeasured.
   await assert.rejects(measureFirmware('snp', { firmware, kernel, ...ONE }), RangeError)
-  const booted = await measureFirmware('tdx', { firmware, kernel, commandLine: 'quiet', ...ONE })
+  await assert.rejects(measureFirmware('tdx', { firmware, kernel, ...ONE }), FormatError)
+  const image = peImage(new Uint8Array(8))
+  const boot = { firmware, kernel: image, commandLine: 'quiet', ...ONE }
+  const booted = await measureFirmware('tdx', boot)
   assert.deepEqual(
     booted.map(({ register }) => register),
-    ['MRTD', 'RTMR2'],
+    ['MRTD', 'RTMR1', 'RTMR2'],
   )
+  assert.equal(booted[1]?.value, rtmr1Of(image))
 })
+
+/** By hand: the image without checksum, certificate entry and certificates, then what firmware measures around its start. */
+function rtmr1Of(image: Uint8Array): string {
+  const sha384 = (...parts: readonly Uint8Array[]) =>
+    parts.reduce((hash, part) => hash.update(part), createHash('sha384')).digest()
+  const text = (words: string) => sha384(Buffer.from(words))
+  const events = [
+    sha384(image.subarray(0, 0x98), image.subarray(0x9c, 0xe8), image.subarray(0xf0, 0x400)),
+    text('Calling EFI Application from Boot Option'),
+    sha384(new Uint8Array(4)),
+    text('Exit Boot Services Invocation'),
+    text('Exit Boot Services Returned with Success'),
+  ]
+  return events
+    .reduce((register, event) => sha384(register, event), Buffer.alloc(48))
+    .toString('hex')
+}

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 
 import { toHex } from '@cloister/verifier/bytes/hex'
+import { authenticodeDigest } from '@cloister/verifier/formats/authenticode'
 import {
   predictSevEsLaunchDigest,
   predictSevLaunchDigest,
@@ -9,7 +10,7 @@ import {
 import type { VcpuType } from '@cloister/verifier/launch/vcpu-types'
 import { predictSnpLaunchDigest } from '@cloister/verifier/snp/launch-digest'
 import { predictMrTd } from '@cloister/verifier/tdx/mr-td'
-import { predictRtmr2 } from '@cloister/verifier/tdx/rtmr'
+import { predictRtmr1, predictRtmr2 } from '@cloister/verifier/tdx/rtmr'
 
 export const MEASURED_TEES = ['snp', 'sev', 'sev-es', 'tdx'] as const
 export type MeasuredTee = (typeof MEASURED_TEES)[number]
@@ -25,13 +26,13 @@ export interface DirectBoot {
 }
 
 export interface Measurement {
-  /** `launch digest`, `MRTD` or `RTMR2`. */
+  /** `launch digest`, `MRTD`, `RTMR1` or `RTMR2`. */
   readonly register: string
   /** Hex. */
   readonly value: string
 }
 
-/** @throws FormatError for firmware without the tables that the TEE needs; RangeError for a kernel that it has no room for */
+/** @throws FormatError for firmware without the tables that the TEE needs, or for TDX a kernel that is no EFI application; RangeError for a kernel that it has no room for */
 export async function measureFirmware(
   tee: MeasuredTee,
   boot: DirectBoot,
@@ -49,7 +50,7 @@ export async function measureFirmware(
     case 'tdx':
       return [
         { register: 'MRTD', value: toHex(await predictMrTd(firmware)) },
-        ...(boot.kernel === undefined ? [] : [await rtmr2(boot)]),
+        ...(boot.kernel === undefined ? [] : [await rtmr1(boot.kernel), await rtmr2(boot)]),
       ]
     default:
       return tee satisfies never
@@ -59,6 +60,15 @@ export async function measureFirmware(
 function kernelHashes({ kernel, initrd = new Uint8Array(), commandLine = '' }: DirectBoot) {
   if (kernel === undefined) return undefined
   return { kernelSha256: hash('sha256', kernel), initrdSha256: hash('sha256', initrd), commandLine }
+}
+
+/**
+ * Of firmware that loads the kernel as its file is (`etc/boot/kernel`, QEMU 10.0 and EDK2 since 2025): older firmware loads what QEMU
+ * changed in its header. RTMR0 speaks of the machine, which an event log tells.
+ */
+async function rtmr1(kernel: Uint8Array): Promise<Measurement> {
+  const value = await predictRtmr1(await authenticodeDigest(kernel, 'SHA-384'))
+  return { register: 'RTMR1', value: toHex(value) }
 }
 
 /** OVMF tells the kernel's stub where the initrd is by a word at the end of the line. */
