@@ -6,6 +6,9 @@ import { appraiseBoot, integrityExit, readBaseline } from './appraise-boot.ts'
 import { integrityText } from './integrity-text.ts'
 import { paint } from '../paint.ts'
 import { fakeTpmAnswer, FAKE_TPM_REFERENCES } from '../testing/fake-tpm-answer.ts'
+import { EVENT_TYPE } from '@cloister/verifier/eventlog/event-types'
+import { encodeTcgLog } from '@cloister/verifier/eventlog/tcg-log'
+import { TPM_HASHES } from '@cloister/verifier/tpm/algorithms'
 import { CloisterError } from '@cloister/protocol/error'
 import { judgeQuote, NO_AGENT } from './quoted-boot.ts'
 
@@ -172,3 +175,27 @@ function hash(size: number, data: Uint8Array): Buffer {
     .update(data)
     .digest()
 }
+
+test('a log of SHA-1 alone is refused, and another boot loader is a mismatch of the early boot', async () => {
+  const data = new Uint8Array(4)
+  const digest = createHash('sha1').update(data).digest()
+  const old = encodeTcgLog({
+    form: 'sha1',
+    hashes: [TPM_HASHES.sha1],
+    header: new Uint8Array(),
+    events: [
+      {
+        index: 0,
+        type: EVENT_TYPE.separator,
+        digests: [{ hash: 'sha1', digest }],
+        data,
+        offset: 0,
+      },
+    ],
+    padding: new Uint8Array(),
+  })
+  const refused = await appraiseBoot(old, undefined, true, NO_AGENT)
+  assert.equal(outcome(refused.checks, 'integrity.bank-missing'), 'fail')
+  const other = await appraiseBoot(log('other-loader'), await learned(), true, NO_AGENT)
+  assert.equal(outcome(other.checks, 'integrity.early-boot'), 'fail')
+})
