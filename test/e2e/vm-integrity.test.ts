@@ -30,7 +30,12 @@ interface Integrity {
   readonly late: string
   readonly baseline: { readonly origin: string } | null
   readonly changes: readonly Change[]
-  readonly registers: readonly { readonly pcr: number; readonly status: string }[]
+  readonly quoted: { readonly early: boolean; readonly late: boolean }
+  readonly registers: readonly {
+    readonly pcr: number
+    readonly status: string
+    readonly why?: string
+  }[]
   readonly secureBoot: boolean | null
   readonly checks: readonly { readonly code: string; readonly outcome: string }[]
 }
@@ -110,7 +115,14 @@ describe('the integrity of a VM', () => {
     assert.deepEqual([first.early, first.late, first.exit], ['unknown', 'unknown', 3])
     assert.equal(first.secureBoot, true)
     const known = first.registers.filter(({ status }) => status === 'match').map(({ pcr }) => pcr)
-    assert.deepEqual(known, [4, 5, 6, 9])
+    assert.deepEqual(known, [1, 2, 3, 4, 5, 6, 7, 9, 14])
+    const unknown = first.registers.filter(({ status }) => status === 'unknown')
+    assert.deepEqual(
+      unknown.map(({ pcr }) => pcr),
+      [0, 8],
+    )
+    for (const { why } of unknown) assert.match(why ?? '', /measures/)
+    assert.deepEqual(first.quoted, { early: false, late: false })
     const unquoted = first.checks.find(({ code }) => code === 'integrity.unquoted')
     assert.equal(unquoted?.outcome, 'not-checked')
   })

@@ -37,11 +37,26 @@ export const IntegrityBaselineSchema = z.strictObject({
       z.strictObject({
         pcr: Pcr,
         /** How much is known of this PCR. */
-        knowledge: z.enum(['exact', 'sequence', 'members', 'begins', 'command-lines']),
+        knowledge: z.enum([
+          'exact',
+          'sequence',
+          'members',
+          'begins',
+          'command-lines',
+          'outline',
+          'boot-entries',
+        ]),
         events: z.array(BaselineEventSchema).max(4096),
         /** Only with `exact`. */
         value: Hex.exactOptional(),
+        /** Indexes of events with any digest; only with `outline`. */
+        open: z.array(z.int().min(0).max(4095)).max(64).exactOptional(),
       }),
     )
     .max(24),
+  /** What a prediction does not know, and why. */
+  unknown: z
+    .array(z.strictObject({ pcr: Pcr, why: z.string().min(1).max(400) }))
+    .max(24)
+    .exactOptional(),
 })

@@ -1,5 +1,9 @@
 /** What `vm integrity` tells people. Names of files and commands come from the guest. */
-import type { BootChange, PhaseStatus } from '@cloister/verifier/eventlog/compare-boots'
+import type {
+  BootChange,
+  PhaseStatus,
+  RegisterComparison,
+} from '@cloister/verifier/eventlog/compare-boots'
 import { checkLines } from '../check-lines.ts'
 import { escapeText } from '../escape-text.ts'
 import type { TrustCheck } from '../owner/trust-state.ts'
@@ -16,6 +20,7 @@ export interface ShownIntegrity {
     readonly isNew: boolean
   } | null
   readonly changes: readonly BootChange[]
+  readonly registers: readonly RegisterComparison[]
   readonly secureBoot: boolean | null
   readonly source: 'agent' | 'memory' | null
   readonly checks: readonly TrustCheck[]
@@ -29,7 +34,8 @@ export function integrityText(
   { isFull }: { readonly isFull: boolean },
   painter: Painter,
 ): string {
-  const { name, early, late, quoted, baseline, changes, secureBoot, source, checks } = shown
+  const { name, early, late, quoted, baseline, changes, registers, secureBoot, source, checks } =
+    shown
   const mismatches = changes.filter(({ isExplained }) => !isExplained)
   const told = isFull ? changes : mismatches
   const explained = changes.length - mismatches.length
@@ -39,6 +45,11 @@ export function integrityText(
     `  Secure Boot  ${secureBoot === null ? 'not known' : secureBoot ? 'on' : 'off'}`,
     `  event log    ${LOG_WORDS[source ?? 'none']}`,
     `  quote        ${quoteWords(quoted, checks)}`,
+    ...registers
+      .filter(({ status }) => status === 'unknown')
+      .map(({ pcr, why }) =>
+        painter.dim(`  not known    PCR ${pcr}${why === undefined ? '' : `: ${why}`}`),
+      ),
     ...told.flatMap((change) => changeLines(change, isFull, painter)),
     ...(explained > 0 && !isFull
       ? [painter.dim(`  ${explained} explained: cloister vm integrity ${name} --diff`)]

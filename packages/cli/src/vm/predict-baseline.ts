@@ -10,7 +10,9 @@ import { parseVariableStore } from '@cloister/launcher/machine/variable-store'
 import { CloisterError } from '@cloister/protocol/error'
 import type { DefineVmRequestInput } from '@cloister/protocol/hostd-vm-api'
 import type { IntegrityBaseline } from '@cloister/verifier/eventlog/integrity-baseline'
+import { FormatError } from '@cloister/verifier/bytes/format-error'
 import { predictBoot, type PredictionInput } from '@cloister/verifier/eventlog/predict-boot'
+import { unpackedVolumes } from '@cloister/verifier/formats/firmware-volumes'
 
 const QCOW2_MAGIC = 'QFI\u00fb'
 
@@ -29,7 +31,23 @@ export async function predictBaseline(machine: PredictedMachine): Promise<Integr
   await using disk = await openDiskImage(image, await formatOf(image), { signal })
   const chain = await readBootChain(disk)
   const secureBoot = machine.secureBoot ? await variablesOf(machine.secureBootKeys) : undefined
-  return predictBoot({ ...chain, ...(secureBoot !== undefined && { secureBoot }) })
+  const firmwareVolumes = await volumesOf(machine.secureBoot)
+  return predictBoot({
+    ...chain,
+    ...(secureBoot !== undefined && { secureBoot }),
+    ...(firmwareVolumes !== undefined && { firmwareVolumes }),
+  })
+}
+
+/** Of the firmware on this machine, which is that of the host where both are one. Absent: there is none, or none made as OVMF is. */
+async function volumesOf(secureBoot: boolean): Promise<Uint8Array[] | undefined> {
+  try {
+    return unpackedVolumes(await readFile((await findFirmware({ secureBoot })).code))
+  } catch (error) {
+    const isAbsent = error instanceof CloisterError && error.code === 'firmware.missing'
+    if (!isAbsent && !(error instanceof FormatError)) throw error
+    return undefined
+  }
 }
 
 async function formatOf(path: string): Promise<DiskFormat> {

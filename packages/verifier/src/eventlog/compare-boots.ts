@@ -39,6 +39,8 @@ export interface RegisterComparison {
   readonly received?: string
   /** Of the baseline, where it is known exactly. */
   readonly expected?: string
+  /** Only of one that is `unknown`: why its prediction could not know it. Absent: the baseline does not say. */
+  readonly why?: string
 }
 
 export interface BootComparison {
@@ -76,6 +78,7 @@ export async function compareBoots(
         status,
         ...(received !== undefined && { received }),
         ...(known?.value !== undefined && { expected: known.value }),
+        ...(status === 'unknown' && whyUnknown(pcr, baseline)),
       })
     return status ?? 'match'
   }
@@ -94,7 +97,34 @@ function statusOf(
     if (own.length === 0) return undefined
     return origin === 'predicted' ? 'unknown' : 'mismatch'
   }
-  return known.knowledge === 'begins' || known.knowledge === 'command-lines' ? 'unknown' : 'match'
+  switch (known.knowledge) {
+    case 'begins':
+    case 'command-lines':
+    case 'outline':
+      return 'unknown'
+    case 'boot-entries':
+      return own.every(isOfBootEntries) ? 'match' : 'unknown'
+    default:
+      return 'match'
+  }
+}
+
+function whyUnknown(pcr: number, { unknown = [] }: IntegrityBaseline): { why?: string } {
+  const found = unknown.find((register) => register.pcr === pcr)
+  return found === undefined ? {} : { why: found.why }
+}
+
+function isOfBootEntries({ component }: BootEvent): boolean {
+  return component === 'boot order' || component === 'separator'
+}
+
+/** The known events with the digests of this boot where any will do, if it is an event of that type that stands there. */
+function filledIn({ events, open = [] }: BaselineRegister, own: readonly BootEvent[]): BootEvent[] {
+  return events.map((known, index) => {
+    const there = own[index]
+    const isOpen = open.includes(index) && there?.event === known.event
+    return isOpen ? { ...known, digest: there.digest } : known
+  })
 }
 
 function worst(statuses: readonly PhaseStatus[]): PhaseStatus {
@@ -122,6 +152,14 @@ function compareRegister(
       return alignEvents(pcr, withoutRepeats(known.events), withoutRepeats(own))
     case 'begins':
       return alignEvents(pcr, known.events, own.slice(0, known.events.length))
+    case 'outline':
+      return alignEvents(pcr, filledIn(known, own), own)
+    case 'boot-entries':
+      return alignEvents(
+        pcr,
+        known.events,
+        own.filter(({ component }) => component === 'separator'),
+      )
     case 'members':
       return compareMembers(known.events, own)
     case 'command-lines':

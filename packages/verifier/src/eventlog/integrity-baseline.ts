@@ -9,9 +9,18 @@ import type { TcgLog } from './tcg-log.ts'
 /**
  * How much a baseline knows of one PCR. `exact`: every event, in order. `sequence`: every image that is started, in order, each once or
  * several times. `members`: nothing but these may be measured, in any order. `begins`: the first events; what follows is not known.
- * `command-lines`: the kernel's command line is one of these; nothing else of it is known.
+ * `command-lines`: the kernel's command line is one of these; nothing else of it is known. `outline`: every event, in order, of which those in
+ * `open` may have any digest. `boot-entries`: boot entries of the firmware, and these events; of others nothing is known.
  */
-export const KNOWLEDGE = ['exact', 'sequence', 'members', 'begins', 'command-lines'] as const
+export const KNOWLEDGE = [
+  'exact',
+  'sequence',
+  'members',
+  'begins',
+  'command-lines',
+  'outline',
+  'boot-entries',
+] as const
 export type Knowledge = (typeof KNOWLEDGE)[number]
 
 export interface BaselineRegister {
@@ -20,6 +29,14 @@ export interface BaselineRegister {
   readonly events: readonly BootEvent[]
   /** The register's value, hex; only with `exact`. */
   readonly value?: string
+  /** Indexes of events whose digest is not known; only with `outline`. */
+  readonly open?: readonly number[]
+}
+
+export interface UnknownRegister {
+  readonly pcr: number
+  /** Why nothing, or not everything, of it could be known before a boot. */
+  readonly why: string
 }
 
 export interface IntegrityBaseline {
@@ -27,6 +44,8 @@ export interface IntegrityBaseline {
   readonly origin: 'learned' | 'predicted'
   readonly bank: HashName
   readonly registers: readonly BaselineRegister[]
+  /** Only of a prediction. */
+  readonly unknown?: readonly UnknownRegister[]
 }
 
 /** PCRs of the firmware up to the boot loader, and of the boot loader up to the kernel. IMA's (10) and later ones change while it runs. */

@@ -1,8 +1,9 @@
 /** UEFI_VARIABLE_DATA of events, and the signature lists in Secure Boot variables (UEFI specification, 32.4.1). Little-endian. */
+import { concatBytes } from '../bytes/concat.ts'
 import { FormatError } from '../bytes/format-error.ts'
 import { toHex } from '../bytes/hex.ts'
 import { ByteReader } from '../bytes/reader.ts'
-import { guidFromBytes } from '../formats/guid.ts'
+import { guidFromBytes, guidToBytes } from '../formats/guid.ts'
 
 export interface UefiVariable {
   /** Lowercase GUID. */
@@ -47,6 +48,16 @@ export function parseUefiVariable(
   if (lengths === 'exact' && dataLength !== BigInt(reader.left))
     reader.fail('data length', 24, 'is not what follows')
   return { vendor, name, data: reader.rest() }
+}
+
+/** UEFI_VARIABLE_DATA, as {@link parseUefiVariable} reads it. @param variable - whose name is ASCII */
+export function encodeUefiVariable({ vendor, name, data }: UefiVariable): Uint8Array {
+  const lengths = new DataView(new ArrayBuffer(16))
+  lengths.setBigUint64(0, BigInt(name.length), true)
+  lengths.setBigUint64(8, BigInt(data.length), true)
+  const wide = new Uint8Array(name.length * 2)
+  for (let index = 0; index < name.length; index++) wide[index * 2] = name.charCodeAt(index)
+  return concatBytes(guidToBytes(vendor), new Uint8Array(lengths.buffer), wide, data)
 }
 
 /** A run of EFI_SIGNATURE_LISTs. @throws FormatError */
