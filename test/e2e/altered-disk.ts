@@ -45,9 +45,15 @@ export class AlteredDisk {
   }
 
   copyEspFile(from: string, to: string): void {
+    this.changeEspFile(from, () => undefined, to)
+  }
+
+  /** @param change - is given the path of a copy, which it may write to */
+  changeEspFile(from: string, change: (copy: string) => void, to = from): void {
     const between = join(this.#folder, 'between')
     rmSync(between, { force: true })
     call('mcopy', '-i', `${this.#raw}@@${ESP_OFFSET}`, `::${from}`, between)
+    change(between)
     call('mcopy', '-o', '-i', `${this.#raw}@@${ESP_OFFSET}`, between, `::${to}`)
   }
 

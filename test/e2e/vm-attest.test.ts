@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { readdirSync, statSync } from 'node:fs'
+import { readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'node:test'
@@ -29,6 +29,10 @@ interface Verdict {
     readonly behind: string
   }[]
 }
+
+/** In the VM, on its loopback. */
+const SERVED_PORT = 7777
+const SECRET = 'for-the-vm-alone'
 
 interface Integrity extends Pick<Verdict, 'checks'> {
   readonly early: string
@@ -108,7 +112,8 @@ test('a VM attests by its TPM', { timeout: 2_400_000 }, async (t) => {
     const { url } = (await deployment.succeed('broker', 'status')) as { url: string }
     const reached = `https://10.0.2.2:${new URL(url).port}`
     const file = join(deployment.home, 'agent.deb')
-    await deployment.succeed('agent', 'package', '--broker', reached, '--out', file)
+    const shared = ['--resource', 'default/secret/web-key', '--port', `${SERVED_PORT}`]
+    await deployment.succeed('agent', 'package', '--broker', reached, ...shared, '--out', file)
     assert.ok(statSync(file).size > 1 << 20)
     const key = join(places.owner, 'vms/att/id_ed25519')
     const trusting = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'LogLevel=ERROR']
@@ -149,6 +154,52 @@ test('a VM attests by its TPM', { timeout: 2_400_000 }, async (t) => {
     ) as { submods: { cpu0: Record<string, unknown> } }
     assert.equal(submods.cpu0['ear.status'], 'warning')
   })
+
+  await t.test(
+    'programs in the VM read the secret that its TPM may have, and no other',
+    async () => {
+      const { claims } = await verify()
+      const endorsementKey = claims.find(({ claim }) => claim === 'TPM')?.value ?? ''
+      const policy = join(deployment.home, 'policy.json')
+      const value = join(deployment.home, 'value')
+      writeFileSync(value, SECRET)
+      writeFileSync(
+        policy,
+        JSON.stringify({
+          version: 1,
+          kind: 'tpm',
+          endorsementKeys: [endorsementKey],
+          requireSecureBoot: true,
+        }),
+      )
+      const put = ['secret', 'put', 'web-key', '--from-file', value, '--policy', policy]
+      await deployment.succeed(...put)
+      const read = (name: string) =>
+        inGuest(
+          `python3 -c 'import urllib.request as r; print(r.urlopen("http://127.0.0.1:8006/cdh/resource/default/secret/${name}").read().decode())' 2>&1 | tail -1`,
+        )
+      assert.equal(await read('web-key'), SECRET)
+      assert.match(await read('other'), /HTTP Error 4\d\d/)
+    },
+  )
+
+  await t.test(
+    'its owner reaches a port of it through the host, by the key in the quote',
+    async () => {
+      const served = `python3 -c 'import http.server as s; s.HTTPServer(("127.0.0.1", ${SERVED_PORT}), s.SimpleHTTPRequestHandler).serve_forever()'`
+      await inGuest(`sudo systemd-run -q --working-directory=/etc ${served}`)
+      const local = await freePort()
+      await using _forward = await deployment.start(
+        'connect',
+        'att',
+        `${SERVED_PORT}`,
+        '--listen',
+        `${local}`,
+      )
+      const answer = await fetch(`http://127.0.0.1:${local}/hostname`)
+      assert.equal((await answer.text()).trim(), 'att')
+    },
+  )
 
   const integrity = async (...options: readonly string[]) => {
     const words = ['vm', 'integrity', 'att', ...options, '-o', 'json']

@@ -1,31 +1,35 @@
 import { createServer, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import type { HostdClient } from '@cloister/hostd/client'
 import { CloisterError } from '@cloister/protocol/error'
-import { textOption, type Command } from '../command.ts'
+import { textOption, type Command, type Invocation } from '../command.ts'
 import { openHostd } from '../hostd.ts'
 import { appraiseWorkload, ownerReferences } from '../owner/appraise-workload.ts'
 import { openBroker } from '../owner/broker-client.ts'
 import { openChannel } from '../owner/channel.ts'
+import type { TrustState } from '../owner/trust-state.ts'
 import { paintTrust } from '../paint-trust.ts'
 import { trustExit } from '../trust-exit.ts'
+import { appraiseVm } from '../vm/appraise-vm.ts'
+import { workloadOrVm } from '../vm/workload-or-vm.ts'
 
 export const command: Command = {
   usage: 'connect NAME PORT [--listen PORT]',
   details:
-    'Verifies the guest, then forwards connections to PORT inside it over TLS whose key stands in the verified report: the host carries\nbytes that it cannot read. Ends with Ctrl-C.',
+    'Verifies the guest, then forwards connections to PORT inside it over TLS whose key stands in the verified report: the host carries\nbytes that it cannot read. NAME is a workload, or else a VM. Ends with Ctrl-C.',
   options: {
     listen: { type: 'string', value: 'PORT', help: 'local port; default the same as PORT' },
   },
   positionals: [2, 2],
   async run(invocation) {
-    const { positionals, directories, output, signal } = invocation
+    const { positionals, output, signal } = invocation
     const [name = '', portText = ''] = positionals
     const guestPort = port(portText)
     const listenPort = port(textOption(invocation, 'listen') ?? portText)
     const hostd = await openHostd(invocation)
-    const references = await ownerReferences(directories, openBroker(directories, signal))
-    const { verdict } = await appraiseWorkload(name, hostd, references(name), { signal })
-    const exit = trustExit(verdict.trust)
-    if (exit !== 0)
+    const { trust, channelKeyDigest, openCarrier } = await verified(name, hostd, invocation)
+    const exit = trustExit(trust)
+    if (exit !== 0 || channelKeyDigest === undefined)
       throw new CloisterError(exit === 2 ? 'trust.refused' : 'trust.undecided', {
         fix: [`cloister verify ${name}`],
       })
@@ -35,12 +39,7 @@ export const command: Command = {
       local.once('close', () => open.delete(local))
       void join(
         local,
-        async () =>
-          await openChannel(
-            await hostd.connect(name, { signal }),
-            verdict.channelKeyDigest,
-            guestPort,
-          ),
+        async () => await openChannel(await openCarrier(), channelKeyDigest, guestPort),
         output.talk,
       )
     })
@@ -50,7 +49,7 @@ export const command: Command = {
     })
     server.listen(listenPort, '127.0.0.1', () => {
       output.talk(
-        `127.0.0.1:${listenPort} leads to port ${guestPort} in ${name}, trust: ${paintTrust(verdict.trust, output.painter)}; Ctrl-C ends`,
+        `127.0.0.1:${listenPort} leads to port ${guestPort} in ${name}, trust: ${paintTrust(trust, output.painter)}; Ctrl-C ends`,
       )
     })
     signal.addEventListener('abort', () => {
@@ -60,6 +59,34 @@ export const command: Command = {
     server.close()
     for (const local of open) local.destroy()
   },
+}
+
+interface Verified {
+  readonly trust: TrustState
+  readonly channelKeyDigest?: string
+  /** Bytes to the guest's channel, through the host. */
+  readonly openCarrier: () => Promise<Duplex>
+}
+
+/** Of a workload, or else of the VM of that name. */
+async function verified(
+  name: string,
+  hostd: HostdClient,
+  { directories, signal }: Invocation,
+): Promise<Verified> {
+  const broker = openBroker(directories, signal)
+  const references = () => ownerReferences(directories, broker)
+  return await workloadOrVm<Verified>(
+    async () => {
+      const known = (await references())(name)
+      const { verdict } = await appraiseWorkload(name, hostd, known, { signal })
+      return { ...verdict, openCarrier: () => hostd.connect(name, { signal }) }
+    },
+    async () => ({
+      ...(await appraiseVm(name, { hostd, broker, references, signal })),
+      openCarrier: () => hostd.vms.connect(name, { signal }),
+    }),
+  )
 }
 
 function port(text: string): number {

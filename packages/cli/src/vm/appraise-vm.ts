@@ -1,5 +1,5 @@
 /** Asks a running VM for evidence over a fresh nonce and computes its trust, by whatever it proves itself with. */
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import type { HostdClient } from '@cloister/hostd/client'
 import { CloisterError } from '@cloister/protocol/error'
 import type { EvidenceAnswer } from '@cloister/protocol/hostd-api'
@@ -13,6 +13,8 @@ export interface VmVerdict {
   readonly trust: TrustState
   readonly checks: readonly TrustCheck[]
   readonly claims: readonly VmClaim[]
+  /** SHA-256 of the SPKI of the channel's TLS key, hex; only to be relied on when `trust` is good enough for the caller. Absent: nothing vouches for one. */
+  readonly channelKeyDigest?: string
   /** Commands that lead further; empty where there is nothing to do. */
   readonly next: readonly string[]
 }
@@ -87,9 +89,14 @@ async function byTpm(
   )
   // Only the broker can see by credential activation that the key is in the TPM.
   const isUncertified = verdict.trust === 'unattested' || verdict.trust === 'stale'
+  const channelKey = Buffer.from(answer.channelKey, 'base64')
   return {
     ...verdict,
     claims: claims === undefined ? [] : tpmClaims(claims, machine),
+    // The quote is over it.
+    ...(claims !== undefined && {
+      channelKeyDigest: createHash('sha256').update(channelKey).digest('hex'),
+    }),
     next: isUncertified ? ['cloister tpm-ca add FILE', 'cloister agent package --broker URL'] : [],
   }
 }
