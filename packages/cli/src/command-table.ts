@@ -106,6 +106,11 @@ const TABLE: Readonly<Record<string, TableEntry>> = {
     summary: 'make, restore, delete and list snapshots',
     load: () => import('./commands/vm-snapshot.ts'),
   },
+  'vm update-boot': {
+    group: 'VMs',
+    summary: 'give a VM with a measured boot another kernel',
+    load: () => import('./commands/vm-update-boot.ts'),
+  },
   'vm disk rekey': {
     group: 'VMs',
     summary: 'give an encrypted disk another key',

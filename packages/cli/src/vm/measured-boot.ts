@@ -211,7 +211,11 @@ async function requireFreeName(name: string, broker: BrokerClient): Promise<void
   })
 }
 
-async function latestVersion(broker: BrokerClient, bundle: string): Promise<number | undefined> {
+/** Of a bundle at the broker. Absent: it was never registered. */
+export async function latestVersion(
+  broker: BrokerClient,
+  bundle: string,
+): Promise<number | undefined> {
   const versions = (await broker.guestImages()).filter(({ name }) => name === bundle)
   if (versions.length === 0) return undefined
   return Math.max(...versions.map(({ imageVersion }) => imageVersion))
@@ -299,8 +303,8 @@ function workloadOf(
   }
 }
 
-/** Whatever bundle stood there was of a VM that is gone: hostd refuses a second one of its name. */
-async function placeBundle(made: string, target: string): Promise<void> {
+/** Takes the place of whatever bundle stood there: that of a VM that is gone, for hostd refuses a second one of its name, or the one before. */
+export async function placeBundle(made: string, target: string): Promise<void> {
   await mkdir(join(target, '..'), { recursive: true })
   await rm(target, { recursive: true, force: true })
   await rename(made, target).catch(async (error: NodeJS.ErrnoException) => {

@@ -17,6 +17,7 @@ import {
   type VmEvent,
   type VmView,
 } from '@cloister/protocol/hostd-vm-api'
+import type { GuestImage } from '@cloister/image/images'
 import type { StageRecord, Vm, VmExit } from '@cloister/launcher/vm-spec'
 import type { Backend, VmFolders } from '../backend.ts'
 import { CoalescedWrites } from '../coalesced-writes.ts'
@@ -320,7 +321,10 @@ export class Machine {
       try {
         const { accelerator, process } = vm.state
         // A QEMU that nobody could find again must not run on.
-        await this.#setSurely({ state: 'running', accelerator, pid: process.pid }, { vm: vm.state })
+        await this.#setSurely(
+          { state: 'running', accelerator, pid: process.pid, ...bundleOf(image) },
+          { vm: vm.state },
+        )
       } catch (error) {
         await vm.stop({ force: true })
         throw error
@@ -552,6 +556,13 @@ export class Machine {
 }
 
 const STOPPED: MachineEnd = { state: 'stopped', why: 'it was stopped' }
+
+/** The bundle that a run boots: its owner may have made it anew. */
+function bundleOf(image: GuestImage | undefined): Partial<VmView> {
+  if (image === undefined) return {}
+  const { name, imageVersion } = image.manifest
+  return { guestImage: { name, imageVersion } }
+}
 
 /** What stands in a view while something of a run is amiss. */
 function withoutTroubles({ vtpmLostAt: _vtpm, diskFullAt: _disk, ...view }: VmView) {

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 
+import type { CloisterError } from '@cloister/protocol/error'
 import { isCode } from '@cloister/protocol/testing'
 
 import { temporaryDirectory } from '../testing/temporary-directory.ts'
@@ -99,6 +100,20 @@ test(
       await mkdir(join(directory, code, 'work'), { recursive: true })
       const disk = await makeDisk(join(directory, code), without(part))
       await assert.rejects(readDiskSystem(disk, join(directory, code, 'work'), {}), isCode(code))
+    }
+    for (const [name, offset, mark] of [
+      ['xfs', 0, 'XFSB'],
+      ['btrfs', 65_600, '_BHRfS_M'],
+    ] as const) {
+      const disk = await makeDisk(await mkdtemp(join(directory, 'other-')), SYSTEM)
+      const bytes = await readFile(disk)
+      bytes.fill(0, START_MIB * MIB, START_MIB * MIB + 128 * 1024)
+      bytes.write(mark, START_MIB * MIB + offset)
+      await writeFile(disk, bytes)
+      await assert.rejects(readDiskSystem(disk, directory, {}), (error: CloisterError) => {
+        assert.deepEqual([error.code, error.details.received], ['vm-boot.file-system-unfit', name])
+        return true
+      })
     }
     const blank = join(directory, 'blank.raw')
     await writeFile(blank, Buffer.alloc(MIB))

@@ -6,12 +6,14 @@ import { mkdir, open } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { CloisterError } from '@cloister/protocol/error'
+import { ROOT_FILE_SYSTEMS } from '@cloister/protocol/vm-workload'
 import { z } from 'zod'
 
 import type { BuildContext } from '../run.ts'
 import type { DiskKernel } from './build-bundle.ts'
-import { RawSource, SourceRange } from '../disk/read/block-source.ts'
+import { LimitedSource, RawSource, SourceRange } from '../disk/read/block-source.ts'
 import { Ext4Files } from '../disk/read/ext4.ts'
+import { recognise } from '../disk/read/open-disk-image.ts'
 import { exists } from '../files.ts'
 import { run } from '../run.ts'
 import {
@@ -66,24 +68,30 @@ const HOST_AGENTS = [
   '/usr/lib/dracut/modules.d/30ignition/ignition',
 ] as const
 
+/** Of the look for openings; a Debian needs a small part of it. */
+const OPENINGS_LIMITS = { totalBytes: 4 * 2 ** 30, reads: 2_000_000 } as const
+const NEVER = new AbortController().signal
+
 interface Partition extends ExtFileSystem {
   readonly number: number
+  readonly isExt: boolean
   readonly bytes: number
 }
 
 /**
  * @param image - raw
  * @param work - an empty directory; the kernel and its modules are put there
- * @throws CloisterError `vm-boot.root-missing`, `vm-boot.kernel-missing`, `vm-boot.init-missing`, `guest-image.tool-*`
+ * @throws CloisterError `vm-boot.root-missing`, `vm-boot.file-system-unfit`, `vm-boot.kernel-missing`, `vm-boot.init-missing`, `guest-image.tool-*`
  */
 export async function readDiskSystem(
   image: string,
   work: string,
   context: BuildContext,
 ): Promise<DiskSystem> {
-  const partitions = await extPartitions(image, context)
+  const all = await readPartitions(image, context)
+  const partitions = all.filter(({ isExt }) => isExt)
   const root = await findRoot(partitions, context)
-  if (root === undefined) throw new CloisterError('vm-boot.root-missing', { where: image })
+  if (root === undefined) throw await rootError(image, all)
   if (!(await existsInExt(root, INIT, context)))
     throw new CloisterError('vm-boot.init-missing', { where: INIT })
   const kernel = await takeKernel(root, partitions, work, context)
@@ -93,7 +101,7 @@ export async function readDiskSystem(
   const orders = hasCloudInit ? HOST_AGENTS : [...HOST_AGENTS, CLOUD_INIT_PROGRAM]
   const found: string[] = []
   for (const path of orders) if (await existsInExt(root, path, context)) found.push(path)
-  const openings = await openingsOf(root)
+  const openings = await openingsOf(root, context)
   return {
     openings,
     partition: root.number,
@@ -107,15 +115,38 @@ export async function readDiskSystem(
   }
 }
 
-async function openingsOf({ image, offset, bytes }: Partition): Promise<ImageOpenings> {
+async function openingsOf(
+  { image, offset, bytes }: Partition,
+  { signal = NEVER }: BuildContext,
+): Promise<ImageOpenings> {
   await using file = await open(image, 'r')
   const { size } = await file.stat()
-  const files = await Ext4Files.open(new SourceRange(new RawSource(file, size), offset, bytes))
+  const disk = new LimitedSource(new RawSource(file, size), { ...OPENINGS_LIMITS, signal })
+  const files = await Ext4Files.open(new SourceRange(disk, offset, bytes))
   if (files === undefined) throw new CloisterError('vm-boot.root-missing', { where: image })
   return await findOpenings(files)
 }
 
-async function extPartitions(image: string, context: BuildContext): Promise<Partition[]> {
+/** A root on a file system that nothing here mounts is told as that. */
+async function rootError(image: string, partitions: readonly Partition[]): Promise<CloisterError> {
+  await using file = await open(image, 'r')
+  const { size } = await file.stat()
+  const found: string[] = []
+  for (const { offset, bytes, isExt } of partitions) {
+    if (isExt || offset + bytes > size) continue
+    const name = await recognise(new SourceRange(new RawSource(file, size), offset, bytes))
+    if (name !== undefined) found.push(name)
+  }
+  return found.length === 0
+    ? new CloisterError('vm-boot.root-missing', { where: image })
+    : new CloisterError('vm-boot.file-system-unfit', {
+        where: image,
+        expected: ROOT_FILE_SYSTEMS.join(', '),
+        received: found.join(', '),
+      })
+}
+
+async function readPartitions(image: string, context: BuildContext): Promise<Partition[]> {
   const text = await run('sfdisk', ['--json', image], { ...context, env: SYSTEM_TOOLS }).catch(
     (cause: unknown) => {
       const isNoTable = cause instanceof CloisterError && cause.code === 'guest-image.tool-failed'
@@ -131,9 +162,9 @@ async function extPartitions(image: string, context: BuildContext): Promise<Part
     const offset = start * sectorsize
     const magic = Buffer.alloc(2)
     const { bytesRead } = await file.read(magic, 0, 2, offset + EXT_MAGIC.offset)
-    if (bytesRead !== 2 || magic.readUInt16LE() !== EXT_MAGIC.value) continue
+    const isExt = bytesRead === 2 && magic.readUInt16LE() === EXT_MAGIC.value
     const number = Number(/(\d+)$/.exec(node)?.[1])
-    found.push({ image, number, offset, bytes: size * sectorsize })
+    found.push({ image, number, offset, bytes: size * sectorsize, isExt })
   }
   return found
 }

@@ -33,6 +33,17 @@ export const MEASURED_VM_ERRORS = {
     status: 422,
     exit: 5,
   },
+  'vm-boot.file-system-unfit': {
+    title:
+      'Cannot measure the boot of the image: its root is on a file system that is not supported',
+    why: 'the initrd mounts ext4 alone, and kernel and modules are read from it',
+    fix: [
+      "put the root of the image on ext4: mke2fs -t ext4 -d DIRECTORY, with the system's files in it",
+      'cloister vm create --tee none NAME',
+    ],
+    status: 422,
+    exit: 5,
+  },
   'vm-boot.init-missing': {
     title: 'Cannot measure the boot of the image: it has no first process',
     why: '/sbin/init is neither a program nor a link in the root of the image',

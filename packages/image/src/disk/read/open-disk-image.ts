@@ -149,7 +149,7 @@ async function chooseRoot(
 }
 
 /** What a partition holds that is not read here, by its magic numbers. */
-async function recognise(source: BlockSource): Promise<string | undefined> {
+export async function recognise(source: BlockSource): Promise<string | undefined> {
   const signs = [
     ['xfs', 0, 'XFSB'],
     ['LUKS', 0, 'LUKS\u00ba\u00be'],

@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { isCode } from '@cloister/protocol/testing'
+import { demandVersion, updateBoot, type UpdateBootContext } from './update-boot.ts'
+
+const IMAGE = { name: 'vm-db', imageVersion: 7 }
+const RELEASE = {
+  version: 1,
+  anchors: ['amd'],
+  guestImages: [
+    { name: 'vm-db', minimumVersion: 3 },
+    { name: 'other', minimumVersion: 1 },
+  ],
+}
+
+test('demandVersion() raises the version in the policies of the own secrets, and in no others', async () => {
+  const put = new Map<string, unknown>()
+  const secret = (path: string, release: unknown) => ({ path, release })
+  await demandVersion('db', IMAGE, {
+    secrets: async () =>
+      [
+        secret('vm-db/disk-key/current', RELEASE),
+        secret('vm-db/cloud-init/seed', RELEASE),
+        secret('vm-db/disk-key/next', null),
+        secret('vm-db2/disk-key/current', RELEASE),
+        secret('default/secret/x', RELEASE),
+      ] as never,
+    putReleasePolicy: async (path, policy) => void put.set(path, policy),
+  })
+  assert.deepEqual([...put.keys()], ['vm-db/disk-key/current', 'vm-db/cloud-init/seed'])
+  assert.deepEqual(put.get('vm-db/disk-key/current'), {
+    ...RELEASE,
+    guestImages: [
+      { name: 'vm-db', minimumVersion: 7 },
+      { name: 'other', minimumVersion: 1 },
+    ],
+  })
+})
+
+test('updateBoot() refuses a VM that runs, one that boots by firmware, and what is no kernel', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'cloister-update-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const update = (view: object, source = { kernel: join(folder, 'none'), modules: folder }) =>
+    updateBoot('db', source, {
+      hostd: { vms: { get: async () => ({ name: 'db', state: 'stopped', tee: 'snp', ...view }) } },
+      signal: new AbortController().signal,
+    } as unknown as UpdateBootContext)
+  await assert.rejects(update({ tee: 'none' }), isCode('vm.combination-unfit'))
+  await assert.rejects(update({ state: 'running' }), isCode('vm.still-running'))
+  await assert.rejects(update({}), isCode('cli.file-unreadable'))
+  const unnamed = { kernel: import.meta.filename, modules: folder }
+  await assert.rejects(update({}, unnamed), isCode('vm-boot.kernel-missing'))
+})
