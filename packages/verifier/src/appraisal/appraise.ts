@@ -42,35 +42,23 @@ export interface TeeTypes {
 
 export type Tee = keyof TeeTypes
 
-type Appraisers = {
-  readonly [T in Tee]: (
-    evidence: TeeTypes[T]['evidence'],
-    options: TeeTypes[T]['options'],
-  ) => Promise<TeeTypes[T]['result']>
-}
+type Appraise<T extends Tee> = (
+  evidence: TeeTypes[T]['evidence'],
+  options: TeeTypes[T]['options'],
+) => Promise<TeeTypes[T]['result']>
 
 /** Each TEE's code is loaded when first needed. */
-const TEES: Appraisers = {
-  snp: async (evidence, options) =>
-    (await import('../snp/appraise.ts')).appraiseSnp(evidence, options),
-  tdx: async (evidence, options) =>
-    (await import('../tdx/appraise.ts')).appraiseTdx(evidence, options),
-  'az-snp': async (evidence, options) =>
-    (await import('../azure/appraise-snp.ts')).appraiseAzSnp(evidence, options),
-  'az-tdx': async (evidence, options) =>
-    (await import('../azure/appraise-tdx.ts')).appraiseAzTdx(evidence, options),
-  tpm: async (evidence, options) =>
-    (await import('../tpm/appraise.ts')).appraiseTpm(evidence, options),
-  sgx: async (evidence, options) =>
-    (await import('../sgx/appraise.ts')).appraiseSgx(evidence, options),
-  nitro: async (evidence, options) =>
-    (await import('../nitro/appraise.ts')).appraiseNitro(evidence, options),
-  cca: async (evidence, options) =>
-    (await import('../cca/appraise.ts')).appraiseCca(evidence, options),
-  nvidia: async (evidence, options) =>
-    (await import('../nvidia/appraise.ts')).appraiseNvidia(evidence, options),
-  se: async (evidence, options) =>
-    (await import('../se/appraise.ts')).appraiseSe(evidence, options),
+const TEES: { readonly [T in Tee]: () => Promise<Appraise<T>> } = {
+  snp: once(async () => (await import('../snp/appraise.ts')).appraiseSnp),
+  tdx: once(async () => (await import('../tdx/appraise.ts')).appraiseTdx),
+  'az-snp': once(async () => (await import('../azure/appraise-snp.ts')).appraiseAzSnp),
+  'az-tdx': once(async () => (await import('../azure/appraise-tdx.ts')).appraiseAzTdx),
+  tpm: once(async () => (await import('../tpm/appraise.ts')).appraiseTpm),
+  sgx: once(async () => (await import('../sgx/appraise.ts')).appraiseSgx),
+  nitro: once(async () => (await import('../nitro/appraise.ts')).appraiseNitro),
+  cca: once(async () => (await import('../cca/appraise.ts')).appraiseCca),
+  nvidia: once(async () => (await import('../nvidia/appraise.ts')).appraiseNvidia),
+  se: once(async () => (await import('../se/appraise.ts')).appraiseSe),
 }
 
 export const TEE_NAMES = Object.keys(TEES) as readonly Tee[]
@@ -89,6 +77,14 @@ export async function appraise<T extends Tee>(
   evidence: TeeTypes[T]['evidence'],
   options: { readonly tee: T } & TeeTypes[T]['options'],
 ): Promise<TeeTypes[T]['result']> {
-  if (!isTee(options.tee)) throw new TypeError(`unknown TEE "${String(options.tee)}"`)
-  return TEES[options.tee](evidence, options)
+  const { tee } = options
+  if (!isTee(tee)) throw new TypeError(`unknown TEE "${String(tee)}"`)
+  const appraiseTee = await TEES[tee]()
+  return appraiseTee(evidence, options)
+}
+
+/** Keeps what was loaded, not a failure to: `import()` of a module that is there still costs 13 µs in Node. */
+function once<Value>(load: () => Promise<Value>): () => Promise<Value> {
+  let loaded: Value | undefined
+  return async () => (loaded ??= await load())
 }

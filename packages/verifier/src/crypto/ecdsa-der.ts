@@ -35,6 +35,7 @@ function put(signature: Uint8Array, integer: Integer, der: Uint8Array, at: numbe
   const { start, end, length } = integer
   der[at] = 0x02
   der[at + 1] = length
-  der.set(signature.subarray(start, end), at + 2 + length - (end - start))
+  const shift = at + 2 + length - end
+  for (let index = start; index < end; index++) der[shift + index] = signature[index] as number
   return at + 2 + length
 }

@@ -151,6 +151,10 @@ async function signerOf(
 export function distinct(certificates: readonly Certificate[]): Certificate[] {
   const kept: Certificate[] = []
   for (const certificate of certificates)
-    if (!kept.some((other) => equalBytes(other.raw, certificate.raw))) kept.push(certificate)
+    if (!kept.some((other) => isSame(other, certificate))) kept.push(certificate)
   return kept
+}
+
+function isSame(a: Certificate, b: Certificate): boolean {
+  return a === b || equalBytes(a.raw, b.raw)
 }

@@ -34,17 +34,17 @@ export function readPckIdentity(certificate: Certificate): PckIdentity {
   const outer = new DerReader(FORMAT, value)
   const fields = readPairs(outer.sequence('extension'))
   outer.end()
-  const tcb = readPairs(new DerReader(FORMAT, need(fields, '2').contents))
+  const tcb = readPairs(need(fields, '2').sequence('tcb'))
   const configuration = fields.get(`${SGX_EXTENSION_OID}.7`)
   return {
-    ppid: octets(need(fields, '1').raw, 16),
-    components: COMPONENT_SUFFIXES.map((suffix) => integer(need(tcb, suffix).raw, 255)),
-    pceSvn: integer(need(tcb, '2.17').raw, 65_535),
-    cpuSvn: octets(need(tcb, '2.18').raw, 16),
-    pceId: toHex(octets(need(fields, '3').raw, 2)),
-    fmspc: toHex(octets(need(fields, '4').raw, 6)),
-    platformInstanceId: optionalOctets(fields.get(`${SGX_EXTENSION_OID}.6`)?.raw, 16),
-    smtEnabled: configuration && readSmt(configuration.contents),
+    ppid: octets(need(fields, '1'), 16),
+    components: COMPONENT_SUFFIXES.map((suffix) => integer(need(tcb, suffix), 255)),
+    pceSvn: integer(need(tcb, '2.17'), 65_535),
+    cpuSvn: octets(need(tcb, '2.18'), 16),
+    pceId: toHex(octets(need(fields, '3'), 2)),
+    fmspc: toHex(octets(need(fields, '4'), 6)),
+    platformInstanceId: optionalOctets(fields.get(`${SGX_EXTENSION_OID}.6`), 16),
+    smtEnabled: configuration && readSmt(configuration),
   }
 }
 
@@ -68,50 +68,44 @@ export function pckExtension(identity: PckIdentity): Extension {
   return { oid: SGX_EXTENSION_OID, critical: false, value: derSequence(...fields) }
 }
 
-interface Value {
-  readonly raw: Uint8Array
-  readonly contents: Uint8Array
-}
-
-/** SEQUENCE OF { OID, value }, each OID once. */
-function readPairs(list: DerReader): Map<string, Value> {
-  const pairs = new Map<string, Value>()
+/** SEQUENCE OF { OID, value }, each OID once: readers of the values. */
+function readPairs(list: DerReader): Map<string, DerReader> {
+  const pairs = new Map<string, DerReader>()
   while (!list.done) {
     if (pairs.size === 32) list.fail('extension', 'too many parts')
     const pair = list.sequence('part')
     const oid = pair.oid('part')
     if (pairs.has(oid)) list.fail('part', `${oid} twice`)
-    pairs.set(oid, pair.any('part'))
+    pairs.set(oid, pair.next('part'))
     pair.end()
   }
   return pairs
 }
 
-function need(pairs: Map<string, Value>, suffix: string): Value {
+function need(pairs: Map<string, DerReader>, suffix: string): DerReader {
   const value = pairs.get(`${SGX_EXTENSION_OID}.${suffix}`)
   if (value === undefined) throw new FormatError(FORMAT, suffix, 0, 'is missing')
   return value
 }
 
-function octets(raw: Uint8Array, size: number): Uint8Array {
-  const bytes = new DerReader(FORMAT, raw).octetString('value')
+function octets(value: DerReader, size: number): Uint8Array {
+  const bytes = value.octetString('value')
   if (bytes.length !== size)
     throw new FormatError(FORMAT, 'value', 0, `${bytes.length} bytes, wanted ${size}`)
   return bytes
 }
 
-function optionalOctets(raw: Uint8Array | undefined, size: number): Uint8Array | undefined {
-  return raw === undefined ? undefined : octets(raw, size)
+function optionalOctets(value: DerReader | undefined, size: number): Uint8Array | undefined {
+  return value === undefined ? undefined : octets(value, size)
 }
 
-function integer(raw: Uint8Array, limit: number): number {
-  const value = new DerReader(FORMAT, raw).smallInteger('value')
+function integer(reader: DerReader, limit: number): number {
+  const value = reader.smallInteger('value')
   if (value > limit) throw new FormatError(FORMAT, 'value', 0, `above ${limit}`)
   return value
 }
 
-function readSmt(contents: Uint8Array): boolean | undefined {
-  const raw = readPairs(new DerReader(FORMAT, contents)).get(`${SGX_EXTENSION_OID}.7.3`)?.raw
-  if (raw === undefined || raw[0] !== TAG.boolean) return undefined
-  return new DerReader(FORMAT, raw).boolean('smt')
+function readSmt(configuration: DerReader): boolean | undefined {
+  const smt = readPairs(configuration.sequence('configuration')).get(`${SGX_EXTENSION_OID}.7.3`)
+  return smt?.peek() === TAG.boolean ? smt.boolean('smt') : undefined
 }

@@ -28,38 +28,54 @@ export interface TdReport {
   readonly mrServiceTd: Uint8Array | undefined
 }
 
-/** In the order of the layout. */
+/** In the order of the layout, those of TDX 1.0. */
 const FIELDS = [
-  ['teeTcbSvn', 16],
-  ['mrSeam', 48],
-  ['mrSignerSeam', 48],
-  ['seamAttributes', 8],
-  ['tdAttributes', 8],
-  ['xfam', 8],
-  ['mrTd', 48],
-  ['mrConfigId', 48],
-  ['mrOwner', 48],
-  ['mrOwnerConfig', 48],
-  ['rtmr0', 48],
-  ['rtmr1', 48],
-  ['rtmr2', 48],
-  ['rtmr3', 48],
-  ['reportData', 64],
-] as const satisfies readonly (readonly [keyof TdReport, number])[]
+  'teeTcbSvn',
+  'mrSeam',
+  'mrSignerSeam',
+  'seamAttributes',
+  'tdAttributes',
+  'xfam',
+  'mrTd',
+  'mrConfigId',
+  'mrOwner',
+  'mrOwnerConfig',
+  'rtmr0',
+  'rtmr1',
+  'rtmr2',
+  'rtmr3',
+  'reportData',
+] as const satisfies readonly (keyof TdReport)[]
 
 /** @param bytes - 584 or 648 bytes. @throws FormatError */
 export function parseTdReport(bytes: Uint8Array): TdReport {
   const reader = new ByteReader('TD report', bytes)
-  const entries = FIELDS.map(([name, size]) => [name, reader.bytes(size, name)])
+  // In the order of the layout: members are read as they stand here.
+  const common = {
+    teeTcbSvn: reader.bytes(16, 'teeTcbSvn'),
+    mrSeam: reader.bytes(48, 'mrSeam'),
+    mrSignerSeam: reader.bytes(48, 'mrSignerSeam'),
+    seamAttributes: reader.bytes(8, 'seamAttributes'),
+    tdAttributes: reader.bytes(8, 'tdAttributes'),
+    xfam: reader.bytes(8, 'xfam'),
+    mrTd: reader.bytes(48, 'mrTd'),
+    mrConfigId: reader.bytes(48, 'mrConfigId'),
+    mrOwner: reader.bytes(48, 'mrOwner'),
+    mrOwnerConfig: reader.bytes(48, 'mrOwnerConfig'),
+    rtmr0: reader.bytes(48, 'rtmr0'),
+    rtmr1: reader.bytes(48, 'rtmr1'),
+    rtmr2: reader.bytes(48, 'rtmr2'),
+    rtmr3: reader.bytes(48, 'rtmr3'),
+    reportData: reader.bytes(64, 'reportData'),
+  }
   const isOld = reader.left === 0
   const teeTcbSvn2 = isOld ? undefined : reader.bytes(16, 'teeTcbSvn2')
   const mrServiceTd = isOld ? undefined : reader.bytes(48, 'mrServiceTd')
   reader.end()
-  const fields = Object.fromEntries(entries) as Record<(typeof FIELDS)[number][0], Uint8Array>
-  return { ...fields, teeTcbSvn2, mrServiceTd }
+  return { ...common, teeTcbSvn2, mrServiceTd }
 }
 
 export function encodeTdReport(report: TdReport): Uint8Array<ArrayBuffer> {
   const { teeTcbSvn2 = new Uint8Array(), mrServiceTd = new Uint8Array() } = report
-  return concatBytes(...FIELDS.map(([name]) => report[name]), teeTcbSvn2, mrServiceTd)
+  return concatBytes(...FIELDS.map((name) => report[name]), teeTcbSvn2, mrServiceTd)
 }

@@ -93,10 +93,22 @@ export class DerReader {
     return this.peek() === tag ? this.any(field) : undefined
   }
 
+  /** Contents of an element of that tag. */
+  contents(tag: number, field: string): Uint8Array {
+    this.#pass(tag, field)
+    return this.#view()
+  }
+
+  /** Passes an element whatever its tag. @returns a reader of it alone, from its header on */
+  next(field: string): DerReader {
+    const start = this.#offset
+    this.#next(field)
+    return new DerReader(this.#format, this.#bytes, this.#base, start, this.#offset)
+  }
+
   /** Opens a constructed element. */
   enter(tag: number, field: string): DerReader {
-    this.#expect(tag, field)
-    this.#next(field)
+    this.#pass(tag, field)
     return new DerReader(this.#format, this.#bytes, this.#base, this.#contents, this.#offset)
   }
 
@@ -115,40 +127,46 @@ export class DerReader {
   }
 
   oid(field: string): string {
+    this.#pass(TAG.oid, field)
     return (
-      oidText(this.#contentsOf(TAG.oid, field)) ?? this.fail(field, 'malformed object identifier')
+      oidText(this.#bytes, this.#contents, this.#offset) ??
+      this.fail(field, 'malformed object identifier')
     )
   }
 
   /** Contents of an INTEGER: big-endian two's complement, minimal. */
   integer(field: string): Uint8Array {
-    const contents = this.#contentsOf(TAG.integer, field)
-    if (!isMinimalInteger(contents)) this.fail(field, 'integer is not minimal')
-    return contents
+    this.#passInteger(field)
+    return this.#view()
   }
 
   /** A non-negative INTEGER below 2^31. */
   smallInteger(field: string): number {
-    return smallInteger(this.integer(field)) ?? this.fail(field, 'integer out of range')
+    this.#passInteger(field)
+    return (
+      smallInteger(this.#bytes, this.#contents, this.#offset) ??
+      this.fail(field, 'integer out of range')
+    )
   }
 
   boolean(field: string): boolean {
-    const contents = this.#contentsOf(TAG.boolean, field)
-    const [value] = contents
-    if (contents.length !== 1 || (value !== 0 && value !== 0xff))
+    this.#pass(TAG.boolean, field)
+    const value = this.#bytes[this.#contents]
+    if (this.#offset !== this.#contents + 1 || (value !== 0 && value !== 0xff))
       this.fail(field, 'boolean is neither 00 nor FF')
     return value === 0xff
   }
 
   octetString(field: string): Uint8Array {
-    return this.#contentsOf(TAG.octetString, field)
+    return this.contents(TAG.octetString, field)
   }
 
   /** A BIT STRING of whole bytes. */
   bitStringBytes(field: string): Uint8Array {
-    const contents = this.#contentsOf(TAG.bitString, field)
-    if (contents[0] !== 0) this.fail(field, 'bit string is not of whole bytes')
-    return contents.subarray(1)
+    this.#pass(TAG.bitString, field)
+    if (this.#contents === this.#offset || this.#bytes[this.#contents] !== 0)
+      this.fail(field, 'bit string is not of whole bytes')
+    return this.#bytes.subarray(this.#contents + 1, this.#offset)
   }
 
   end(): void {
@@ -159,10 +177,15 @@ export class DerReader {
     throw new FormatError(this.#format, field, this.#base + this.#offset, problem)
   }
 
-  #contentsOf(tag: number, field: string): Uint8Array {
+  #pass(tag: number, field: string): void {
     this.#expect(tag, field)
     this.#next(field)
-    return this.#view()
+  }
+
+  #passInteger(field: string): void {
+    this.#pass(TAG.integer, field)
+    if (!isMinimalInteger(this.#bytes, this.#contents, this.#offset))
+      this.fail(field, 'integer is not minimal')
   }
 
   /** Contents of the element that was read last. */
@@ -212,12 +235,13 @@ export function readSequence(format: string, bytes: Uint8Array): DerReader {
 }
 
 /** Dotted text of an OBJECT IDENTIFIER's contents; undefined when malformed or an arc exceeds 2^31. */
-export function oidText(contents: Uint8Array): string | undefined {
-  if (contents.length === 0 || contents.length > 64) return undefined
+function oidText(bytes: Uint8Array, start: number, end: number): string | undefined {
+  if (start === end || end - start > 64) return undefined
   let text = ''
   let arc = 0
   let started = false
-  for (const byte of contents) {
+  for (let at = start; at < end; at++) {
+    const byte = bytes[at] as number
     if (!started && byte === 0x80) return undefined
     if (arc > 0xffffff) return undefined
     arc = (arc << 7) | (byte & 0x7f)
@@ -233,18 +257,17 @@ export function oidText(contents: Uint8Array): string | undefined {
   return started ? undefined : text
 }
 
-export function isMinimalInteger(contents: Uint8Array): boolean {
-  const [first, second] = contents
-  if (first === undefined) return false
-  if (second === undefined) return true
+export function isMinimalInteger(bytes: Uint8Array, start = 0, end = bytes.length): boolean {
+  if (end - start < 2) return start < end
+  const [first, second] = [bytes[start] as number, bytes[start + 1] as number]
   return !((first === 0 && second < 0x80) || (first === 0xff && second >= 0x80))
 }
 
 /** Value of a non-negative INTEGER's contents below 2^31, else undefined. */
-export function smallInteger(contents: Uint8Array): number | undefined {
-  if (contents.length > 4 || (contents[0] as number) >= 0x80) return undefined
+function smallInteger(bytes: Uint8Array, start: number, end: number): number | undefined {
+  if (end - start > 4 || (bytes[start] as number) >= 0x80) return undefined
   let value = 0
-  for (const byte of contents) value = value * 256 + byte
+  for (let at = start; at < end; at++) value = value * 256 + (bytes[at] as number)
   return value
 }
 

@@ -59,7 +59,7 @@ export function commonName(name: Name): string | undefined {
 }
 
 function valuesOf(attributes: readonly NameAttribute[], wanted: string): string[] {
-  return attributes.flatMap(({ oid, value }) => (oid === wanted ? [value] : []))
+  return attributes.filter(({ oid }) => oid === wanted).map(({ value }) => value)
 }
 
 /** One attribute per RDN; country as PrintableString, all others as UTF8String. */
@@ -72,17 +72,21 @@ export function encodeName(attributes: readonly NameAttribute[]): Uint8Array<Arr
 }
 
 function readText(reader: DerReader, field: string): string {
-  const { tag, contents } = reader.any(field)
+  const tag = reader.peek()
   switch (tag) {
     case TAG.utf8String:
     case TAG.printableString:
     case TAG.ia5String:
     case TAG.visibleString:
-      return fromUtf8('X.509 name', field, contents)
+      return fromUtf8('X.509 name', field, reader.contents(tag, field))
     case TAG.teletexString:
+      return new TextDecoder('latin1').decode(reader.contents(tag, field))
     case TAG.bmpString:
-      return new TextDecoder(tag === TAG.bmpString ? 'utf-16be' : 'latin1').decode(contents)
+      return new TextDecoder('utf-16be').decode(reader.contents(tag, field))
     default:
-      return reader.fail(field, `text type 0x${tag.toString(16)} is not supported`)
+      return reader.fail(
+        field,
+        `text type ${tag === undefined ? 'missing' : `0x${tag.toString(16)}`} is not supported`,
+      )
   }
 }

@@ -5,8 +5,9 @@ const LETTER_Z = 0x5a
 
 /** Time of RFC 5280 section 4.1.2.5: UTCTime or GeneralizedTime, seconds, `Z`; a date that does not exist is an error. */
 export function readTime(reader: DerReader, field: string): Date {
-  const { tag, contents } = reader.any(field)
-  if (tag !== TAG.utcTime && tag !== TAG.generalizedTime) reader.fail(field, 'not a time')
+  const tag = reader.peek()
+  if (tag !== TAG.utcTime && tag !== TAG.generalizedTime) return reader.fail(field, 'not a time')
+  const contents = reader.contents(tag, field)
   const utc = tag === TAG.utcTime
   const digits = utc ? 12 : 14
   if (contents.length !== digits + 1 || contents[digits] !== LETTER_Z)

@@ -4,6 +4,7 @@ import { appraise } from '../appraisal/appraise.ts'
 import type { Tee, TeeTypes } from '../appraisal/appraise.ts'
 import { prepareDcapEndorsements } from '../dcap/endorsements.ts'
 import type { DcapEndorsements } from '../dcap/endorsements.ts'
+import type { Check } from '../result/check.ts'
 import { EndorsementCache } from '../result/endorsement-cache.ts'
 import type { WorkerAnswer, WorkerRequest, WorkerStart } from './batch.ts'
 
@@ -24,15 +25,19 @@ port.on('message', (request: WorkerRequest) => {
 })
 
 async function answer({ items }: WorkerRequest): Promise<WorkerAnswer> {
-  const answers: WorkerAnswer[number][] = []
+  const answers: WorkerAnswer['answers'][number][] = []
+  const lists: (readonly Check[] | null)[] = []
   for (const { evidence, options } of items)
     try {
       const whole = { ...(await common), ...options } as AnyOptions
-      answers.push({ result: await appraise(evidence as Uint8Array, whole) })
+      const { checks, ...result } = await appraise(evidence as Uint8Array, whole)
+      answers.push({ result })
+      lists.push(checks)
     } catch (error) {
       answers.push({ error: error instanceof Error ? error : new Error(String(error)) })
+      lists.push(null)
     }
-  return answers
+  return { answers, checks: JSON.stringify(lists) }
 }
 
 /** Intel's collateral is checked once for all items, and each thread remembers the platforms it has seen. */

@@ -15,21 +15,24 @@ export interface TdAttributes {
   readonly reserved: boolean
 }
 
-const KNOWN = (1n << 0n) | (0xfen << 0n) | (0xfn << 28n) | (1n << 63n)
+/** Of the lower and of the upper 32 bits. */
+const KNOWN = [0xf000_00ff, 0x8000_0000] as const
 
 /** @param bytes - 8 bytes of the TD report */
 export function readTdAttributes(bytes: Uint8Array): TdAttributes {
-  const word = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true)
-  const bit = (number: bigint) => ((word >> number) & 1n) === 1n
+  const view = new DataView(bytes.buffer, bytes.byteOffset, 8)
+  const low = view.getUint32(0, true)
+  const high = view.getUint32(4, true)
+  const bit = (number: number) => ((low >>> number) & 1) === 1
   return {
     raw: toHex(bytes),
-    debug: bit(0n),
-    underDebug: (word & 0xfen) !== 0n,
-    septVeDisable: bit(28n),
-    migratable: bit(29n),
-    pks: bit(30n),
-    keyLocker: bit(31n),
-    perfmon: bit(63n),
-    reserved: (word & ~KNOWN) !== 0n,
+    debug: bit(0),
+    underDebug: (low & 0xfe) !== 0,
+    septVeDisable: bit(28),
+    migratable: bit(29),
+    pks: bit(30),
+    keyLocker: bit(31),
+    perfmon: high >>> 31 === 1,
+    reserved: (low & ~KNOWN[0]) !== 0 || (high & ~KNOWN[1]) !== 0,
   }
 }
