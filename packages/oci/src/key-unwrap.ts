@@ -75,17 +75,6 @@ export function openPacket(packet: Packet, key: Uint8Array): Uint8Array {
   }
 }
 
-/** Tries each in turn; the first that does not say "not mine" decides. */
-export function firstUnwrapper(...unwrappers: readonly UnwrapKey[]): UnwrapKey {
-  return async (wrapped, signal) => {
-    for (const unwrap of unwrappers) {
-      const opened = await unwrap(wrapped, signal)
-      if (opened !== undefined) return opened
-    }
-    return undefined
-  }
-}
-
 /**
  * The key of an encrypted layer, by the first recipient that opens. Throws what the first recipient of ours failed with, else
  * `image.key-missing`.

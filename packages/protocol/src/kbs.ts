@@ -9,15 +9,6 @@ export const KBS_VERSION = '0.4.0'
 export const KBS_PATH = '/kbs/v0'
 export const KBS_SESSION_COOKIE = 'kbs-session-id'
 
-/** Where a token holds the Attester's public key. */
-export const TEE_KEY_POINTER = [
-  'submods',
-  'cpu0',
-  'ear.veraison.annotated-evidence',
-  'runtime_data_claims',
-  'tee-pubkey',
-] as const
-
 const base64url = (length: number) => z.string().regex(new RegExp(`^[A-Za-z0-9_-]{${length}}$`))
 
 /** Coordinates are base64url of exactly 32 bytes. */

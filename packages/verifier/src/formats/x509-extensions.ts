@@ -93,14 +93,6 @@ export function crlUris(certificate: Certificate): string[] {
   return uris
 }
 
-/** keyIdentifier of the authority key identifier, undefined when absent. @throws FormatError */
-export function authorityKeyId(certificate: Certificate): Uint8Array | undefined {
-  const value = extensionValue(certificate, EXTENSION_OID.authorityKeyIdentifier)
-  if (value === undefined) return undefined
-  const reader = new DerReader(FORMAT, value).sequence('authorityKeyIdentifier')
-  return reader.optional(contextTag(0, 'primitive'), 'keyIdentifier')?.contents
-}
-
 /** A basicConstraints extension for a certificate template; critical. */
 export function basicConstraintsExtension(ca: boolean, pathLength?: number): Extension {
   const parts = [
