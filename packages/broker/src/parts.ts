@@ -6,12 +6,14 @@ import type { Metrics } from './http/metrics.ts'
 import type { Sessions } from './kbs/sessions.ts'
 import type { BrokerLimits } from './limits.ts'
 import type { AuditLog } from './storage/audit-log.ts'
+import type { Instances } from './storage/instances.ts'
 import type { ReferenceValueStore } from './storage/reference-values.ts'
 import type { SecretStore } from './storage/secrets.ts'
 import type { TrustSettings } from './storage/trust-settings.ts'
 import type { WorkloadRegistry } from './storage/workload-registry.ts'
 import type { AttestationAuthority } from './tpm/attestation-authority.ts'
 import type { Enrolments } from './tpm/enrolments.ts'
+import type { RefusalTally } from './tpm/refusal-tally.ts'
 
 export interface BrokerParts {
   readonly version: string
@@ -23,9 +25,11 @@ export interface BrokerParts {
   readonly referenceValues: ReferenceValueStore
   readonly trust: TrustSettings
   readonly audit: AuditLog
+  readonly instances: Instances
   readonly sessions: Sessions
   /** Of TPMs: activations under way, and who certifies what came of them. */
   readonly enrolments: Enrolments
+  readonly enrolmentRefusals: RefusalTally
   readonly attestationAuthority: AttestationAuthority
   readonly tokens: IssuedTokens
   /** Certificate of the key that signs tokens, PEM. */

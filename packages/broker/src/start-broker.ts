@@ -23,12 +23,14 @@ import { loadAuditKey } from './storage/audit-key.ts'
 import { AuditLog } from './storage/audit-log.ts'
 import { Database } from './storage/database.ts'
 import { loadKek } from './storage/envelope.ts'
+import { Instances } from './storage/instances.ts'
 import { ReferenceValueStore } from './storage/reference-values.ts'
 import { SecretStore } from './storage/secrets.ts'
 import { TrustSettings } from './storage/trust-settings.ts'
 import { WorkloadRegistry } from './storage/workload-registry.ts'
 import { AttestationAuthority } from './tpm/attestation-authority.ts'
 import { Enrolments } from './tpm/enrolments.ts'
+import { RefusalTally } from './tpm/refusal-tally.ts'
 
 const VERSION = '0.1.0'
 
@@ -170,8 +172,10 @@ function createParts(
     referenceValues: new ReferenceValueStore(database),
     trust,
     audit: new AuditLog(database, loadAuditKey(join(directory, 'audit.key')), limits.auditBytes),
+    instances: new Instances(database),
     sessions: new Sessions(limits),
     enrolments: new Enrolments(),
+    enrolmentRefusals: new RefusalTally(),
     attestationAuthority,
     tokens: new IssuedTokens(new TokenSigner(identity)),
     tokenSigner: identity.certificatePem,

@@ -261,6 +261,31 @@ const TABLE: Readonly<Record<string, TableEntry>> = {
     summary: "take Intel's collateral for a kind of platform from the broker",
     load: () => import('./commands/intel-collateral-rm.ts'),
   },
+  'platform enroll': {
+    group: 'Owner',
+    summary: 'name a chip or platform that the broker shall know',
+    load: () => import('./commands/platform-enroll.ts'),
+  },
+  'platform ls': {
+    group: 'Owner',
+    summary: 'list the platforms that the broker knows',
+    load: () => import('./commands/platform-ls.ts'),
+  },
+  'platform rm': {
+    group: 'Owner',
+    summary: 'strike a platform off',
+    load: () => import('./commands/platform-rm.ts'),
+  },
+  'revocation-list add': {
+    group: 'Owner',
+    summary: 'bring one of AMD’s revocation lists to the broker',
+    load: () => import('./commands/revocation-list-add.ts'),
+  },
+  'revocation-list ls': {
+    group: 'Owner',
+    summary: 'list the revocation lists that the broker has',
+    load: () => import('./commands/revocation-list-ls.ts'),
+  },
   'image encrypt': {
     group: 'Images',
     summary: 'encrypt the layers of an image',
@@ -310,6 +335,16 @@ const TABLE: Readonly<Record<string, TableEntry>> = {
     group: 'Services',
     summary: 'decisions of the broker with their reasons',
     load: () => import('./commands/broker-audit.ts'),
+  },
+  'broker instances ls': {
+    group: 'Services',
+    summary: 'list the live instances of workloads that may have only so many',
+    load: () => import('./commands/broker-instances-ls.ts'),
+  },
+  'broker instances rm': {
+    group: 'Services',
+    summary: 'end an instance for good',
+    load: () => import('./commands/broker-instances-rm.ts'),
   },
   'broker stop': {
     group: 'Services',

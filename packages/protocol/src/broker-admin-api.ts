@@ -241,12 +241,34 @@ export const WorkloadRevisionSchema = z.object({
   initdataDigest: Hex(32),
   state: z.enum(REVISION_STATES),
   registeredAt: Time,
+  /** How many may live at once. Absent: any number. */
+  instances: z.int().optional(),
 })
 export type WorkloadRevision = z.infer<typeof WorkloadRevisionSchema>
 export const WorkloadListSchema = z.object({ workloads: z.array(WorkloadRevisionSchema) })
 
 /** POST /workloads/<name>/withdraw. Without `revision`: all of them. */
 export const WithdrawWorkloadSchema = z.strictObject({ revision: z.int().min(1).optional() })
+
+/** SHA-256 of the key's required members (RFC 7638), hex. */
+export const InstanceNameSchema = Hex(32)
+
+/** GET /instances: those that live, of workloads that may have only so many. DELETE /instances/<key> ends one for good. */
+export const InstanceListSchema = z.object({
+  instances: z.array(
+    z.object({
+      workload: Name,
+      revision: z.int(),
+      /** How many of that revision may live at once. */
+      limit: z.int(),
+      key: InstanceNameSchema,
+      since: Time,
+      /** The end of its last token. */
+      expiresAt: Time,
+    }),
+  ),
+})
+export type Instance = z.infer<typeof InstanceListSchema>['instances'][number]
 
 /** PUT /guest-images/<name> */
 export const PutGuestImageSchema = z.strictObject({
@@ -303,6 +325,7 @@ export type TpmAnchorList = z.infer<typeof TpmAnchorListSchema>
 export const PlatformListSchema = z.object({
   platforms: z.array(z.object({ chipId: PlatformIdSchema, enrolledAt: Time })),
 })
+export type PlatformList = z.infer<typeof PlatformListSchema>
 
 /** PUT /intel-collateral: a bundle of endorsements for TDX, as `cloister evidence fetch --tee tdx` writes it, in base64. */
 export const PutIntelCollateralSchema = z.strictObject({ bundle: z.base64() })

@@ -5,6 +5,7 @@
 import { z } from 'zod'
 import {
   GuestPortSchema,
+  InstancesSchema,
   MuxTargetSchema,
   OwnNameSchema,
   ResourcePathSchema,
@@ -84,6 +85,8 @@ export const VmWorkloadSchema = z.strictObject({
   name: OwnNameSchema,
   /** Rises with each registration of this name at the broker; containers and VMs share the names. */
   revision: z.int().min(1),
+  /** How many instances the broker lets live at once. Absent: any number. */
+  instances: InstancesSchema.optional(),
   broker: WorkloadBrokerSchema,
   vm: VmSchema,
   network: z

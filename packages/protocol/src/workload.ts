@@ -95,11 +95,15 @@ export const OwnNameSchema = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/)
 export const MuxTargetSchema = z.string().regex(/^[a-z0-9-]{1,32}$/)
 export const GuestPortSchema = z.int().min(1).max(65535)
 
+export const InstancesSchema = z.int().min(1).max(1024)
+
 export const WorkloadSchema = z.strictObject({
   version: z.literal(1),
   name: OwnNameSchema,
   /** Rises with each registration of this name at the broker. */
   revision: z.int().min(1),
+  /** How many instances the broker lets live at once. Absent: any number. */
+  instances: InstancesSchema.optional(),
   broker: WorkloadBrokerSchema,
   image: ImageSchema,
   container: ContainerSchema,

@@ -12,6 +12,7 @@ import {
   PutWorkloadSchema,
   AnyReleasePolicySchema,
   AUDIT_LOG_PATH,
+  InstanceNameSchema,
   WithdrawGuestImageSchema,
   WithdrawWorkloadSchema,
   type BrokerStatus,
@@ -67,7 +68,7 @@ export function adminRoutes(
   facts: () => BrokerFacts,
 ): Hono<BrokerEnv> {
   const routes = new Hono<BrokerEnv>()
-  const { secrets, workloads, referenceValues, trust, audit } = parts
+  const { secrets, workloads, instances, referenceValues, trust, audit } = parts
   const record = (c: AdminContext, action: string, subject: string) =>
     recordAction(parts, c.get('requestId'), action, subject)
 
@@ -119,6 +120,16 @@ export function adminRoutes(
     const { revision } = await read(c, parts, WithdrawWorkloadSchema)
     record(c, 'workload.withdraw', `${name} ${revision ?? 'all'}`)
     if (!workloads.withdraw(name, revision)) throw new CloisterError('broker.not-found')
+    return c.body(null, 204)
+  })
+
+  routes.get('/instances', (c) => c.json({ instances: instances.list(parts.now()) }))
+  routes.delete('/instances/:key', (c) => {
+    const key = InstanceNameSchema.safeParse(c.req.param('key'))
+    if (!key.success)
+      throw new CloisterError('request.malformed', { why: 'an instance has 64 hex digits' })
+    record(c, 'instance.end', key.data)
+    if (!instances.end(key.data, parts.now())) throw new CloisterError('broker.not-found')
     return c.body(null, 204)
   })
 
@@ -287,6 +298,7 @@ function newRevision(name: string, document: Uint8Array) {
   return {
     name,
     revision: workload.revision,
+    instances: workload.instances,
     initdataDigest: Buffer.from(field).toString('hex'),
   }
 }

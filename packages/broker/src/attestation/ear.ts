@@ -23,6 +23,11 @@ const TRUST = {
   unavailableConfiguration: 36,
 } as const
 
+/** When a token of this moment ends; both in milliseconds since 1970. */
+export function tokenEnd(now: number): number {
+  return (Math.floor(now / 1000) + TOKEN_SECONDS) * 1000
+}
+
 export type EarStatus = 'none' | 'affirming' | 'warning' | 'contraindicated'
 
 /** What the registry says at the time of attestation; releases ask it again. */
@@ -57,7 +62,7 @@ export function earClaims(result: AttestationFindings, findings: EarFindings): E
   return {
     eat_profile: EAT_PROFILE,
     iat,
-    exp: iat + TOKEN_SECONDS,
+    exp: tokenEnd(now) / 1000,
     iss: ISSUER,
     'ear.verifier-id': { developer: 'cloister', build: `cloister-broker ${version}` },
     submods: {

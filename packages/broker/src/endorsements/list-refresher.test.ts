@@ -10,6 +10,7 @@ import { FAKE_PCK, fakeQeIdentity, fakeTcbInfo } from '@cloister/verifier/testin
 import { FakeServices } from '@cloister/verifier/testing/fake-services'
 import { Database } from '../storage/database.ts'
 import { TrustSettings } from '../storage/trust-settings.ts'
+import { ListRefresher } from './list-refresher.ts'
 import { FakeGuest, fakeInitdata } from '../testing/fake-guest.ts'
 import { FakeIntel } from '@cloister/verifier/testing/fake-intel'
 import { encodePem } from '@cloister/verifier/formats/pem'
@@ -162,4 +163,57 @@ test('a broker that fetches makes the collateral that it was given new, and asks
   } finally {
     rmSync(directory, { recursive: true })
   }
+})
+
+test('each list has its own turn: one that fails, even by a defect, keeps no other waiting, and waits longer each time', async () => {
+  let time = NOW
+  const asked: string[] = []
+  const bugs: unknown[] = []
+  const amd = new FakeAmd()
+  const lists = {
+    vcek: amd.revocationList(at(-1), at(48), [7]),
+    vlek: amd.revocationList(at(-1), at(48)),
+  }
+  const trust = {
+    intelBundles: () => [],
+    hasRevocationList: (der: Uint8Array) => {
+      const isBroken = Buffer.compare(der, lists.vcek) === 0
+      asked.push(isBroken ? 'vcek' : 'vlek')
+      if (isBroken) throw new TypeError('a defect')
+      return true
+    },
+  } as unknown as TrustSettings
+  const parts = {
+    trust,
+    audit: {} as never,
+    now: () => time,
+    onBug: (bug: unknown) => bugs.push(bug),
+  }
+  await using refresher = new ListRefresher(parts, {
+    lines: ['Genoa'],
+    roots: [amd.ark],
+    fetch: (url) =>
+      Promise.resolve(new Response(Buffer.from(url.includes('/vcek/') ? lists.vcek : lists.vlek))),
+  })
+  for (const [minutes, due] of [
+    [0, ['vcek', 'vlek']],
+    [10, []],
+    [7, ['vcek']],
+    [20, []],
+    [14, ['vcek']],
+    [40, []],
+    [27, ['vcek']],
+    [100, []],
+    [33, ['vcek']],
+    // Two hours from then on.
+    [134, ['vcek']],
+    [13 * 60, ['vcek', 'vlek']],
+  ] as const) {
+    time += minutes * 60_000
+    asked.length = 0
+    const { problems } = await refresher.refresh()
+    assert.deepEqual(asked, due, `after ${minutes} minutes`)
+    assert.deepEqual(problems, ['Genoa vcek: internal.bug'])
+  }
+  assert.equal(bugs.length, 7)
 })

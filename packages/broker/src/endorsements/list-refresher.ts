@@ -18,6 +18,7 @@ import {
 } from '@cloister/verifier/endorsements/bundle'
 import { endorsementItems } from '@cloister/verifier/endorsements/bundle-item'
 import { EndorsementClient, type FetchFunction } from '@cloister/verifier/fetch/endorsement-client'
+import { CloisterError } from '@cloister/protocol/error'
 import { EndorsementFetchError } from '@cloister/verifier/fetch/fetch-error'
 import { fetchPlatformCollateral, type PcsOptions } from '@cloister/verifier/fetch/intel-pcs'
 import { PRODUCT_LINES, type ProductLine } from '@cloister/verifier/snp/product'
@@ -27,7 +28,7 @@ import type { BrokerParts } from '../parts.ts'
 import type { IntelCollateral } from '../storage/trust-settings.ts'
 
 export interface ListRefreshOptions {
-  /** Milliseconds between two rounds; 12 hours when absent. A round with failures is repeated after 15 minutes at most. */
+  /** Milliseconds between two rounds; 12 hours when absent. A list that could not be had is asked for again after 15 minutes, then 30, 60 and 120. */
   readonly everyMs?: number
   readonly lines?: readonly ProductLine[]
   /** Absent: AMD's service. */
@@ -50,7 +51,30 @@ export interface ListRefreshState {
 
 const DEFAULT_EVERY_MS = 12 * 3_600_000
 const AFTER_FAILURE_MS = 15 * 60_000
+/** However often a list could not be had. */
+const MAX_AFTER_FAILURE_MS = 2 * 3_600_000
+const MIN_PAUSE_MS = 20
 const KINDS: readonly KdsKind[] = ['vcek', 'vlek']
+
+interface WatchedList {
+  /** As in the status. */
+  readonly name: string
+  /** @returns the code of the failure, undefined when what there is is as new as can be */
+  readonly refresh: () => Promise<string | undefined>
+}
+
+interface Turn {
+  /** Milliseconds since 1970. */
+  readonly nextAt: number
+  /** In a row. */
+  readonly failures: number
+  readonly code: string | undefined
+}
+
+/** Twice as long after each failure. */
+function backOffMs(failures: number): number {
+  return Math.min(AFTER_FAILURE_MS * 2 ** (failures - 1), MAX_AFTER_FAILURE_MS)
+}
 
 type Parts = Pick<BrokerParts, 'trust' | 'audit' | 'now' | 'onBug'>
 
@@ -59,6 +83,7 @@ export class ListRefresher implements AsyncDisposable {
   readonly #options: ListRefreshOptions
   readonly #client: EndorsementClient
   readonly #stop = new AbortController()
+  readonly #turns = new Map<string, Turn>()
   #state: ListRefreshState = { roundAt: null, problems: [] }
   #running: Promise<void> | undefined
 
@@ -80,21 +105,52 @@ export class ListRefresher implements AsyncDisposable {
     this.#running ??= this.#keepGoing()
   }
 
-  /** One round over all lines. A failure of one does not keep the others. */
+  /** One round over what is due. Each list has its own turn: a failure of one, whatever it is, neither keeps the others nor makes them wait. */
   async refresh(): Promise<ListRefreshState> {
-    const { lines = PRODUCT_LINES } = this.#options
-    const problems: string[] = []
-    for (const line of lines)
-      for (const kind of KINDS) {
-        const code = await this.#refreshList(line, kind)
-        if (code !== undefined) problems.push(`${line} ${kind}: ${code}`)
-      }
-    for (const known of this.#parts.trust.intelBundles()) {
-      const code = await this.#refreshCollateral(known)
-      if (code !== undefined) problems.push(`TDX ${known.fmspc} ${known.ca}: ${code}`)
-    }
+    const lists = this.#lists()
+    const { signal } = this.#stop
+    for (const list of lists) if (this.#isDue(list) && !signal.aborted) await this.#take(list)
+    const problems = lists.flatMap(({ name }) => {
+      const code = this.#turns.get(name)?.code
+      return code === undefined ? [] : [`${name}: ${code}`]
+    })
     this.#state = { roundAt: this.#parts.now(), problems }
     return this.#state
+  }
+
+  #lists(): readonly WatchedList[] {
+    const { lines = PRODUCT_LINES } = this.#options
+    return [
+      ...lines.flatMap((line) =>
+        KINDS.map((kind) => ({
+          name: `${line} ${kind}`,
+          refresh: () => this.#refreshList(line, kind),
+        })),
+      ),
+      ...this.#parts.trust.intelBundles().map((known) => ({
+        name: `TDX ${known.fmspc} ${known.ca}`,
+        refresh: () => this.#refreshCollateral(known),
+      })),
+    ]
+  }
+
+  #isDue({ name }: WatchedList): boolean {
+    return (this.#turns.get(name)?.nextAt ?? 0) <= this.#parts.now()
+  }
+
+  async #take({ name, refresh }: WatchedList): Promise<void> {
+    const { everyMs = DEFAULT_EVERY_MS } = this.#options
+    const code = await refresh().catch((error: unknown) => {
+      if (!this.#stop.signal.aborted) this.#parts.onBug(error)
+      return CloisterError.from(error).code
+    })
+    // What a vendor does not have now it will not have in a quarter of an hour.
+    const hasFailed = code !== undefined && code !== 'fetch.not-found'
+    const failures = hasFailed ? (this.#turns.get(name)?.failures ?? 0) + 1 : 0
+    const pauseMs = hasFailed ? Math.min(everyMs, backOffMs(failures)) : everyMs
+    // A tenth more or less, so that many brokers do not ask at once.
+    const nextAt = this.#parts.now() + pauseMs * (0.9 + Math.random() * 0.2)
+    this.#turns.set(name, { nextAt, failures, code })
   }
 
   /** @returns the code of the failure, undefined when the list is there */
@@ -145,18 +201,11 @@ export class ListRefresher implements AsyncDisposable {
     const { everyMs = DEFAULT_EVERY_MS } = this.#options
     const { signal } = this.#stop
     while (!signal.aborted) {
-      let pauseMs = everyMs
-      try {
-        const { problems } = await this.refresh()
-        // What AMD does not have now it will not have in a quarter of an hour.
-        if (problems.some((problem) => !problem.endsWith('fetch.not-found')))
-          pauseMs = Math.min(everyMs, AFTER_FAILURE_MS)
-      } catch (error) {
-        if (!signal.aborted) this.#parts.onBug(error)
-      }
-      // A tenth more or less, so that many brokers do not ask at once.
-      const jittered = pauseMs * (0.9 + Math.random() * 0.2)
-      await sleep(jittered, undefined, { signal, ref: false }).catch(() => undefined)
+      await this.refresh()
+      const nextAt = this.#lists().map(({ name }) => this.#turns.get(name)?.nextAt ?? 0)
+      const untilNext = Math.min(...nextAt) - this.#parts.now()
+      const pauseMs = Math.max(MIN_PAUSE_MS, Math.min(untilNext, everyMs))
+      await sleep(pauseMs, undefined, { signal, ref: false }).catch(() => undefined)
     }
   }
 

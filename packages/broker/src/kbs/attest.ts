@@ -2,10 +2,11 @@
 import { CloisterError } from '@cloister/protocol/error'
 import type { Check } from '@cloister/verifier/result/check'
 import type { KbsAttestation } from '@cloister/protocol/kbs'
-import { earClaims } from '../attestation/ear.ts'
+import { earClaims, tokenEnd } from '../attestation/ear.ts'
 import type { EvidenceAppraisal } from '../attestation/appraise-evidence.ts'
 import { measurementOf, type AttestationFindings } from '../attestation/attestation-result.ts'
 import type { BrokerParts } from '../parts.ts'
+import { instanceName } from '../storage/instances.ts'
 import type { WorkloadRevision } from '../storage/workload-registry.ts'
 import type { Session } from './sessions.ts'
 
@@ -20,8 +21,9 @@ export async function attest(
   attestation: KbsAttestation,
   requestId: string,
 ): Promise<string> {
-  const appraisal = await appraise(parts, session, attestation)
-  const workload = appraisal.accepted ? findWorkload(parts, appraisal.result) : undefined
+  const appraised = await appraise(parts, session, attestation)
+  const workload = appraised.accepted ? findWorkload(parts, appraised.result) : undefined
+  const appraisal = withInstance(parts, appraised, workload)
   record(parts, appraisal, { requestId, workload })
   if (!appraisal.accepted) {
     parts.metrics.count('kbs_attestation_failures_total')
@@ -40,6 +42,30 @@ export async function attest(
   const token = parts.tokens.issue(claims)
   parts.sessions.attest(session, token)
   return token
+}
+
+/** Counts the instance where the workload may have only so many; nothing is awaited between counting and recording. */
+function withInstance(
+  parts: BrokerParts,
+  appraisal: EvidenceAppraisal,
+  workload: WorkloadRevision | undefined,
+): EvidenceAppraisal {
+  if (!appraisal.accepted || workload?.instances === undefined) return appraisal
+  // What runs another image gets no secret, and so must not take the place of one that does.
+  if (!isKnownMeasurement(parts, appraisal.result)) return appraisal
+  const { instances, now } = parts
+  const name = instanceName(appraisal.result.runtimeData['tee-pubkey'])
+  const time = now()
+  const lifetime = { now: time, expiresAt: tokenEnd(time) }
+  const { admitted, others } = instances.admit(workload, name, lifetime)
+  const check: Check = {
+    code: 'attestation.instances',
+    outcome: admitted ? 'pass' : 'fail',
+    expected: `${workload.instances} at most`,
+    received: others.length === 0 ? name : `${name} beside ${others.join(', ')}`,
+  }
+  const checks = [...appraisal.checks, check]
+  return admitted ? { ...appraisal, checks } : { accepted: false, checks }
 }
 
 /** A TPM holds nothing that was registered before it started. */

@@ -4,10 +4,12 @@ import {
   measurementOf,
   platformIdsOf,
   type AttestationResult,
+  type TeeResult,
 } from '../attestation/attestation-result.ts'
 import type { BrokerParts } from '../parts.ts'
 import { decideRelease } from '../release/decide-release.ts'
 import type { RegistryState } from '../release/release-rules.ts'
+import { instanceName } from '../storage/instances.ts'
 
 /**
  * @param path - `repository/type/tag`; attacker-controlled
@@ -52,10 +54,12 @@ export async function release(
   return secrets.reveal(secret)
 }
 
-function registryState(
-  { workloads, referenceValues, trust }: BrokerParts,
-  attestation: AttestationResult,
-): RegistryState {
+function isLive({ instances, now }: BrokerParts, { hostData, runtimeData }: TeeResult): boolean {
+  return instances.isLive(hostData, instanceName(runtimeData['tee-pubkey']), now())
+}
+
+function registryState(parts: BrokerParts, attestation: AttestationResult): RegistryState {
+  const { workloads, referenceValues, trust } = parts
   const pinned = {
     simulatedRoots: trust.simulatedRoots(),
     tpmAnchors: trust.tpmAnchors().map(({ fingerprint }) => fingerprint),
@@ -64,8 +68,10 @@ function registryState(
   if (attestation.anchors === 'tpm')
     return { workload: undefined, guestImages: [], platformEnrolled: false, ...pinned }
   const { hostData, anchors } = attestation
+  const workload = workloads.findByInitdata(hostData)
   return {
-    workload: workloads.findByInitdata(hostData),
+    workload,
+    ...(workload?.instances !== undefined && { isLiveInstance: isLive(parts, attestation) }),
     guestImages: referenceValues.find(anchors, measurementOf(attestation)),
     platformEnrolled: platformIdsOf(attestation).some((id) => trust.isEnrolled(id)),
     ...pinned,

@@ -25,7 +25,7 @@ import type { AttestationResult } from '../attestation/attestation-result.ts'
 import { parseJson } from '../http/body.ts'
 import type { BrokerEnv } from '../http/app.ts'
 import type { BrokerParts } from '../parts.ts'
-import { certifyTpm, challengeTpm } from '../tpm/enrol.ts'
+import { certifyTpm, challengeTpm, type Requester } from '../tpm/enrol.ts'
 import { attest } from './attest.ts'
 import { kbsAnswer, type KbsStep } from './errors.ts'
 import { release } from './release.ts'
@@ -92,7 +92,7 @@ export function kbsRoutes(parts: BrokerParts, authorizeAdmin: AuthorizeAdmin): H
         schema: TpmChallengeRequestSchema,
         limit: parts.limits.enrolmentBytes,
       })
-      return json(await challengeTpm(parts, request, c.get('requestId')))
+      return json(await challengeTpm(parts, request, requester(c)))
     }),
   )
   routes.post(
@@ -102,7 +102,7 @@ export function kbsRoutes(parts: BrokerParts, authorizeAdmin: AuthorizeAdmin): H
         schema: TpmCertificateRequestSchema,
         limit: parts.limits.enrolmentBytes,
       })
-      return json(certifyTpm(parts, request, c.get('requestId')))
+      return json(certifyTpm(parts, request, requester(c)))
     }),
   )
 
@@ -143,6 +143,13 @@ export function kbsRoutes(parts: BrokerParts, authorizeAdmin: AuthorizeAdmin): H
     return refuse(c, new CloisterError(known ? 'kbs.path' : 'kbs.plugin'), 'resource')
   })
   return routes
+}
+
+function requester(c: KbsContext): Requester {
+  return {
+    requestId: c.get('requestId'),
+    address: c.env.incoming.socket.remoteAddress ?? '',
+  }
 }
 
 interface Message<Value> {

@@ -139,6 +139,7 @@ const BREAKING: Partial<Record<ReleaseCheckCode, readonly Change[]>> = {
   ],
   'release.workload-superseded': [{ registry: { workload: { ...WORKLOAD, state: 'superseded' } } }],
   'release.workload-withdrawn': [{ registry: { workload: { ...WORKLOAD, state: 'withdrawn' } } }],
+  'release.instance': [{ registry: { isLiveInstance: false } }],
   'release.workload-not-listed': [
     { policy: { workloads: [{ name: 'other' }] } },
     { policy: { workloads: [{ name: 'demo', minimumRevision: 2 }] } },

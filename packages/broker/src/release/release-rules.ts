@@ -13,6 +13,7 @@ import { TPM_NONCE_BYTES } from '../attestation/appraise-tpm.ts'
 import { tokenClaims } from '../attestation/token-signer.ts'
 import { MODE_OF_ANCHORS, type ReferenceValue } from '../storage/reference-values.ts'
 import type { Secret } from '../storage/secrets.ts'
+import { instanceName } from '../storage/instances.ts'
 import type { WorkloadRevision } from '../storage/workload-registry.ts'
 import { isTcbPreset, tcbFloorOf } from '@cloister/verifier/snp/tcb-presets'
 import type { RegoAnswer, RegoQuestion } from './rego-policy.ts'
@@ -21,6 +22,8 @@ import type { RegoAnswer, RegoQuestion } from './rego-policy.ts'
 export interface RegistryState {
   /** The revision whose initdata digest is HOST_DATA. */
   readonly workload: WorkloadRevision | undefined
+  /** Whether the key is that of an instance that lives. Absent: the workload may have any number of them. */
+  readonly isLiveInstance?: boolean
   /** Guest images with the report's measurement, withdrawn ones too. */
   readonly guestImages: readonly ReferenceValue[]
   readonly platformEnrolled: boolean
@@ -71,6 +74,7 @@ export const TEE_RULES: readonly ReleaseRule[] = [
   workloadInForce,
   workloadCurrent,
   workloadListed,
+  instanceLive,
 ]
 
 export const SNP_RULES: readonly ReleaseRule<SnpResult>[] = [
@@ -223,6 +227,12 @@ function workloadListed({ policy, registry: { workload } }: ReleaseRequest): Rel
     expected: policy.workloads.map(({ name }) => name).join(' or '),
     received: revisionText(workload),
   })
+}
+
+function instanceLive({ registry, attestation }: ReleaseRequest): ReleaseCheck | undefined {
+  if (registry.isLiveInstance === undefined) return undefined
+  const received = instanceName(attestation.runtimeData['tee-pubkey'])
+  return check('release.instance', registry.isLiveInstance, { received })
 }
 
 function revisionText(workload: WorkloadRevision | undefined): string {

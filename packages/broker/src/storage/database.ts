@@ -133,6 +133,17 @@ export const MIGRATIONS = [
   CREATE TRIGGER audit_pruned_grows BEFORE DELETE ON audit_pruned
     BEGIN SELECT RAISE(ABORT, 'append-only'); END;
   `,
+  `
+  ALTER TABLE workload_revisions ADD COLUMN instances INTEGER;
+  CREATE TABLE instances (
+    initdata_digest TEXT NOT NULL,
+    key TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    ended INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (initdata_digest, key)
+  ) STRICT;
+  `,
 ] as const
 
 const SQLITE_BUSY = 5

@@ -12,19 +12,22 @@ export interface WorkloadRevision {
   readonly initdataDigest: string
   readonly state: RevisionState
   readonly registeredAt: number
+  /** How many may live at once. Absent: any number. */
+  readonly instances?: number
 }
 
 export interface NewWorkloadRevision {
   readonly name: string
   readonly revision: number
   readonly initdataDigest: string
+  readonly instances?: number | undefined
   /** Exactly the bytes that were hashed. */
   readonly initdata: Uint8Array
 }
 
 /** Superseded is what a higher revision of the name makes of a lower one, withdrawn or not. */
 const SELECT = `
-  SELECT w.name, w.revision, w.initdata_digest, w.withdrawn, w.registered_at,
+  SELECT w.name, w.revision, w.initdata_digest, w.withdrawn, w.registered_at, w.instances,
     (SELECT max(revision) FROM workload_revisions o WHERE o.name = w.name) AS latest
   FROM workload_revisions w`
 
@@ -59,7 +62,7 @@ export class WorkloadRegistry {
    * @throws CloisterError `broker.workload.revision` when the revision does not rise
    */
   register(workload: NewWorkloadRevision, now: number): void {
-    const { name, revision, initdataDigest, initdata } = workload
+    const { name, revision, initdataDigest, initdata, instances = null } = workload
     this.#database.write('durable', () => {
       const known = this.findByInitdata(initdataDigest)
       if (known?.state === 'current' && known.name === name) return
@@ -75,10 +78,10 @@ export class WorkloadRegistry {
         })
       this.#database
         .prepare(
-          `INSERT INTO workload_revisions (name, revision, initdata_digest, initdata, registered_at)
-           VALUES (?, ?, ?, ?, ?)`,
+          `INSERT INTO workload_revisions (name, revision, initdata_digest, initdata, registered_at, instances)
+           VALUES (?, ?, ?, ?, ?, ?)`,
         )
-        .run(name, revision, initdataDigest, initdata, now)
+        .run(name, revision, initdataDigest, initdata, now, instances)
     })
   }
 
@@ -103,6 +106,7 @@ function readRevision(row: Record<string, unknown>): WorkloadRevision {
     initdataDigest: String(row['initdata_digest']),
     state: revisionState(row['withdrawn'] === 1, revision < Number(row['latest'])),
     registeredAt: Number(row['registered_at']),
+    ...(row['instances'] !== null && { instances: Number(row['instances']) }),
   }
 }
 

@@ -1,8 +1,10 @@
 /** The two steps of credential activation, each with its reasons in the audit; the guest only learns that it was refused. */
+import { randomBytes } from 'node:crypto'
 import { FormatError } from '@cloister/verifier/bytes/format-error'
 import { isAttestationKey, parseTpmPublicArea, tpmName } from '@cloister/verifier/tpm/public-area'
 import type { TpmPublicArea } from '@cloister/verifier/tpm/public-area'
 import { readAttestationKey } from '@cloister/verifier/tpm/verify'
+import type { AuditContent } from '@cloister/protocol/broker-admin-api'
 import { CloisterError } from '@cloister/protocol/error'
 import type { EnrolmentCheckCode } from '@cloister/protocol/errors/broker'
 import type {
@@ -15,7 +17,14 @@ import type { BrokerParts } from '../parts.ts'
 import { CERTIFICATE_MS } from './attestation-authority.ts'
 import { judgeEndorsementKey } from './endorsement-key.ts'
 import { isSecretOf } from './enrolments.ts'
+import type { Counted } from './refusal-tally.ts'
 import { makeCredential } from '@cloister/verifier/node/make-credential'
+
+/** Who asks, as far as it is known. */
+export interface Requester {
+  readonly requestId: string
+  readonly address: string
+}
 
 const bytes = (base64: string): Uint8Array => new Uint8Array(Buffer.from(base64, 'base64'))
 const SHA1 = 0x0004
@@ -24,7 +33,7 @@ const SHA1 = 0x0004
 export async function challengeTpm(
   parts: BrokerParts,
   request: TpmChallengeRequest,
-  requestId: string,
+  from: Requester,
 ): Promise<TpmChallenge> {
   const now = parts.now()
   const endorsementKey = await judgeEndorsementKey(
@@ -32,12 +41,14 @@ export async function challengeTpm(
     parts.trust.tpmAnchors(),
     new Date(now),
   )
-  if (typeof endorsementKey === 'string') throw refused(parts, requestId, endorsementKey)
+  if (typeof endorsementKey === 'string') throw refused(parts, from, endorsementKey)
   const { fingerprint } = endorsementKey
   const attestationKey = await readKey(bytes(request['ak-public']))
-  if (attestationKey === undefined)
-    throw refused(parts, requestId, 'tpm.enrolment.key', fingerprint)
-  const { id, secret } = parts.enrolments.open(endorsementKey, attestationKey, now)
+  if (attestationKey === undefined) throw refused(parts, from, 'tpm.enrolment.key', fingerprint)
+  const { id, secret } = parts.enrolments.open(
+    { endorsementKey, attestationKey, address: from.address },
+    now,
+  )
   const name = await tpmName(attestationKey)
   const made = makeCredential({ endorsementKey: endorsementKey.spki, name, secret })
   return {
@@ -51,21 +62,21 @@ export async function challengeTpm(
 export function certifyTpm(
   parts: BrokerParts,
   { id, secret }: TpmCertificateRequest,
-  requestId: string,
+  from: Requester,
 ): TpmCertificate {
   const now = parts.now()
   const enrolment = parts.enrolments.claim(id, now)
-  if (enrolment === undefined) throw refused(parts, requestId, 'tpm.enrolment.unknown')
+  if (enrolment === undefined) throw refused(parts, from, 'tpm.enrolment.unknown')
   const { endorsementKey, attestationKey } = enrolment
   const { fingerprint, anchor } = endorsementKey
   if (!isSecretOf(enrolment, bytes(secret)))
-    throw refused(parts, requestId, 'tpm.enrolment.secret', fingerprint)
+    throw refused(parts, from, 'tpm.enrolment.secret', fingerprint)
   // The owner may have removed the CA between the two steps.
   if (!parts.trust.tpmAnchors().some((pinned) => pinned.fingerprint === anchor))
-    throw refused(parts, requestId, 'tpm.ek.untrusted-root', fingerprint)
+    throw refused(parts, from, 'tpm.ek.untrusted-root', fingerprint)
   parts.audit.append({
     time: now,
-    requestId,
+    requestId: from.requestId,
     kind: 'enrolment',
     outcome: 'allowed',
     subject: fingerprint,
@@ -95,18 +106,41 @@ const IGNORED_CHECKS = { add: () => undefined, require: () => false }
 
 function refused(
   parts: BrokerParts,
-  requestId: string,
+  { requestId, address }: Requester,
   code: EnrolmentCheckCode,
   subject?: string,
 ): CloisterError {
-  parts.audit.append({
-    time: parts.now(),
-    requestId,
+  const { audit, enrolmentRefusals, now } = parts
+  const time = now()
+  const [first, ...others] = enrolmentRefusals.over(time)
+  if (first !== undefined) audit.append(countedEntry(time, [first, ...others]))
+  if (enrolmentRefusals.take(address, time))
+    audit.append({
+      time,
+      requestId,
+      kind: 'enrolment',
+      outcome: 'refused',
+      code,
+      ...(subject !== undefined && { subject }),
+      checks: [{ code, outcome: 'fail' }],
+    })
+  return new CloisterError('tpm.enrolment-refused', { requestId })
+}
+
+/** Addresses that an entry names. */
+const NAMED = 16
+
+function countedEntry(time: number, counted: readonly Counted[]): AuditContent {
+  const code: EnrolmentCheckCode = 'tpm.enrolment.many'
+  const all = counted.reduce((sum, { refusals }) => sum + refusals, 0)
+  const named = counted.slice(0, NAMED).map(({ address, refusals }) => `${refusals} of ${address}`)
+  return {
+    time,
+    requestId: randomBytes(16).toString('hex'),
     kind: 'enrolment',
     outcome: 'refused',
     code,
-    ...(subject !== undefined && { subject }),
-    checks: [{ code, outcome: 'fail' }],
-  })
-  return new CloisterError('tpm.enrolment-refused', { requestId })
+    subject: `${all} refusals of ${counted.length} addresses in ten minutes`,
+    checks: [{ code, outcome: 'fail', received: named.join(', ') }],
+  }
 }

@@ -8,6 +8,8 @@ import {
   AuditListSchema,
   BrokerStatusSchema,
   GuestImageListSchema,
+  InstanceListSchema,
+  PlatformListSchema,
   PutSecretResultSchema,
   SecretListSchema,
   TpmAnchorListSchema,
@@ -17,6 +19,8 @@ import {
   type AuditLeaf,
   type BrokerStatus,
   type GuestImageList,
+  type Instance,
+  type PlatformList,
   type PutGuestImage,
   type PutIntelCollateral,
   type PutSecret,
@@ -120,6 +124,31 @@ export class BrokerClient {
 
   async unpinTpmAnchor(fingerprint: string): Promise<void> {
     await this.#call('DELETE', `/anchors/tpm/${encodeURIComponent(fingerprint)}`)
+  }
+
+  async instances(): Promise<readonly Instance[]> {
+    return (await this.#call('GET', '/instances', InstanceListSchema)).instances
+  }
+
+  async endInstance(key: string): Promise<void> {
+    await this.#call('DELETE', `/instances/${encodeURIComponent(key)}`)
+  }
+
+  async platforms(): Promise<PlatformList['platforms']> {
+    return (await this.#call('GET', '/platforms', PlatformListSchema)).platforms
+  }
+
+  async enrollPlatform(id: string): Promise<void> {
+    await this.#call('PUT', `/platforms/${encodeURIComponent(id)}`)
+  }
+
+  async removePlatform(id: string): Promise<void> {
+    await this.#call('DELETE', `/platforms/${encodeURIComponent(id)}`)
+  }
+
+  async putRevocationList(der: Uint8Array): Promise<void> {
+    const body = { der: Buffer.from(der).toString('base64') }
+    await this.#call('PUT', '/revocation-lists', undefined, body)
   }
 
   /** Newest first. */

@@ -210,6 +210,7 @@ function demoPlan(demo: DemoImage, port: number): RunPlan {
     registryCa: undefined,
     registryCredentials: undefined,
     policy: undefined,
+    instances: undefined,
   }
 }
 

@@ -38,6 +38,7 @@ describe('readCreatePlan()', () => {
       ports: [],
       network: { kind: 'user' },
       start: true,
+      instances: undefined,
     })
   })
 

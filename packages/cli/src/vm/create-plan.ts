@@ -9,6 +9,7 @@ import {
 import { CloisterError } from '@cloister/protocol/error'
 import { VM_OPENINGS, type VmOpening } from '@cloister/protocol/vm-workload'
 import { listOption, textOption, type CommandLine, type OptionSpec } from '../command.ts'
+import { instances, INSTANCES_OPTION } from '../workload/instances-option.ts'
 import { badOption, count, mebibytes, publishedPort } from '../option-values.ts'
 
 export const VM_TEE_CHOICES = ['auto', 'snp', 'tdx', 'sev-es', 'sev', 'simulated', 'none'] as const
@@ -40,6 +41,8 @@ export interface CreatePlan {
   readonly ports: readonly { address: string; host: number; guest: number }[]
   readonly network: VmNetwork
   readonly start: boolean
+  /** Absent: any number. */
+  readonly instances: number | undefined
 }
 
 export const VM_CREATE_OPTIONS: Readonly<Record<string, OptionSpec>> = {
@@ -89,6 +92,7 @@ export const VM_CREATE_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   },
   user: { type: 'string', value: 'NAME', help: "who `vm ssh` logs in as; default the image's" },
   'encrypt-disk': { type: 'boolean', help: 'the disk opens only after attestation' },
+  ...INSTANCES_OPTION,
   'allow-console-login': {
     type: 'boolean',
     help: 'under a measured boot: the image may log in at the console without a password, so the host may',
@@ -142,6 +146,7 @@ export function readCreatePlan(line: CommandLine): CreatePlan {
     ports: listOption(line, 'publish').map(publishedPort),
     network: networkOf(textOption(line, 'network') ?? 'user'),
     start: line.options['no-start'] !== true,
+    instances: instances(line),
   }
 }
 
@@ -195,6 +200,11 @@ export function shieldOf(plan: CreatePlan, tee: VmTee): Shield {
     throw unfit(
       `--vtpm on with --tee ${tee}`,
       'the TPM would be run by the host, against which this TEE protects',
+    )
+  if (plan.instances !== undefined && !isMeasured)
+    throw unfit(
+      `--instances with --tee ${tee}`,
+      'only the firmware is measured there, so the broker could not tell which VM attests',
     )
   if (plan.encryptDisk && !isMeasured)
     throw unfit(

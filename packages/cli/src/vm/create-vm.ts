@@ -78,6 +78,7 @@ export async function prepareVm(plan: CreatePlan, context: CreateContext): Promi
           guestPorts: ports.map(({ guest }) => guest),
           diskMiB: plan.diskMiB,
           encryptDisk: plan.encryptDisk,
+          instances: plan.instances,
           allowed: plan.allowed,
           directories,
           talk,

@@ -41,6 +41,8 @@ export interface MeasuredBootRequest {
   readonly guestPorts: readonly number[]
   readonly diskMiB: number | undefined
   readonly encryptDisk: boolean
+  /** Absent: any number. */
+  readonly instances: number | undefined
   /** What the image may leave open. */
   readonly allowed: readonly VmOpening[]
   readonly directories: Directories
@@ -282,7 +284,7 @@ async function put(
 }
 
 function workloadOf(
-  { name, guestPorts }: MeasuredBootRequest,
+  { name, guestPorts, instances }: MeasuredBootRequest,
   { system, disk, sealed, leftOpen }: Made,
   broker: BrokerClient,
   revision: number,
@@ -291,6 +293,7 @@ function workloadOf(
     version: 1,
     name,
     revision,
+    ...(instances !== undefined && { instances }),
     broker: { url: broker.pinned.url, spki: broker.pinned.spki },
     vm: {
       disk,

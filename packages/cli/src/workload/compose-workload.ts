@@ -31,6 +31,7 @@ export function composeWorkload({
     version: 1,
     name,
     revision,
+    ...(plan.instances !== undefined && { instances: plan.instances }),
     broker: { url: broker.url, spki: broker.spki },
     image: {
       reference: formatReference({ ...reference, digest: resolved.digest }),

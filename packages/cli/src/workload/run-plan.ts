@@ -1,6 +1,7 @@
 /** What `run` was asked for, read from the command line; nothing is looked up here. */
 import { listOption, textOption, type CommandLine, type OptionSpec } from '../command.ts'
 import { REGISTRY_CA_OPTION } from '../image/registry-ca.ts'
+import { instances, INSTANCES_OPTION } from './instances-option.ts'
 import { badOption, count, mebibytes, publishedPort } from '../option-values.ts'
 import { resourcePath } from '../owner/resource-path.ts'
 
@@ -34,6 +35,8 @@ export interface RunPlan {
   readonly registryCa: string | undefined
   readonly registryCredentials: string | undefined
   readonly policy: string | undefined
+  /** Absent: any number. */
+  readonly instances: number | undefined
 }
 
 export const RUN_OPTIONS: Readonly<Record<string, OptionSpec>> = {
@@ -98,6 +101,7 @@ export const RUN_OPTIONS: Readonly<Record<string, OptionSpec>> = {
     value: 'FILE',
     help: 'agent policy in Rego, which narrows the built-in one',
   },
+  ...INSTANCES_OPTION,
   logs: { type: 'boolean', help: 'let the host read standard output and error' },
   debug: { type: 'boolean', help: 'boot with a console; trust is then debug' },
   detach: { type: 'boolean', short: 'd', help: 'return when the workload runs' },
@@ -126,6 +130,7 @@ export function readRunPlan(line: CommandLine): RunPlan {
     registryCa: textOption(line, 'registry-ca'),
     registryCredentials: mapped(textOption(line, 'registry-credentials'), resourcePath),
     policy: textOption(line, 'policy'),
+    instances: instances(line),
   }
 }
 

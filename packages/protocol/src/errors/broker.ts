@@ -115,7 +115,7 @@ const RELEASE_CHECKS = {
   'release.platform': releaseCheck(
     'The policy does not name this processor',
     'its chip id, PPID or platform instance id is not among the enrolled platforms',
-    'PUT /cloister/v1/platforms/ID at the broker with the owner’s key, or name the chip in the policy',
+    'cloister platform enroll ID, or name the chip in the policy',
   ),
   'release.tdx.tcb-status': releaseCheck(
     'The TCB of the platform is not good enough',
@@ -172,6 +172,11 @@ const RELEASE_CHECKS = {
     'a PCR has none of the values that the release policy accepts',
     'cloister vm integrity NAME --diff',
   ),
+  'release.instance': releaseCheck(
+    'The instance does not live any more',
+    'the owner ended it, or its token was not renewed in time',
+    'start the workload anew; cloister broker instances ls',
+  ),
   'release.token-expired': releaseCheck(
     'The attestation result has expired',
     'a token is good for minutes only',
@@ -201,6 +206,17 @@ const ATTESTATION_CHECKS = {
     title: 'The evidence is not fresh',
     why: 'it names another nonce than the one that this session was given',
     fix: ['attest anew; evidence is good for one session only', AUDIT],
+    status: 401,
+    exit: 2,
+  },
+  'attestation.instances': {
+    title: 'The workload has as many instances as it may have',
+    why: 'another guest with the same initdata lives, as after a copy of its disk; or one that is gone still counts until its token ends, five minutes at most',
+    fix: [
+      'cloister broker instances ls',
+      'cloister broker instances rm KEY, when that instance is gone or is not yours',
+      AUDIT,
+    ],
     status: 401,
     exit: 2,
   },
@@ -247,6 +263,13 @@ const ENROLMENT_CHECKS = {
     title: 'There is no such enrolment',
     why: 'its time is over, or an answer was given before: each serves once',
     fix: ['start the enrolment anew', AUDIT],
+    status: 401,
+    exit: 2,
+  },
+  'tpm.enrolment.many': {
+    title: 'Many enrolments were refused',
+    why: 'one or more addresses were refused more often than the audit has entries for; the check names them with their numbers',
+    fix: ['look at who sends from these addresses', AUDIT],
     status: 401,
     exit: 2,
   },

@@ -1,0 +1,102 @@
+/**
+ * Live instances of workloads that may have only so many: each is a key in attested REPORT_DATA, made anew at every start of a guest. It lives as long as its last token, and
+ * ends when that is not renewed or the owner ends it. Kept in the database, so that a restart of the broker makes no room.
+ */
+import { createHash } from 'node:crypto'
+import type { Instance } from '@cloister/protocol/broker-admin-api'
+import type { TeePublicKey } from '@cloister/protocol/kbs'
+import type { Database } from './database.ts'
+import type { WorkloadRevision } from './workload-registry.ts'
+
+/** SHA-256 of the key's required members (RFC 7638), hex: the name of an instance. */
+export function instanceName(key: TeePublicKey): string {
+  const members =
+    key.kty === 'EC'
+      ? { crv: key.crv, kty: key.kty, x: key.x, y: key.y }
+      : { e: key.e, kty: key.kty, n: key.n }
+  return createHash('sha256').update(JSON.stringify(members)).digest('hex')
+}
+
+export interface Admission {
+  readonly admitted: boolean
+  /** Names of those that live besides. */
+  readonly others: readonly string[]
+}
+
+export class Instances {
+  readonly #database: Database
+  readonly #find
+  readonly #others
+  readonly #put
+  readonly #sweep
+
+  constructor(database: Database) {
+    this.#database = database
+    this.#find = database.prepare(
+      'SELECT expires_at, ended FROM instances WHERE initdata_digest = ? AND key = ?',
+    )
+    this.#others = database.prepare(
+      'SELECT key FROM instances WHERE initdata_digest = ? AND key != ? AND expires_at > ? AND NOT ended ORDER BY since',
+    )
+    this.#put = database.prepare(
+      `INSERT INTO instances (initdata_digest, key, since, expires_at) VALUES (?, ?, ?, ?)
+       ON CONFLICT (initdata_digest, key) DO UPDATE SET expires_at = excluded.expires_at`,
+    )
+    this.#sweep = database.prepare('DELETE FROM instances WHERE expires_at <= ? AND NOT ended')
+  }
+
+  /**
+   * Lets an instance live until its token ends, where fewer others live than the revision may have; one that the owner ended never again.
+   *
+   * @param expiresAt - milliseconds since 1970, of its next token
+   */
+  admit(
+    { initdataDigest, instances = Infinity }: WorkloadRevision,
+    name: string,
+    { now, expiresAt }: { readonly now: number; readonly expiresAt: number },
+  ): Admission {
+    const known = this.#find.get(initdataDigest, name)
+    const others = this.#others.all(initdataDigest, name, now).map(({ key }) => String(key))
+    if (known?.['ended'] === 1 || others.length >= instances) return { admitted: false, others }
+    const isLive = known !== undefined && Number(known['expires_at']) > now
+    // INVARIANT: a new one is on the disk before its token leaves; losing the end of a renewal makes room sooner by less than a token's life.
+    this.#database.write(isLive ? 'ordered' : 'durable', () => {
+      this.#sweep.run(now)
+      this.#put.run(initdataDigest, name, now, expiresAt)
+    })
+    return { admitted: true, others }
+  }
+
+  isLive(initdataDigest: string, name: string, now: number): boolean {
+    const known = this.#find.get(initdataDigest, name)
+    return known !== undefined && known['ended'] === 0 && Number(known['expires_at']) > now
+  }
+
+  list(now: number): readonly Instance[] {
+    return this.#database
+      .prepare(
+        `SELECT w.name, w.revision, w.instances, i.key, i.since, i.expires_at
+         FROM instances i JOIN workload_revisions w ON w.initdata_digest = i.initdata_digest
+         WHERE i.expires_at > ? AND NOT i.ended ORDER BY w.name, w.revision, i.since`,
+      )
+      .all(now)
+      .map((row) => ({
+        workload: String(row['name']),
+        revision: Number(row['revision']),
+        limit: Number(row['instances']),
+        key: String(row['key']),
+        since: Number(row['since']),
+        expiresAt: Number(row['expires_at']),
+      }))
+  }
+
+  /** For good: its key gets no token and no secret any more. @returns false when no such instance lives */
+  end(name: string, now: number): boolean {
+    return this.#database.write('durable', () => {
+      const { changes } = this.#database
+        .prepare('UPDATE instances SET ended = 1 WHERE key = ? AND expires_at > ? AND NOT ended')
+        .run(name, now)
+      return Number(changes) > 0
+    })
+  }
+}
