@@ -2,7 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { CloisterError } from '@cloister/protocol/error'
 import { checkLines } from './check-lines.ts'
+import type { CommandLine } from './command.ts'
 import { escapeText } from './escape-text.ts'
+import { openOutput, table } from './output.ts'
 import { paint } from './paint.ts'
 import { errorText } from './render-error.ts'
 
@@ -24,4 +26,29 @@ test('JSON that was escaped has the same value', () => {
   const escaped = escapeText(JSON.stringify(value))
   assert.ok(isHarmless(escaped))
   assert.deepEqual(JSON.parse(escaped), value)
+})
+
+test('no way of output lets them through, and JSON and YAML keep their value', async () => {
+  const value = { name: HOSTILE, list: [`a ${HOSTILE}`] }
+  const parse = { json: JSON.parse, yaml: (await import('yaml')).parse }
+  for (const format of ['table', 'name', 'json', 'yaml'] as const) {
+    const written: string[] = []
+    const line = { format, color: false, quiet: false } as CommandLine
+    const output = openOutput(line, (text) => written.push(text))
+    await output.object(value, { name: HOSTILE, text: () => HOSTILE })
+    await output.list([value], {
+      name: ({ name }) => name,
+      columns: [{ title: 'NAME', cell: ({ name }) => name }],
+    })
+    // A colour is ours to write; here it would cost no more than an escaped one.
+    const text = written.join('').replaceAll('\u001B[32m', '')
+    assert.ok(isHarmless(text), `${format}: ${JSON.stringify(text)}`)
+    if (format === 'json' || format === 'yaml')
+      assert.deepEqual((parse[format] as (text: string) => unknown)(written[0] ?? ''), value)
+  }
+})
+
+test('a cell with a line end in it stays one row', () => {
+  const rows = table([{ name: 'a\nweb  verified' }], [{ title: 'NAME', cell: ({ name }) => name }])
+  assert.equal(rows, 'NAME\na web  verified\n')
 })

@@ -24,44 +24,53 @@ export interface Output {
   readonly talk: (line: string) => void
 }
 
-export function openOutput(line: CommandLine): Output {
+/** @param write - where data goes; absent: standard output */
+export function openOutput(line: CommandLine, write: (text: string) => void = toStdout): Output {
   const painter = paint(line.color && process.stdout.isTTY)
   return {
     format: line.format,
     painter,
     interactive: process.stderr.isTTY && !line.quiet && line.format === 'table',
     async object(value, view) {
-      if (line.format === 'name') write(`${view.name}\n`)
-      else if (line.format === 'table') write(`${view.text()}\n`)
+      if (line.format === 'name') write(`${escapeText(view.name)}\n`)
+      else if (line.format === 'table') write(`${escapeAround(view.text())}\n`)
       else write(await serialise(value, line.format))
     },
     async list(rows, view) {
-      if (line.format === 'name') write(rows.map((row) => `${view.name(row)}\n`).join(''))
+      if (line.format === 'name')
+        write(rows.map((row) => `${escapeText(view.name(row))}\n`).join(''))
       else if (line.format === 'table') write(table(rows, view.columns))
       else write(await serialise(rows, line.format))
     },
     talk(text) {
-      if (!line.quiet) process.stderr.write(`${text}\n`)
+      if (!line.quiet) process.stderr.write(`${escapeAround(text)}\n`)
     },
   }
 }
 
-function write(text: string): void {
+function toStdout(text: string): void {
   process.stdout.write(text)
 }
 
 async function serialise(value: object, format: 'json' | 'yaml'): Promise<string> {
+  const json = JSON.stringify(value, null, 2)
+  const harmless = escapeText(json)
   // As JSON writes them, so the value stays the same.
-  if (format === 'json') return `${escapeText(JSON.stringify(value, null, 2))}\n`
+  if (format === 'json') return `${harmless}\n`
   const { stringify } = await import('yaml')
-  return stringify(JSON.parse(JSON.stringify(value)))
+  // Where JSON has something to escape, YAML's plain words cannot say it.
+  return harmless === json
+    ? stringify(JSON.parse(json))
+    : escapeText(stringify(JSON.parse(json), { defaultStringType: 'QUOTE_DOUBLE' }))
 }
 
 /** Columns padded by their visible width, two blanks apart. */
 export function table<Row>(rows: readonly Row[], columns: readonly Column<Row>[]): string {
   const lines = [
     columns.map((column) => column.title),
-    ...rows.map((row) => columns.map((column) => column.cell(row))),
+    ...rows.map((row) =>
+      columns.map((column) => escapeAround(column.cell(row)).replaceAll('\n', ' ')),
+    ),
   ]
   const widths = columns.map((_, index) =>
     Math.max(...lines.map((cells) => visibleWidth(cells[index] ?? ''))),
@@ -79,6 +88,15 @@ export function table<Row>(rows: readonly Row[], columns: readonly Column<Row>[]
 
 // oxlint-disable-next-line no-control-regex -- colour sequences start with the escape character
 const COLOUR = /\u001B\[[0-9;]*m/g
+
+/** Made harmless for a terminal, but for our own colours. Whoever paints beside another's words escapes those first. */
+function escapeAround(text: string): string {
+  const colours = text.match(COLOUR) ?? []
+  return text
+    .split(COLOUR)
+    .map((words, index) => escapeText(words) + (colours[index] ?? ''))
+    .join('')
+}
 
 function visibleWidth(text: string): number {
   return text.replace(COLOUR, '').length

@@ -11,12 +11,12 @@ export function renderError(error: CloisterError, argv: readonly string[]): void
     argv.includes('-ojson') ||
     argv.includes('--output=json')
   // Standard output keeps to one JSON document: the error takes the place of the data.
-  if (json) process.stdout.write(`${JSON.stringify({ error }, null, 2)}\n`)
+  if (json) process.stdout.write(`${escapeText(JSON.stringify({ error }, null, 2))}\n`)
   const color =
     process.stderr.isTTY && (process.env['NO_COLOR'] ?? '') === '' && !argv.includes('--no-color')
   process.stderr.write(errorText(error, color))
   if (argv.includes('--verbose') && error.stack !== undefined)
-    process.stderr.write(`${stackOf(error)}\n`)
+    process.stderr.write(`${escapeText(stackOf(error))}\n`)
 }
 
 /** The lines that a person reads. What a host, guest or registry said in them cannot write over others. */

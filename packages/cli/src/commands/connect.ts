@@ -39,7 +39,7 @@ export const command: Command = {
       local.once('close', () => open.delete(local))
       void join(
         local,
-        async () => await openChannel(await openCarrier(), channelKeyDigest, guestPort),
+        () => openChannel(openCarrier, channelKeyDigest, guestPort, { signal }),
         output.talk,
       )
     })
@@ -65,7 +65,7 @@ interface Verified {
   readonly trust: TrustState
   readonly channelKeyDigest?: string
   /** Bytes to the guest's channel, through the host. */
-  readonly openCarrier: () => Promise<Duplex>
+  readonly openCarrier: (signal: AbortSignal) => Promise<Duplex>
 }
 
 /** Of a workload, or else of the VM of that name. */
@@ -80,11 +80,11 @@ async function verified(
     async () => {
       const known = (await references())(name)
       const { verdict } = await appraiseWorkload(name, hostd, known, { signal })
-      return { ...verdict, openCarrier: () => hostd.connect(name, { signal }) }
+      return { ...verdict, openCarrier: (until) => hostd.connect(name, { signal: until }) }
     },
     async () => ({
       ...(await appraiseVm(name, { hostd, broker, references, signal })),
-      openCarrier: () => hostd.vms.connect(name, { signal }),
+      openCarrier: (until) => hostd.vms.connect(name, { signal: until }),
     }),
   )
 }
@@ -113,12 +113,17 @@ async function join(
     remote.on('error', () => {
       local.destroy()
     })
+    // A guest that is gone says no end: what came before is still given.
+    remote.once('close', () => {
+      local.destroySoon()
+    })
     local.once('close', () => {
       remote.destroy()
     })
     local.pipe(remote).pipe(local)
   } catch (error) {
-    talk(`a connection failed: ${CloisterError.from(error).code}`)
+    const { code, message } = CloisterError.from(error)
+    talk(`a connection failed: ${code}  ${message}`)
     local.destroy()
   }
 }

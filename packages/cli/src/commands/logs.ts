@@ -17,7 +17,8 @@ export const command: Command = {
       signal: invocation.signal,
     })) {
       any = true
-      if (invocation.format === 'json') process.stdout.write(`${JSON.stringify(entry)}\n`)
+      if (invocation.format === 'json')
+        process.stdout.write(`${escapeText(JSON.stringify(entry))}\n`)
       else
         process[entry.stream].write(
           process[entry.stream].isTTY ? escapeText(entry.text) : entry.text,

@@ -1,3 +1,4 @@
+import { escapeText } from '../escape-text.ts'
 import type { Command } from '../command.ts'
 import { openHostd } from '../hostd.ts'
 import { plainConsole } from '../vm/plain-console.ts'
@@ -16,7 +17,8 @@ export const command: Command = {
     const follow = options['follow'] === true
     for await (const entry of hostd.vms.consoleLog(name, { follow, signal })) {
       any = true
-      if (invocation.format === 'json') process.stdout.write(`${JSON.stringify(entry)}\n`)
+      if (invocation.format === 'json')
+        process.stdout.write(`${escapeText(JSON.stringify(entry))}\n`)
       else process.stdout.write(process.stdout.isTTY ? plainConsole(entry.text) : entry.text)
     }
     if (!any) output.talk(`${name} has written nothing on its console`)
