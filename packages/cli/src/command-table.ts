@@ -96,6 +96,11 @@ const TABLE: Readonly<Record<string, TableEntry>> = {
     summary: 'what a VM wrote on its serial console',
     load: () => import('./commands/vm-logs.ts'),
   },
+  'vm accept-machine': {
+    group: 'VMs',
+    summary: 'accept the machine (RTMR0) of a TDX guest, so that secrets go to it',
+    load: () => import('./commands/vm-accept-machine.ts'),
+  },
   'vm resize': {
     group: 'VMs',
     summary: 'change vCPUs, memory and disk',

@@ -1,11 +1,12 @@
 /** Makes an image from inputs that are all at hand: no network, the same bytes each time. */
-import { copyFile, mkdir, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 
 import { CloisterError } from '@cloister/protocol/error'
 import type { GuestImageManifest } from '@cloister/protocol/guest-image-manifest'
 import { GUEST_PROGRAMS } from '@cloister/protocol/guest-names'
+import { FormatError } from '@cloister/verifier/bytes/format-error'
 
 import type { Lock, LockedPackage } from './inputs.ts'
 import type { BuildContext } from './run.ts'
@@ -17,10 +18,20 @@ import { buildInitrd } from './initrd.ts'
 import { PACKAGES_DIRECTORY } from './inputs.ts'
 import { kernelRelease, loadOrder } from './kernel-modules.ts'
 import { predictions } from './predictions.ts'
-import { FIRMWARE_FILE, FIRMWARE_PACKAGE, MODULES, imageVersion } from './recipe.ts'
+import {
+  FIRMWARE_FILE,
+  FIRMWARE_PACKAGE,
+  MODULES,
+  STUB_FILE,
+  STUB_PACKAGE,
+  TDX_FIRMWARE_FILE,
+  TDX_FIRMWARE_PACKAGE,
+  imageVersion,
+} from './recipe.ts'
 import { packRoot } from './root-image.ts'
 import { layOutRoot } from './root-tree.ts'
 import { sourcesInput } from './sources.ts'
+import { withoutVariables } from './tdx-firmware.ts'
 import { newestPackageTime, unpackPackages } from './unpack.ts'
 
 export const BUILD_STEPS = ['fetch', 'unpack', 'agent', 'initrd', 'root', 'measure'] as const
@@ -55,6 +66,7 @@ export async function assemble(options: AssembleOptions): Promise<GuestImageMani
   const release = await kernelRelease(tree)
   await copyContent(tree, `boot/vmlinuz-${release}`, join(directory, IMAGE_FILES.kernel))
   await copyContent(tree, FIRMWARE_FILE, join(directory, IMAGE_FILES.firmware))
+  const tdx = await copyTdxFiles(tree, directory, lock)
 
   onProgress?.('agent')
   const programs = new Map([
@@ -88,7 +100,8 @@ export async function assemble(options: AssembleOptions): Promise<GuestImageMani
     kernel: { ...(await describeFile(directory, IMAGE_FILES.kernel)), release },
     initrd: await describeFile(directory, IMAGE_FILES.initrd),
     root: { ...(await describeFile(directory, IMAGE_FILES.root)), verity },
-    firmware: { snp: await describeFirmware(directory, lock) },
+    firmware: { snp: await describeFirmware(directory, lock), ...tdx?.firmware },
+    ...(tdx && { stub: tdx.stub }),
     commandLines: commandLines(verity),
     inputs,
   }
@@ -116,6 +129,32 @@ async function copyContent(tree: string, path: string, to: string): Promise<void
 
 function describePackage({ name, version, sha256, origin }: LockedPackage) {
   return { name, version, sha256, origin }
+}
+
+/** What boot bundles for TDX are made of. Undefined for inputs that were fetched before there were any: `--refresh` gets them. */
+async function copyTdxFiles(tree: string, directory: string, { packages }: Lock) {
+  const source = packages.find(({ name }) => name === TDX_FIRMWARE_PACKAGE)
+  if (source === undefined || !packages.some(({ name }) => name === STUB_PACKAGE)) return undefined
+  await copyContent(tree, STUB_FILE, join(directory, IMAGE_FILES.stub))
+  const firmware = join(directory, IMAGE_FILES.tdxFirmware)
+  await copyContent(tree, TDX_FIRMWARE_FILE, firmware)
+  await writeFile(firmware, emptied(await readFile(firmware)))
+  const described = await describeFile(directory, IMAGE_FILES.tdxFirmware)
+  const { name, version } = source
+  return {
+    firmware: { tdx: { ...described, package: name, packageVersion: version } },
+    stub: await describeFile(directory, IMAGE_FILES.stub),
+  }
+}
+
+function emptied(firmware: Uint8Array): Uint8Array {
+  try {
+    return withoutVariables(firmware)
+  } catch (cause) {
+    if (!(cause instanceof FormatError)) throw cause
+    const where = TDX_FIRMWARE_FILE
+    throw new CloisterError('guest-image.firmware-unfit', { where, why: cause.message, cause })
+  }
 }
 
 async function describeFirmware(directory: string, { packages }: Lock) {

@@ -11,6 +11,7 @@ import type { VcpuType } from '@cloister/verifier/launch/vcpu-types'
 import { predictSnpLaunchDigest } from '@cloister/verifier/snp/launch-digest'
 import { predictMrTd } from '@cloister/verifier/tdx/mr-td'
 import { predictRtmr1, predictRtmr2 } from '@cloister/verifier/tdx/rtmr'
+import { isUnifiedKernel, predictUnifiedKernel } from '@cloister/verifier/tdx/unified-kernel'
 
 export const MEASURED_TEES = ['snp', 'sev', 'sev-es', 'tdx'] as const
 export type MeasuredTee = (typeof MEASURED_TEES)[number]
@@ -50,7 +51,7 @@ export async function measureFirmware(
     case 'tdx':
       return [
         { register: 'MRTD', value: toHex(await predictMrTd(firmware)) },
-        ...(boot.kernel === undefined ? [] : [await rtmr1(boot.kernel), await rtmr2(boot)]),
+        ...(boot.kernel === undefined ? [] : await rtmrs(boot.kernel, boot)),
       ]
     default:
       return tee satisfies never
@@ -69,6 +70,16 @@ function kernelHashes({ kernel, initrd = new Uint8Array(), commandLine = '' }: D
 async function rtmr1(kernel: Uint8Array): Promise<Measurement> {
   const value = await predictRtmr1(await authenticodeDigest(kernel, 'SHA-384'))
   return { register: 'RTMR1', value: toHex(value) }
+}
+
+/** Of a unified kernel, which brings its own initrd and command line, or of a kernel with both. */
+async function rtmrs(kernel: Uint8Array, boot: DirectBoot): Promise<Measurement[]> {
+  if (!isUnifiedKernel(kernel)) return [await rtmr1(kernel), await rtmr2(boot)]
+  const { rtmr1: first, rtmr2: second } = await predictUnifiedKernel(kernel)
+  return [
+    { register: 'RTMR1', value: toHex(first) },
+    { register: 'RTMR2', value: toHex(second) },
+  ]
 }
 
 /** OVMF tells the kernel's stub where the initrd is by a word at the end of the line. */

@@ -17,6 +17,9 @@ export const IMAGE_FILES = {
   initrd: 'initrd.cpio',
   root: 'root.img',
   firmware: 'OVMF.amdsev.fd',
+  tdxFirmware: 'OVMF.inteltdx.fd',
+  stub: 'linuxx64.efi.stub',
+  unifiedKernel: 'kernel.efi',
 } as const
 
 export interface GuestImage {
@@ -29,6 +32,10 @@ export interface GuestImage {
     readonly root: string
     /** Absent in an image that was built without it. */
     readonly snpFirmware?: string
+    /** Absent, each: the image is not for TDX. */
+    readonly tdxFirmware?: string
+    readonly stub?: string
+    readonly unifiedKernel?: string
   }
 }
 
@@ -39,7 +46,7 @@ export interface GuestImage {
  */
 export async function loadGuestImage(directory: string): Promise<GuestImage> {
   const manifest = await readManifest(join(directory, MANIFEST_FILE))
-  const { kernel, initrd, root, firmware } = manifest
+  const { kernel, initrd, root, firmware, stub, unifiedKernel } = manifest
   const path = (file: string) => join(directory, file)
   return {
     directory,
@@ -49,6 +56,9 @@ export async function loadGuestImage(directory: string): Promise<GuestImage> {
       initrd: path(initrd.file),
       root: path(root.file),
       ...(firmware.snp !== undefined && { snpFirmware: path(firmware.snp.file) }),
+      ...(firmware.tdx !== undefined && { tdxFirmware: path(firmware.tdx.file) }),
+      ...(stub !== undefined && { stub: path(stub.file) }),
+      ...(unifiedKernel !== undefined && { unifiedKernel: path(unifiedKernel.file) }),
     },
   }
 }
@@ -85,8 +95,9 @@ export async function listGuestImages(images: string): Promise<GuestImage[]> {
  * @throws CloisterError `guest-image.corrupt` naming the first file that differs
  */
 export async function checkGuestImage({ directory, manifest }: GuestImage): Promise<void> {
-  const { kernel, initrd, root, firmware } = manifest
-  for (const expected of [kernel, initrd, root, firmware.snp]) {
+  const { kernel, initrd, root, firmware, stub, unifiedKernel } = manifest
+  const { snp, tdx } = firmware
+  for (const expected of [kernel, initrd, root, snp, tdx, stub, unifiedKernel]) {
     if (expected === undefined) continue
     const where = join(directory, expected.file)
     if (!(await exists(where)))

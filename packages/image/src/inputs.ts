@@ -19,6 +19,7 @@ import {
   GUEST_PACKAGES,
   GUEST_SUITE,
   KERNEL_METAPACKAGE,
+  TDX_FIRMWARE_PACKAGE,
 } from './recipe.ts'
 import { run } from './run.ts'
 
@@ -130,7 +131,7 @@ async function kernelPackage(apt: PrivateApt): Promise<string> {
 async function fetchFirmware(address: string, work: string, context: BuildContext) {
   try {
     const apt = await PrivateApt.create(work, [{ address, suite: FIRMWARE_SUITE }], context)
-    await apt.download([FIRMWARE_PACKAGE])
+    await apt.download([FIRMWARE_PACKAGE, TDX_FIRMWARE_PACKAGE])
     return apt
   } catch (cause) {
     if (!(cause instanceof CloisterError) || cause.code !== 'guest-image.fetch-failed') throw cause

@@ -4,7 +4,7 @@
  */
 
 /** Part of the image version, which rises with it; see {@link imageVersion}. */
-export const RECIPE_REVISION = 2
+export const RECIPE_REVISION = 3
 
 /** The one suite of the guest, whatever the host runs. */
 export const GUEST_SUITE = 'trixie'
@@ -24,14 +24,21 @@ export const GUEST_PACKAGES = [
   'libstdc++6',
 ] as const
 
+/** systemd's EFI stub, of which unified kernels for TDX are made. */
+export const STUB_PACKAGE = 'systemd-boot-efi'
+export const STUB_FILE = 'usr/lib/systemd/boot/efi/linuxx64.efi.stub'
+
 /** Taken without what they depend on: of these only data is used. */
-export const DATA_PACKAGES = ['ca-certificates'] as const
+export const DATA_PACKAGES = ['ca-certificates', STUB_PACKAGE] as const
 
 /** Depends on the kernel of the day, which is taken in its place. */
 export const KERNEL_METAPACKAGE = 'linux-image-cloud-amd64'
 
 export const FIRMWARE_PACKAGE = 'ovmf-amdsev'
 export const FIRMWARE_FILE = 'usr/share/ovmf/OVMF.amdsev.fd'
+export const TDX_FIRMWARE_PACKAGE = 'ovmf-inteltdx'
+/** With Microsoft's keys enrolled, which are taken out: see `tdx-firmware.ts`. */
+export const TDX_FIRMWARE_FILE = 'usr/share/ovmf/OVMF.inteltdx.ms.fd'
 
 /** Programs of the root file system: path in the guest, path in the packages. */
 export const ROOT_PROGRAMS: Readonly<Record<string, string>> = {

@@ -1,6 +1,6 @@
 /** The files that a guest's QEMU inherits as descriptors, in the order of its descriptors. */
 import { join } from 'node:path'
-import { isFirmwareBoot } from './boot-files.ts'
+import { isFirmwareBoot, unifiedKernel } from './boot-files.ts'
 import type { GuestDescriptors, InheritedFile, TeeArguments } from './qemu-arguments.ts'
 import { STATE_FILES } from './vm-files.ts'
 import type { VmSpec } from './vm-spec.ts'
@@ -22,8 +22,11 @@ export function launchFiles(spec: VmSpec, tee: TeeArguments): LaunchFile[] {
     add('code', boot.code)
     add('variables', boot.variables, 'writable')
   } else {
-    add('kernel', boot.kernel, 'reopened')
-    add('initrd', boot.initrd, 'reopened')
+    if (tee.isUnified === true) add('kernel', unifiedKernel(spec), 'reopened')
+    else {
+      add('kernel', boot.kernel, 'reopened')
+      add('initrd', boot.initrd, 'reopened')
+    }
     if (tee.firmware !== 'none' && boot.firmware !== undefined)
       add('firmware', boot.firmware, 'reopened')
   }

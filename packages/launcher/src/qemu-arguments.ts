@@ -36,6 +36,8 @@ export interface TeeArguments {
   readonly firmware: 'none' | 'bios' | 'pflash'
   /** Whether the guest gets the port `cloister.tee`. */
   readonly hasTeePort: boolean
+  /** Boots the unified kernel, in which initrd and command line stand; absent: the three apart. */
+  readonly isUnified?: true
 }
 
 export interface GuestHardware {
@@ -147,7 +149,9 @@ function kernelArguments(
   { commandLine }: GuestHardware,
   { kernel, initrd }: GuestDescriptors,
 ): string[] {
-  if (kernel === undefined || initrd === undefined) return []
+  if (kernel === undefined) return []
+  // A unified kernel: a command line from here would take the place of its own.
+  if (initrd === undefined) return ['-kernel', descriptorPath(kernel)]
   const files = ['-kernel', descriptorPath(kernel), '-initrd', descriptorPath(initrd)]
   return [...files, '-append', commandLine]
 }

@@ -16,6 +16,8 @@ export interface BootFiles {
   readonly initrd: string
   /** EROFS and verity hash tree. Absent: no root disk (the probe guest). */
   readonly root?: string
+  /** Kernel, initrd and command line as one EFI program, which TDX guests boot instead of the three. Absent: not for TDX. */
+  readonly unifiedKernel?: string
   /** The confidential firmware. Needed by the hardware drivers, and by `simulated` for the launch digest. */
   readonly firmware?: string
 }

@@ -12,7 +12,7 @@ import type { BootFiles, VmSpec } from '../src/vm-spec.ts'
 
 export interface TestGuest {
   readonly host: VmHost
-  readonly boot: Required<BootFiles>
+  readonly boot: Required<Omit<BootFiles, 'unifiedKernel'>>
   /** By attester mode. */
   readonly commandLines: Readonly<Record<'simulated' | 'probe' | 'debug', string>>
 }

@@ -51,6 +51,8 @@ export const GuestImageManifestSchema = z.strictObject({
     /** The IntelTdx build of OVMF. Absent as above. */
     tdx: FileSchema.extend({ package: z.string(), packageVersion: z.string() }).optional(),
   }),
+  /** systemd's EFI stub, for unified kernels of boot bundles. Absent: none can be made from this image. */
+  stub: FileSchema.optional(),
   /** Kernel, initrd and command line of mode `hardware` as one EFI program, which TDX guests boot. Absent: the image is not for TDX. */
   unifiedKernel: FileSchema.optional(),
   /** The exact `-append` text for each attester mode. */

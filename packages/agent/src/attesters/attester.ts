@@ -31,7 +31,7 @@ export interface Attester {
 }
 
 export interface MeasuredEvidence extends Evidence {
-  /** 32 bytes that the host fixed at launch. */
+  /** What the host fixed at launch: HOST_DATA, 32 bytes, or MRCONFIGID, 48. */
   readonly hostData: Uint8Array
 }
 

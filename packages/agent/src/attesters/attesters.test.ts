@@ -125,3 +125,17 @@ test('the mode decides, and neither way around', async () => {
   await attesterFor('simulated', places(false))
   assert.equal(opened, 1)
 })
+
+test('in hardware mode the kernel says whose reports it gives', async () => {
+  const teeOf = async (provider: 'sev_guest' | 'tdx_guest' | undefined) =>
+    (
+      await attesterFor('hardware', {
+        hasTee: async () => true,
+        openTeePort: () => Promise.reject(new Error('not used')),
+        provider: async () => provider,
+      })
+    ).tee
+  assert.equal(await teeOf('tdx_guest'), 'tdx')
+  assert.equal(await teeOf('sev_guest'), 'snp')
+  assert.equal(await teeOf(undefined), 'snp')
+})

@@ -4,14 +4,17 @@ import type { Duplex } from 'node:stream'
 import { CloisterError } from '@cloister/protocol/error'
 import type { AttesterMode } from '@cloister/protocol/guest-names'
 import { snpAttester, type MeasuredAttester } from './attester.ts'
-import { CONFIGFS_TSM, configfsSource } from './configfs-tsm.ts'
+import { CONFIGFS_TSM, configfsSource, tsmProvider, type TsmProvider } from './configfs-tsm.ts'
 import { simulatedSource } from './simulated.ts'
+import { tdxAttester } from './tdx.ts'
 
 export interface AttesterPlaces {
   /** Opens the simulator's port. Called in simulated and debug mode only. */
   readonly openTeePort: () => Promise<Duplex>
   /** Whether the kernel offers a real TEE. */
   readonly hasTee: () => Promise<boolean>
+  /** Whose reports the kernel gives. Absent: asks it. */
+  readonly provider?: () => Promise<TsmProvider | undefined>
 }
 
 /** Devices of the guest drivers of SNP and TDX. */
@@ -43,17 +46,23 @@ export async function attesterFor(
   switch (mode) {
     case 'hardware':
       if (!hasTee) throw new CloisterError('agent.tee-absent')
-      return snpAttester(configfsSource(CONFIGFS_TSM))
+      return await hardwareAttester(places)
     case 'simulated':
       if (hasTee) throw new CloisterError('agent.tee-unexpected')
       return snpAttester(simulatedSource(await places.openTeePort()))
     case 'debug':
-      return snpAttester(
-        hasTee ? configfsSource(CONFIGFS_TSM) : simulatedSource(await places.openTeePort()),
-      )
+      return hasTee
+        ? await hardwareAttester(places)
+        : snpAttester(simulatedSource(await places.openTeePort()))
     case 'probe':
       throw new CloisterError('agent.mode-unknown')
     default:
       return mode satisfies never
   }
+}
+
+/** That of SNP also where the kernel names none: then it says why there is no report. */
+async function hardwareAttester({ provider = tsmProvider }: AttesterPlaces) {
+  const isTdx = (await provider()) === 'tdx_guest'
+  return isTdx ? tdxAttester() : snpAttester(configfsSource(CONFIGFS_TSM))
 }

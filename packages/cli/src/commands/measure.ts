@@ -30,8 +30,11 @@ const MODES = ['hardware', 'simulated', 'debug'] as const
 
 interface Row {
   readonly mode: string
-  readonly vcpuType: string
-  readonly vcpus: number
+  /** Of SNP; null for TDX, whose registers do not speak of vCPUs. */
+  readonly vcpuType: string | null
+  readonly vcpus: number | null
+  /** `launch digest` of SNP, or a register of TDX. */
+  readonly register: string
   readonly launchDigest: string
 }
 
@@ -39,7 +42,7 @@ export const command: Command = {
   usage:
     'measure [IMAGE | LOG | --diff A B | --firmware FILE] [--explain] [--mode MODE] [--cpus N] [--vcpu-type TYPE] [--bank BANK]',
   details:
-    "Predicts the SNP launch digest of a guest image from its firmware, kernel, initrd and command line, for each vCPU type and count. No QEMU and no\nprocessor takes part. Modes are different command lines, so different digests: only hardware counts under AMD.\n--explain lists each group of pages with the digest once it is measured. --diff names the inputs in which two launches differ: A and B are images\nor launch digests; a digest is looked for in the other image (or the default one) among all vCPU types, up to 64 vCPUs and SEV features.\n--firmware FILE measures a firmware that is no image of ours, as --tee says, with --kernel, --initrd and --append where QEMU boots a kernel directly;\nfor tdx that gives RTMR1 and RTMR2 of a firmware that loads the kernel unchanged (QEMU 10.0 and EDK2 since 2025), beside MRTD.\nLOG is the file of an event log: of a TPM (binary_bios_measurements), a CCEL, CoCo's runtime events (AAEL) or a canonical log (CEL), raw or base64. The\nregisters (PCRs, or RTMR0 to RTMR3) that it adds up to are listed; with --explain each event and the value after it, in brackets what is a label that\nno digest covers. --diff of two logs names for each register the first event in which they part, and why, earliest first. Nobody vouches for a log: a\nquote over its registers does, and `evidence verify` compares.",
+    "Predicts the SNP launch digest of a guest image from its firmware, kernel, initrd and command line, for each vCPU type and count,\nand MRTD, RTMR1 and RTMR2 of TDX for a boot bundle of a VM. No QEMU and no processor takes part. Modes are different command lines, so different digests: only hardware counts under AMD.\n--explain lists each group of pages with the digest once it is measured. --diff names the inputs in which two launches differ: A and B are images\nor launch digests; a digest is looked for in the other image (or the default one) among all vCPU types, up to 64 vCPUs and SEV features.\n--firmware FILE measures a firmware that is no image of ours, as --tee says, with --kernel, --initrd and --append where QEMU boots a kernel directly;\nfor tdx that gives RTMR1 and RTMR2 of a firmware that loads the kernel unchanged (QEMU 10.0 and EDK2 since 2025), beside MRTD.\nLOG is the file of an event log: of a TPM (binary_bios_measurements), a CCEL, CoCo's runtime events (AAEL) or a canonical log (CEL), raw or base64. The\nregisters (PCRs, or RTMR0 to RTMR3) that it adds up to are listed; with --explain each event and the value after it, in brackets what is a label that\nno digest covers. --diff of two logs names for each register the first event in which they part, and why, earliest first. Nobody vouches for a log: a\nquote over its registers does, and `evidence verify` compares.",
   options: {
     mode: { type: 'string', value: 'MODE', help: `${MODES.join(', ')}; default all` },
     cpus: { type: 'string', value: 'N', help: 'only this vCPU count' },
@@ -85,7 +88,8 @@ export const command: Command = {
     const mode = textOption(invocation, 'mode')
     const cpus = textOption(invocation, 'cpus')
     const vcpuType = textOption(invocation, 'vcpu-type')
-    const rows = flatten(await predictions(image.directory, image.manifest)).filter(
+    const predicted = flatten(await predictions(image.directory, image.manifest))
+    const rows = [...predicted, ...tdxRows(image)].filter(
       (row) =>
         (mode === undefined || row.mode === mode) &&
         (cpus === undefined || row.vcpus === Number(cpus)) &&
@@ -99,9 +103,10 @@ export const command: Command = {
       name: (row) => row.launchDigest,
       columns: [
         { title: 'MODE', cell: (row) => row.mode },
-        { title: 'VCPU TYPE', cell: (row) => row.vcpuType },
-        { title: 'VCPUS', cell: (row) => String(row.vcpus) },
-        { title: 'LAUNCH DIGEST', cell: (row) => row.launchDigest },
+        { title: 'VCPU TYPE', cell: (row) => row.vcpuType ?? '-' },
+        { title: 'VCPUS', cell: (row) => String(row.vcpus ?? '-') },
+        { title: 'REGISTER', cell: (row) => row.register },
+        { title: 'VALUE', cell: (row) => row.launchDigest },
       ],
     })
   },
@@ -114,9 +119,20 @@ function flatten(expected: Awaited<ReturnType<typeof predictions>>): Row[] {
         mode,
         vcpuType,
         vcpus: Number(vcpus),
+        register: 'launch digest',
         launchDigest,
       })),
     ),
+  )
+}
+
+/** Of an image with a unified kernel. RTMR0 is of the machine, and no image tells it. */
+function tdxRows({ manifest }: Image): Row[] {
+  const { mrTd, rtmr1, rtmr2 } = manifest.expected.tdx?.hardware ?? {}
+  return Object.entries({ MRTD: mrTd, RTMR1: rtmr1, RTMR2: rtmr2 }).flatMap(([register, value]) =>
+    value === undefined
+      ? []
+      : [{ mode: 'hardware', vcpuType: null, vcpus: null, register, launchDigest: value }],
   )
 }
 

@@ -7,8 +7,11 @@ import type { Directories } from '@cloister/protocol/directories'
 import type { GuestImageManifest } from '@cloister/protocol/guest-image-manifest'
 import type { EvidenceAnswer } from '@cloister/protocol/hostd-api'
 import { amdLists, type AmdLists } from '../endorsements/amd-lists.ts'
+import { intelCollateral } from '../endorsements/intel-collateral.ts'
+import { acceptedMachines } from '../vm/accept-machine.ts'
 import type { BrokerClient } from './broker-client.ts'
 import { readSimulatedRoots } from './simulated-roots.ts'
+import type { IntelCollateral } from './td-evidence.ts'
 import { computeTrust, type OwnerReferences, type TrustVerdict } from './trust-state.ts'
 
 export interface WorkloadAppraisal {
@@ -34,12 +37,13 @@ export async function appraiseWorkload(
 /**
  * What this owner holds evidence of the workloads against; asks the broker once. What was withdrawn there counts no more here.
  *
- * @param revocationLists - absent: what was fetched before and is in date
+ * @param revocationLists - absent: what was fetched before and is in date; likewise the next
  */
 export async function ownerReferences(
   directories: Directories,
   broker: BrokerClient,
   revocationLists: AmdLists = amdLists(directories, { online: false }),
+  collateral: IntelCollateral = intelCollateral(directories, { online: false }),
 ): Promise<(name: string) => OwnerReferences> {
   const [images, registered, revisions] = await Promise.all([
     listGuestImages(directories.images),
@@ -60,6 +64,8 @@ export async function ownerReferences(
       return await firmwareDigests(images)
     },
     revisions: revisions.filter((revision) => revision.name === name),
+    acceptedMachines: () => acceptedMachines(name, broker),
+    intelCollateral: collateral,
   })
 }
 

@@ -15,9 +15,11 @@ import { parseSnpEvidenceJson } from '@cloister/verifier/snp/evidence-json'
 import type { SnpPolicy } from '@cloister/verifier/snp/policy'
 import { PRODUCT_LINES } from '@cloister/verifier/snp/product'
 import { parseSnpReport } from '@cloister/verifier/snp/report'
+import { appraiseTdx, type TdxAppraisal } from '@cloister/verifier/tdx/appraise'
 import type { AmdLists } from '../endorsements/amd-lists.ts'
 import { DEFAULT_TCB_PRESET } from './minimum-tcb.ts'
 import { openingsCheck } from './policy-openings.ts'
+import { appraiseTd, type IntelCollateral, type TdVerdict } from './td-evidence.ts'
 import { diskCheck, imagesFor, openingCheck, vmIn } from './vm-boot-check.ts'
 
 /** In the words of every list, page and JSON object. Only `verified` may be shown green. */
@@ -45,7 +47,7 @@ export interface TrustVerdict {
   readonly checks: readonly TrustCheck[]
   /** Whose signature stands behind it; absent when no chain to a pinned root was found. */
   readonly anchor?: Anchor
-  /** 96 hex digits, as the report has it; absent when the report could not be read. */
+  /** 96 hex digits, as the report has it, RTMR1 for TDX; absent when the report could not be read. */
   readonly launchDigest?: string
   readonly initdataDigest: string
   /** SHA-256 of the SPKI of the channel's TLS key, hex; only to be relied on when `trust` is good enough for the caller. */
@@ -63,6 +65,10 @@ export interface OwnerReferences {
   readonly revocationLists?: AmdLists
   /** Launch digests of guests whose firmware alone was measured; asked for only where no other is reported. Absent: none is known. */
   readonly firmwareDigests?: () => Promise<readonly string[]>
+  /** For TDX: values of RTMR0 that the owner accepted for it, hex. Absent: asked for by nobody, none. */
+  readonly acceptedMachines?: () => Promise<readonly string[]>
+  /** For TDX. Absent: none. */
+  readonly intelCollateral?: IntelCollateral
 }
 
 /** The verifier's call, so that tests can put a fake AMD in AMD's place. */
@@ -78,6 +84,7 @@ export async function computeTrust(
   references: OwnerReferences,
   now: Date,
   appraise: AppraiseReport = appraiseSnp,
+  appraiseQuote: typeof appraiseTdx = appraiseTdx,
 ): Promise<TrustVerdict> {
   const initdata = Buffer.from(answer.initdata, 'base64')
   const agentKey = Buffer.from(answer.agentKey, 'base64')
@@ -94,6 +101,15 @@ export async function computeTrust(
     (check) => check !== undefined,
   )
   const identity = { initdataDigest, channelKeyDigest: sha256(channelKey) }
+  if (answer.tee === 'tdx') {
+    const rtmr0 = (await references.acceptedMachines?.()) ?? []
+    const manifests = imagesFor(vm, references.manifests)
+    const { intelCollateral } = references
+    const known = { manifests, rtmr0, ...(intelCollateral && { intelCollateral }) }
+    const found = await appraiseTd(answer, { ...expect, now }, known, appraiseQuote)
+    const debug = openings?.outcome === 'warning'
+    return { ...tdVerdict(found, [...own, machineCheck(rtmr0)], debug), ...identity }
+  }
   const evidence = readEvidence(answer)
   if (evidence === undefined) return { trust: 'failed', checks: [MALFORMED, ...own], ...identity }
   const question = {
@@ -112,6 +128,30 @@ export async function computeTrust(
     ...(appraisal.anchor !== undefined && { anchor: appraisal.anchor }),
     ...launchDigestOf(appraisal),
     ...identity,
+  }
+}
+
+/** @returns a warning where the owner accepted no machine: then its host may have made it as it liked */
+function machineCheck(rtmr0: readonly string[]): TrustCheck {
+  return {
+    code: 'vm.machine-accepted',
+    outcome: rtmr0.length > 0 ? 'pass' : 'warning',
+    expected: 'an RTMR0 that you accepted (cloister vm accept-machine)',
+  }
+}
+
+function tdVerdict(
+  found: TdVerdict | undefined,
+  own: readonly TrustCheck[],
+  debug: boolean,
+): Omit<TrustVerdict, 'initdataDigest' | 'channelKeyDigest'> {
+  if (found === undefined) return { trust: 'failed', checks: [MALFORMED, ...own] }
+  const { appraisal, rtmr1 } = found
+  return {
+    trust: stateOf(appraisal, own, debug),
+    checks: [...appraisal.checks, ...own],
+    ...(appraisal.anchor !== undefined && { anchor: appraisal.anchor }),
+    launchDigest: rtmr1,
   }
 }
 
@@ -282,13 +322,17 @@ function registrationCheck(digest: string, revisions: readonly WorkloadRevision[
   }
 }
 
-function stateOf(appraisal: SnpAppraisal, own: readonly TrustCheck[], debug: boolean): TrustState {
+function stateOf(
+  appraisal: SnpAppraisal | TdxAppraisal,
+  own: readonly TrustCheck[],
+  debug: boolean,
+): TrustState {
   const isRefused = own.some(({ outcome }) => outcome === 'fail')
   if (appraisal.status === 'contraindicated' || isRefused) return 'failed'
   if (appraisal.status === 'none') return isOutOfDate(appraisal.reasons) ? 'stale' : 'unattested'
   if (debug) return 'debug'
   if (appraisal.anchor.kind === 'simulated') return 'simulated'
-  // No other kind of anchor stands behind an SNP report.
+  // No other kind of anchor stands behind an SNP report or a TDX quote.
   if (appraisal.anchor.kind !== 'hardware') return 'failed'
   const isWarned = own.some(({ outcome }) => outcome === 'warning')
   return appraisal.status === 'affirming' && !isWarned ? 'verified' : 'degraded'

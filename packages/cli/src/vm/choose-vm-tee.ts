@@ -4,8 +4,8 @@ import { CloisterError } from '@cloister/protocol/error'
 import type { VmTee } from '@cloister/protocol/hostd-vm-api'
 import type { VmTeeChoice } from './create-plan.ts'
 
-/** From the strongest on, of what `vm create` offers: not `tdx`, whose quotes the broker does not take yet. */
-const BY_STRENGTH = ['snp', 'sev-es', 'sev'] as const satisfies readonly VmTee[]
+/** From the strongest on. */
+const BY_STRENGTH = ['snp', 'tdx', 'sev-es', 'sev'] as const satisfies readonly VmTee[]
 
 /** @throws CloisterError `tee.none` */
 export async function chooseVmTee(

@@ -34,6 +34,7 @@ describe('readCreatePlan()', () => {
       sshKey: undefined,
       user: undefined,
       encryptDisk: false,
+      rtmr0: [],
       allowed: [],
       ports: [],
       network: { kind: 'user' },

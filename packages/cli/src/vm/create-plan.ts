@@ -36,6 +36,8 @@ export interface CreatePlan {
   readonly sshKey: string | undefined
   readonly user: string | undefined
   readonly encryptDisk: boolean
+  /** Accepted values of RTMR0, lowercase hex; for TDX only. */
+  readonly rtmr0: readonly string[]
   /** What the image may leave open under a measured boot. */
   readonly allowed: readonly VmOpening[]
   readonly ports: readonly { address: string; host: number; guest: number }[]
@@ -101,6 +103,12 @@ export const VM_CREATE_OPTIONS: Readonly<Record<string, OptionSpec>> = {
     type: 'boolean',
     help: 'under a measured boot: the image may swap memory to a disk that the host reads',
   },
+  rtmr0: {
+    type: 'string',
+    multiple: true,
+    value: 'HEX',
+    help: 'with --tee tdx: RTMR0 of the machine, where you know it; default: accepted after its first boot',
+  },
   publish: {
     type: 'string',
     short: 'p',
@@ -143,6 +151,7 @@ export function readCreatePlan(line: CommandLine): CreatePlan {
     user: textOption(line, 'user'),
     encryptDisk: line.options['encrypt-disk'] === true,
     allowed: VM_OPENINGS.filter((name) => line.options[`allow-${name}`] === true),
+    rtmr0: listOption(line, 'rtmr0').map(registerValue),
     ports: listOption(line, 'publish').map(publishedPort),
     network: networkOf(textOption(line, 'network') ?? 'user'),
     start: line.options['no-start'] !== true,
@@ -154,6 +163,12 @@ function teeChoice(text: string): VmTeeChoice {
   const found = VM_TEE_CHOICES.find((choice) => choice === text)
   if (found === undefined) throw badOption('--tee is unknown', VM_TEE_CHOICES.join(', '), text)
   return found
+}
+
+export function registerValue(text: string): string {
+  const value = text.toLowerCase()
+  if (/^[0-9a-f]{96}$/.test(value)) return value
+  throw badOption('this is no value of RTMR0', '96 hex digits', text)
 }
 
 function onOrOff(line: CommandLine, option: string): boolean | undefined {
@@ -221,6 +236,8 @@ export function shieldOf(plan: CreatePlan, tee: VmTee): Shield {
       `--allow-${plan.allowed[0]} with --tee ${tee}`,
       'the host can change everything in such a VM, and nothing is looked for in its image',
     )
+  if (plan.rtmr0.length > 0 && tee !== 'tdx')
+    throw unfit(`--rtmr0 with --tee ${tee}`, 'it is a register of TDX')
   const secureBoot = plan.secureBoot ?? hasSecureBoot
   const vtpm = plan.vtpm ?? !isMeasured
   if (plan.integrityMonitoring === true && !vtpm)

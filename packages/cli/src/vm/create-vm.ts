@@ -79,6 +79,7 @@ export async function prepareVm(plan: CreatePlan, context: CreateContext): Promi
           diskMiB: plan.diskMiB,
           encryptDisk: plan.encryptDisk,
           instances: plan.instances,
+          rtmr0: plan.rtmr0,
           allowed: plan.allowed,
           directories,
           talk,

@@ -20,7 +20,7 @@ import type { BrokerClient } from '../owner/broker-client.ts'
 import { ensureBroker } from '../owner/local-broker.ts'
 import { pinLocalSimulatedRoot } from '../owner/simulated-roots.ts'
 import { ensureGuestImage } from '../setup/ensure-guest-image.ts'
-import type { RunTee } from '../workload/choose-tee.ts'
+import type { MeasuredTee } from '../workload/choose-tee.ts'
 import { registerGuestImage, registerWorkload, releasePolicyFor } from '../workload/register.ts'
 import { forgetVm } from './forget-vm.ts'
 import { rawDisk } from './raw-disk.ts'
@@ -43,6 +43,8 @@ export interface MeasuredBootRequest {
   readonly encryptDisk: boolean
   /** Absent: any number. */
   readonly instances: number | undefined
+  /** TDX only: accepted values of RTMR0, hex. */
+  readonly rtmr0: readonly string[]
   /** What the image may leave open. */
   readonly allowed: readonly VmOpening[]
   readonly directories: Directories
@@ -115,16 +117,9 @@ export async function prepareMeasuredBoot(request: MeasuredBootRequest): Promise
 }
 
 /** @throws CloisterError `vm.combination-unfit` for what no TEE, or not this one, can give */
-function measuredTee({ tee, cpus }: MeasuredBootRequest): RunTee {
-  if (tee === 'tdx')
-    throw new CloisterError('vm.combination-unfit', {
-      received: '--tee tdx',
-      why: 'the broker takes no TDX quotes yet',
-      fix: [
-        'on a host with SEV-SNP: cloister vm create --tee snp',
-        'without protection against the host: cloister vm create --tee none',
-      ],
-    })
+function measuredTee({ tee, cpus }: MeasuredBootRequest): MeasuredTee {
+  // MRTD and RTMR1 and 2 do not speak of vCPUs.
+  if (tee === 'tdx') return tee
   if (!MEASURED_VCPU_COUNTS.some((count) => count === cpus))
     throw new CloisterError('vm.combination-unfit', {
       received: `--cpus ${cpus} with --tee ${tee}`,
@@ -135,7 +130,7 @@ function measuredTee({ tee, cpus }: MeasuredBootRequest): RunTee {
   throw new CloisterError('vm.combination-unfit', { received: `a measured boot with --tee ${tee}` })
 }
 
-async function make(request: MeasuredBootRequest, tee: RunTee, work: string): Promise<Made> {
+async function make(request: MeasuredBootRequest, tee: MeasuredTee, work: string): Promise<Made> {
   const { name, imagePath, encryptDisk, diskMiB, directories, talk, signal } = request
   const broker = await ensureBroker(directories, signal)
   await requireFreeName(name, broker)
@@ -158,7 +153,7 @@ async function make(request: MeasuredBootRequest, tee: RunTee, work: string): Pr
     directory: bundleDirectory,
     above: await latestVersion(broker, bundleName(name)),
   })
-  if (tee === 'snp' && !bundle.attests.snp)
+  if (tee !== 'simulated' && !bundle.attests[tee])
     throw new CloisterError('vm-boot.tee-driver-missing', { where: system.kernel.release })
   if (!encryptDisk) {
     const disk = { kind: 'plain', partition: system.partition } as const
@@ -236,13 +231,21 @@ function planOf(
       ? ['DISK NOT ENCRYPTED: the host can read and change everything on it']
       : [`disk encrypted here; its key ${key} becomes releasable to VM ${name} in this bundle`]),
     ...leftOpen.map((name) => `LEFT OPEN: ${name}, as allowed; its trust is degraded at best`),
+    ...(request.tee === 'tdx' ? [machineLine(request)] : []),
     ...skipped.map((mount) => `${mount} of the image is not used and will be empty`),
   ]
 }
 
+/** Nothing tells RTMR0 beforehand but the machine itself. */
+function machineLine({ name, rtmr0 }: MeasuredBootRequest): string {
+  return rtmr0.length > 0
+    ? `the machine must be one of RTMR0 ${rtmr0.map((value) => `${value.slice(0, 16)}…`).join(', ')}`
+    : `RTMR0, the machine, is not known yet: no secret is released until you accept it (cloister vm accept-machine ${name})`
+}
+
 async function register(
   request: MeasuredBootRequest,
-  tee: RunTee,
+  tee: MeasuredTee,
   made: Made,
   seed: VmSeed,
   broker: BrokerClient,
@@ -251,7 +254,7 @@ async function register(
   const { bundle, sealed } = made
   if (tee === 'simulated') await broker.pinSimulatedRoot(await pinLocalSimulatedRoot(directories))
   await registerGuestImage(broker, bundle.manifest, { tee, debug: false })
-  const release = releasePolicyFor(name, bundle.manifest, tee)
+  const release = releasePolicyFor(name, bundle.manifest, tee, request.rtmr0)
   const { key, seed: seedPath } = vmResources(name)
   if (sealed !== undefined) await put(broker, key, sealed.secret, tee, release)
   if (made.system.hasCloudInit)
@@ -273,7 +276,7 @@ async function put(
   broker: BrokerClient,
   path: string,
   value: Buffer,
-  tee: RunTee,
+  tee: MeasuredTee,
   release: ReleasePolicyInput,
 ): Promise<void> {
   await broker.putSecret(path, {

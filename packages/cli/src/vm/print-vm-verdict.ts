@@ -3,6 +3,7 @@ import { checkLines } from '../check-lines.ts'
 import type { Invocation } from '../command.ts'
 import { FETCH_OPTIONS, fetchOptions } from '../endorsements/fetch-options.ts'
 import { amdLists } from '../endorsements/amd-lists.ts'
+import { intelCollateral } from '../endorsements/intel-collateral.ts'
 import { escapeText } from '../escape-text.ts'
 import { openHostd } from '../hostd.ts'
 import { nonceOption } from '../nonce-option.ts'
@@ -19,8 +20,12 @@ export const VERIFY_OPTIONS = {
     value: 'HEX',
     help: '16 to 64 bytes of your own; default 32 random bytes',
   },
-  online: { type: 'boolean', help: "ask AMD for the revocation list of the processor's line" },
+  online: {
+    type: 'boolean',
+    help: "ask AMD for the revocation list of the processor's line, or Intel for its collateral",
+  },
   kds: FETCH_OPTIONS.kds,
+  pcs: FETCH_OPTIONS.pcs,
 } as const
 
 /** @returns the exit code. @throws CloisterError `vm.not-found`, `vm.not-running`, `owner.broker-*` */
@@ -32,7 +37,8 @@ export async function verifyVm(name: string, invocation: Invocation): Promise<0 
   const verdict = await appraiseVm(name, {
     hostd: await openHostd(invocation),
     broker,
-    references: () => ownerReferences(directories, broker, revocationLists(invocation)),
+    references: () =>
+      ownerReferences(directories, broker, revocationLists(invocation), collateralOf(invocation)),
     ...(nonce !== undefined && { nonce }),
     signal,
   })
@@ -62,16 +68,20 @@ export async function verifyVm(name: string, invocation: Invocation): Promise<0 
 
 /** As `verify` takes them: AMD's own where it may be asked, else what was fetched before. */
 export function revocationLists(invocation: Invocation): ReturnType<typeof amdLists> {
-  const { directories, output, signal } = invocation
-  const online = invocation.options['online'] === true
-  return amdLists(directories, {
-    online,
-    kds: fetchOptions(invocation).kds ?? {},
-    signal,
-    ...(online && {
-      onMissing: (reason) => {
-        output.talk(reason)
-      },
-    }),
-  })
+  const { kds = {} } = fetchOptions(invocation)
+  return amdLists(invocation.directories, { ...asking(invocation), kds })
+}
+
+/** The same of Intel's collateral. */
+function collateralOf(invocation: Invocation): ReturnType<typeof intelCollateral> {
+  const { pcs = {} } = fetchOptions(invocation)
+  return intelCollateral(invocation.directories, { ...asking(invocation), pcs })
+}
+
+function asking({ output, options, signal }: Invocation) {
+  const online = options['online'] === true
+  const onMissing = (reason: string) => {
+    output.talk(reason)
+  }
+  return { online, signal, ...(online && { onMissing }) }
 }

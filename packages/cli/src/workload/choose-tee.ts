@@ -5,6 +5,9 @@ import type { TeeChoice } from './run-plan.ts'
 
 export type RunTee = 'snp' | 'simulated'
 
+/** TEEs that measured VMs run under. */
+export type MeasuredTee = RunTee | 'tdx'
+
 /** @throws CloisterError `tee.none` */
 export async function chooseTee(
   choice: TeeChoice,

@@ -1,6 +1,6 @@
 /** What the owner tells the broker before a run: guest image, simulated root, workload revision, and who may have which secret. */
 import { createHash } from 'node:crypto'
-import type { ReleasePolicyInput, SecretList } from '@cloister/protocol/broker-admin-api'
+import type { AnchorSet, ReleasePolicyInput, SecretList } from '@cloister/protocol/broker-admin-api'
 import { CloisterError } from '@cloister/protocol/error'
 import type { GuestImageManifest } from '@cloister/protocol/guest-image-manifest'
 import { encodeInitdata, initdataOf } from '@cloister/protocol/initdata'
@@ -8,7 +8,7 @@ import type { VmWorkloadInput } from '@cloister/protocol/vm-workload'
 import type { WorkloadInput } from '@cloister/protocol/workload'
 import { DEFAULT_TCB_PRESET, SIMULATED_MINIMUM_TCB } from '../owner/minimum-tcb.ts'
 import type { BrokerClient } from '../owner/broker-client.ts'
-import type { RunTee } from './choose-tee.ts'
+import type { MeasuredTee } from './choose-tee.ts'
 
 /**
  * Reference Values of the guest image under the anchors of this TEE. Registering the same again changes nothing. A debug guest has none: nothing
@@ -17,15 +17,18 @@ import type { RunTee } from './choose-tee.ts'
 export async function registerGuestImage(
   broker: BrokerClient,
   manifest: GuestImageManifest,
-  { tee, debug }: { tee: RunTee; debug: boolean },
+  { tee, debug }: { tee: MeasuredTee; debug: boolean },
 ): Promise<void> {
   if (debug) return
-  const values =
-    tee === 'simulated'
-      ? ({ mode: 'simulated', anchors: 'simulated' } as const)
-      : ({ mode: 'hardware', anchors: 'amd' } as const)
-  await broker.putGuestImage(manifest.name, { manifest, ...values })
+  const mode = tee === 'simulated' ? 'simulated' : 'hardware'
+  await broker.putGuestImage(manifest.name, { manifest, mode, anchors: ANCHORS[tee] })
 }
+
+const ANCHORS = {
+  snp: 'amd',
+  tdx: 'intel',
+  simulated: 'simulated',
+} as const satisfies Record<MeasuredTee, AnchorSet>
 
 export interface RegisteredWorkload {
   readonly initdata: Uint8Array
@@ -55,20 +58,40 @@ export async function registerWorkload(
   return { initdata, revision, unchanged: false }
 }
 
-/** The policy that `run` gives a secret that has none: this workload, in this guest image or a newer one, on this kind of TEE. */
+/**
+ * The policy that `run` gives a secret that has none: this workload, in this guest image or a newer one, on this kind of TEE.
+ *
+ * @param rtmr0 - of TDX: accepted values. None: the secret goes to nobody until the owner names one
+ */
 export function releasePolicyFor(
   name: string,
   manifest: GuestImageManifest,
-  tee: RunTee,
+  tee: MeasuredTee,
+  rtmr0: readonly string[] = [],
 ): ReleasePolicyInput {
   return {
     version: 1,
-    anchors: [tee === 'simulated' ? 'simulated' : 'amd'],
+    anchors: [ANCHORS[tee]],
     workloads: [{ name }],
     guestImages: [{ name: manifest.name, minimumVersion: manifest.imageVersion }],
-    ...(tee === 'simulated'
-      ? { minimumTcb: SIMULATED_MINIMUM_TCB }
-      : { minimumTcb: {}, minimumTcbPreset: DEFAULT_TCB_PRESET }),
+    ...floorOf(tee, rtmr0),
+  }
+}
+
+/** What each kind of TEE must at least be. */
+function floorOf(
+  tee: MeasuredTee,
+  rtmr0: readonly string[],
+): Pick<ReleasePolicyInput, 'minimumTcb' | 'minimumTcbPreset' | 'tdx'> {
+  switch (tee) {
+    case 'simulated':
+      return { minimumTcb: SIMULATED_MINIMUM_TCB }
+    case 'snp':
+      return { minimumTcb: {}, minimumTcbPreset: DEFAULT_TCB_PRESET }
+    case 'tdx':
+      return { minimumTcb: {}, tdx: rtmr0.length === 0 ? {} : { rtmr0: [...rtmr0] } }
+    default:
+      return tee satisfies never
   }
 }
 

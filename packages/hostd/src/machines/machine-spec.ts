@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { GuestImage } from '@cloister/image/images'
-import type { MachineHardware, VmSpec } from '@cloister/launcher/vm-spec'
+import type { BootFiles, MachineHardware, VmSpec } from '@cloister/launcher/vm-spec'
 import type { AttesterMode } from '@cloister/protocol/guest-names'
 import { encodeInitdataDisk, initdataDigest } from '@cloister/protocol/initdata'
 import type { VmView } from '@cloister/protocol/hostd-vm-api'
@@ -50,18 +50,30 @@ export async function machineStart(
   }
   const image = await backend.loadGuestImage(view.guestImage.name)
   const initdata = await readFile(files.initdata)
-  const { kernel, initrd, root, snpFirmware } = image.paths
   const mode: AttesterMode = view.tee === 'simulated' ? 'simulated' : 'hardware'
   const spec: VmSpec = {
     ...common,
     mode,
-    boot: { kernel, initrd, root, ...(snpFirmware !== undefined && { firmware: snpFirmware }) },
+    boot: bootFilesOf(image, view.tee),
     commandLine: image.manifest.commandLines[mode],
     hostData: initdataDigest(initdata),
     initdataDisk: encodeInitdataDisk(initdata),
     ...(view.vcpuType !== undefined && { vcpuType: view.vcpuType }),
   }
   return { spec, image }
+}
+
+/** Of TDX, its own firmware and the unified kernel. */
+function bootFilesOf({ paths }: GuestImage, tee: VmView['tee']): BootFiles {
+  const { kernel, initrd, root, snpFirmware, tdxFirmware, unifiedKernel } = paths
+  const firmware = tee === 'tdx' ? tdxFirmware : snpFirmware
+  return {
+    kernel,
+    initrd,
+    root,
+    ...(firmware !== undefined && { firmware }),
+    ...(tee === 'tdx' && unifiedKernel !== undefined && { unifiedKernel }),
+  }
 }
 
 function hardware(view: VmView, files: ReturnType<typeof machineFiles>): MachineHardware {

@@ -23,6 +23,7 @@ import { builtinModules, loadOrder } from '../kernel-modules.ts'
 import { predictions } from '../predictions.ts'
 import { VM_MODULES } from '../recipe.ts'
 import { bundleName } from './bundle-name.ts'
+import { makeTdxKernel } from './tdx-kernel.ts'
 
 /** A kernel as it was taken out of a disk image. */
 export interface DiskKernel {
@@ -77,6 +78,12 @@ async function fill(options: BundleOptions): Promise<BootBundle> {
   await share(base.paths.root, join(directory, root.file))
   if (firmware.snp !== undefined && base.paths.snpFirmware !== undefined)
     await share(base.paths.snpFirmware, join(directory, firmware.snp.file))
+  const { tdxFirmware, stub: stubPath } = base.paths
+  const isForTdx = tdxFirmware !== undefined && stubPath !== undefined
+  if (isForTdx) {
+    await share(tdxFirmware, join(directory, IMAGE_FILES.tdxFirmware))
+    await share(stubPath, join(directory, IMAGE_FILES.stub))
+  }
 
   const image = await describeFile(directory, IMAGE_FILES.kernel)
   const described: Omit<GuestImageManifest, 'expected'> = {
@@ -102,14 +109,22 @@ async function fill(options: BundleOptions): Promise<BootBundle> {
       },
     ],
   }
-  const manifest = { ...described, expected: { snp: await predictions(directory, described) } }
+  const tdx = isForTdx ? await makeTdxKernel(directory, described) : undefined
+  const manifest = {
+    ...described,
+    ...(tdx && { unifiedKernel: tdx.unifiedKernel }),
+    expected: {
+      snp: await predictions(directory, described),
+      ...(tdx && { tdx: { hardware: tdx.registers } }),
+    },
+  }
   await writeFile(join(directory, MANIFEST_FILE), `${JSON.stringify(manifest, null, 2)}\n`)
   const reports = names.has('tsm')
   return {
     manifest,
     attests: {
       snp: reports && names.has('sev_guest'),
-      tdx: reports && names.has('tdx_guest'),
+      tdx: reports && names.has('tdx_guest') && tdx !== undefined,
     },
   }
 }

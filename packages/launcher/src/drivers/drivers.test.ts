@@ -7,7 +7,14 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { qemuArguments, type GuestDescriptors } from '../qemu-arguments.ts'
 import * as hosts from '../testing/hosts.ts'
-import { amdSevFirmware, efiKernel, seImage, tdxFirmware } from '../testing/measured-files.ts'
+import {
+  amdSevFirmware,
+  efiKernel,
+  seImage,
+  tdxFirmware,
+  unifiedKernel,
+  unifiedParts,
+} from '../testing/measured-files.ts'
 import type { Accelerator, TeeId, VmSpec } from '../vm-spec.ts'
 import { DRIVERS, driverOf } from './table.ts'
 
@@ -22,10 +29,12 @@ const kernel = await file('kernel', 'kernel')
 const initrd = await file('initrd', 'initrd')
 const amd = await file('amdsev.fd', amdSevFirmware())
 const intel = await file('inteltdx.fd', tdxFirmware())
+const unified = await file('unified.efi', unifiedKernel())
 const plain = await file('plain.fd', new Uint8Array(4096))
 const sealed = await file('se.img', seImage())
 
 const DESCRIPTORS: GuestDescriptors = { kernel: 3, initrd: 4, firmware: 5 }
+const UNIFIED: GuestDescriptors = { kernel: 3, firmware: 5 }
 
 function specFor(tee: TeeId, change: Partial<VmSpec> = {}): VmSpec {
   const firmware = tee === 'tdx' ? intel : amd
@@ -35,7 +44,12 @@ function specFor(tee: TeeId, change: Partial<VmSpec> = {}): VmSpec {
     stateDirectory: '/s',
     tee,
     mode: 'hardware',
-    boot: { kernel: tee === 'se' ? sealed : kernel, initrd, firmware },
+    boot: {
+      kernel: tee === 'se' ? sealed : kernel,
+      initrd,
+      firmware,
+      ...(tee === 'tdx' && { unifiedKernel: unified }),
+    },
     commandLine: 'cloister.mode=hardware',
     cpus: 2,
     memoryMiB: 2048,
@@ -221,7 +235,7 @@ test("sev-es: the owner's session goes in by descriptors", async () => {
 })
 
 test('tdx: the object as JSON, with the initdata digest in MRCONFIGID', async () => {
-  const { value, objects, all } = await words(specFor('tdx'), hosts.XEON_TDX)
+  const { value, objects, all } = await words(specFor('tdx'), hosts.XEON_TDX, UNIFIED)
   assert.equal(
     value('-machine'),
     `${Q35},kernel-irqchip=split,confidential-guest-support=tdx0,memory-backend=ram0`,
@@ -237,6 +251,9 @@ test('tdx: the object as JSON, with the initdata digest in MRCONFIGID', async ()
     'quote-generation-socket': { type: 'unix', path: '/var/run/tdx-qgs/qgs.socket' },
   })
   assert.ok(!all.includes('-drive'))
+  // A command line of the host's would take the place of the measured one.
+  assert.equal(value('-kernel'), '/proc/self/fd/3')
+  assert.ok(!all.includes('-initrd') && !all.includes('-append'))
 })
 
 test('se: the machine of s390x with channel devices', async () => {
@@ -282,10 +299,9 @@ test('predict() names what Evidence will hold', async () => {
   })
 })
 
-test('tdx: predict() names MRTD, RTMR1 and RTMR2 of a direct boot', async () => {
-  const image = efiKernel()
-  const boot = { kernel: await file('kernel.efi', image), initrd, firmware: intel }
-  const spec = specFor('tdx', { boot, commandLine: 'quiet' })
+test('tdx: predict() names MRTD, and RTMR1 and RTMR2 of the unified kernel', async () => {
+  const parts = unifiedParts()
+  const image = unifiedKernel()
   const sha384 = (...parts: (Uint8Array | string)[]) => {
     const hash = createHash('sha384')
     for (const part of parts) hash.update(part)
@@ -294,29 +310,49 @@ test('tdx: predict() names MRTD, RTMR1 and RTMR2 of a direct boot', async () => 
   const extend = (...digests: Buffer[]) =>
     digests.reduce((register, digest) => sha384(register, digest), Buffer.alloc(48))
   // All of the file but the checksum and the entry of the certificate table.
-  const authenticode = sha384(
-    image.subarray(0, 0xd8),
-    image.subarray(0xdc, 0x128),
-    image.subarray(0x130),
+  const authenticode = (file: Buffer) =>
+    sha384(file.subarray(0, 0xd8), file.subarray(0xdc, 0x128), file.subarray(0x130))
+  const rtmr1 = extend(
+    authenticode(image),
+    sha384('Calling EFI Application from Boot Option'),
+    sha384('\0\0\0\0'),
+    authenticode(parts['.linux']),
+    sha384('Exit Boot Services Invocation'),
+    sha384('Exit Boot Services Returned with Success'),
   )
-  const events = [
-    'Calling EFI Application from Boot Option',
-    '\0\0\0\0',
-    'Exit Boot Services Invocation',
-    'Exit Boot Services Returned with Success',
-  ]
-  assert.deepEqual(await DRIVERS.tdx.predict(spec), {
+  const sections = (['.linux', '.cmdline', '.initrd'] as const).flatMap((name) => [
+    sha384(`${name}\0`),
+    sha384(parts[name]),
+  ])
+  const line = sha384(Buffer.from('quiet\0', 'utf16le'))
+  assert.deepEqual(await DRIVERS.tdx.predict(specFor('tdx')), {
     mrConfigId: `${'ab'.repeat(32)}${'00'.repeat(16)}`,
     // One zero page at 0x800000, added and measured: golden, of another implementation.
     mrTd: '2018ffec224c87d39aa275ee29f5ada8af1b1578444806b71ad00dd07dff9714c31159f54ba1d727611dcd58f5e8e586',
-    rtmr1: extend(authenticode, ...events.map((event) => sha384(event))).toString('hex'),
-    rtmr2: extend(
-      sha384(Buffer.from('quiet initrd=initrd\0', 'utf16le')),
-      sha384('initrd'),
-    ).toString('hex'),
+    rtmr1: rtmr1.toString('hex'),
+    rtmr2: extend(...sections, line, sha384(parts['.initrd'])).toString('hex'),
   })
-  const noKernel = specFor('tdx', { boot: { ...boot, kernel } })
-  await assert.rejects(DRIVERS.tdx.predict(noKernel), { code: 'tee.firmware-unfit' })
+})
+
+test('tdx: nothing is predicted, and nothing started, of which a part is not measured', async () => {
+  const { '.text': _, ...withoutStub } = unifiedParts()
+  const cases: readonly (readonly [string, Readonly<Record<string, Buffer>>])[] = [
+    ['no stub', withoutStub],
+    ['a stub that measures nothing', { ...unifiedParts(), '.text': Buffer.from('code') }],
+    ['a kernel that measures nothing', { ...unifiedParts(), '.linux': Buffer.from(efiKernel()) }],
+    ['a section that changes the initrd', { ...unifiedParts(), '.osrel': Buffer.from('ID=x') }],
+  ]
+  for (const [name, parts] of cases) {
+    const unified = await file(`${name}.efi`, unifiedKernel(parts))
+    const spec = specFor('tdx', {
+      boot: { kernel, initrd, firmware: intel, unifiedKernel: unified },
+    })
+    await assert.rejects(DRIVERS.tdx.predict(spec), { code: 'tee.firmware-unfit' }, name)
+    const started = DRIVERS.tdx.arguments(spec, hostOf(hosts.XEON_TDX))
+    await assert.rejects(started, { code: 'tee.firmware-unfit' }, name)
+  }
+  const none = specFor('tdx', { boot: { kernel, initrd, firmware: intel } })
+  await assert.rejects(DRIVERS.tdx.predict(none), { code: 'vm.file-missing' })
 })
 
 test('sev and sev-es boot a disk by firmware: no hashes of a kernel, and flash for its variables', async () => {

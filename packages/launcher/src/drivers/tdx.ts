@@ -3,16 +3,15 @@ import { CloisterError } from '@cloister/protocol/error'
 import { toBase64 } from '@cloister/verifier/bytes/base64'
 import { toHex } from '@cloister/verifier/bytes/hex'
 import { FormatError } from '@cloister/verifier/bytes/format-error'
-import { authenticodeDigest } from '@cloister/verifier/formats/authenticode'
 import { OVMF_GUID, parseOvmf } from '@cloister/verifier/formats/ovmf'
 import { predictMrTd } from '@cloister/verifier/tdx/mr-td'
-import { predictRtmr1, predictRtmr2 } from '@cloister/verifier/tdx/rtmr'
-import { bootFiles } from '../boot-files.ts'
+import { predictUnifiedKernel } from '@cloister/verifier/tdx/unified-kernel'
+import { bootFiles, unifiedKernel } from '../boot-files.ts'
 import { QGS_SOCKET, tdxLeaves } from '../probe/tdx-leaves.ts'
 import type { QmpClient } from '../qmp.ts'
 import type { VmSpec } from '../vm-spec.ts'
 import type { LaunchPrediction, TeeDriver } from './driver.ts'
-import { firmwareError, hashFile, readBootFile, readFirmware } from './measured-files.ts'
+import { firmwareError, readBootFile, readFirmware } from './measured-files.ts'
 import { requireHost } from './require-host.ts'
 
 const MRCONFIGID_BYTES = 48
@@ -28,7 +27,8 @@ export const tdx: TeeDriver = {
     if (spec.guestPolicy !== undefined || spec.idBlock !== undefined)
       throw new CloisterError('vm.spec-invalid', { where: 'guestPolicy, idBlock: not for tdx' })
     await requireHost(tdx, host)
-    requireTdxFirmware(await readFirmware(bootFiles(spec).firmware))
+    // Before QEMU would start what nothing is known of.
+    await predict(spec)
     // As JSON, for a socket address has members of its own.
     const guest = JSON.stringify({
       'qom-type': 'tdx-guest',
@@ -46,6 +46,7 @@ export const tdx: TeeDriver = {
       objects: () => [`memory-backend-memfd,id=ram0,size=${spec.memoryMiB}M,share=on`, guest],
       firmware: 'bios',
       hasTeePort: false,
+      isUnified: true,
     }
   },
   async launched(qmp, spec) {
@@ -70,25 +71,15 @@ async function requireProperty(
   })
 }
 
-/**
- * MRTD follows from the firmware's file, RTMR1 from the kernel, RTMR2 from command line and initrd; RTMR0 speaks of the machine and is not
- * predicted. For firmware that loads the kernel as its file is (`etc/boot/kernel`, QEMU 10.0 and EDK2 since 2025): older firmware loads what
- * QEMU changed in its header.
- */
+/** MRTD follows from the firmware's file, RTMR1 and RTMR2 from the unified kernel; RTMR0 speaks of the machine and is not predicted. */
 async function predict(spec: VmSpec): Promise<LaunchPrediction> {
-  const { kernel, initrd, firmware: path } = bootFiles(spec)
-  const firmware = await readFirmware(path)
+  const firmware = await readFirmware(bootFiles(spec).firmware)
   requireTdxFirmware(firmware)
-  const [image, initrdSha384] = await Promise.all([
-    readBootFile(kernel),
-    hashFile(initrd, 'sha384'),
-  ])
+  const image = await readBootFile(unifiedKernel(spec))
   try {
-    const [mrTd, rtmr1, rtmr2] = await Promise.all([
+    const [mrTd, { rtmr1, rtmr2 }] = await Promise.all([
       predictMrTd(firmware),
-      authenticodeDigest(image, 'SHA-384').then(predictRtmr1),
-      // OVMF names the initrd on the command line that the kernel's EFI stub measures.
-      predictRtmr2(`${spec.commandLine} initrd=initrd`, initrdSha384),
+      predictUnifiedKernel(image),
     ])
     const registers = { mrTd: toHex(mrTd), rtmr1: toHex(rtmr1), rtmr2: toHex(rtmr2) }
     return { mrConfigId: toHex(mrConfigId(spec)), ...registers }

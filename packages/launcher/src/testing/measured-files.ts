@@ -73,6 +73,36 @@ export function efiKernel(): Uint8Array {
   return image
 }
 
+/** EFI_CC_MEASUREMENT_PROTOCOL_GUID, as code that measures into RTMRs holds it. */
+const CC_MEASUREMENT = guidToBytes('96751a3d-72f4-41a6-a794-ed5d0e67ae6b')
+
+/** The contents of {@link unifiedKernel}, by section. */
+export function unifiedParts(): Record<'.text' | '.linux' | '.cmdline' | '.initrd', Buffer> {
+  const code = Buffer.from(CC_MEASUREMENT)
+  return {
+    '.text': code,
+    '.linux': Buffer.concat([efiKernel(), code]),
+    '.cmdline': Buffer.from('quiet'),
+    '.initrd': Buffer.from('initrd--'),
+  }
+}
+
+/** A unified kernel image that no processor could run: headers of one page, and these sections behind it. */
+export function unifiedKernel(parts: Readonly<Record<string, Buffer>> = unifiedParts()): Buffer {
+  const headers = Buffer.from(efiKernel())
+  headers.writeUInt16LE(Object.keys(parts).length, 0x86)
+  let offset = PAGE
+  for (const [index, [name, { length }]] of Object.entries(parts).entries()) {
+    const header = 0x188 + index * 40
+    headers.write(name, header, 'latin1')
+    headers.writeUInt32LE(length, header + 8)
+    headers.writeUInt32LE(length, header + 16)
+    headers.writeUInt32LE(offset, header + 20)
+    offset += length
+  }
+  return Buffer.concat([headers, ...Object.values(parts)])
+}
+
 /** A Secure Execution image with an empty body: digests of ones, twos and threes, a tag of fours. */
 export function seImage(): Uint8Array {
   const image = Buffer.alloc(0xe000)

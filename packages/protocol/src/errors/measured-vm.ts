@@ -18,13 +18,25 @@ export const MEASURED_VM_ERRORS = {
   },
   'vm-boot.tee-driver-missing': {
     title: 'Cannot start the VM under this TEE: its kernel cannot attest',
-    why: 'the kernel in the image has no driver for attestation reports of this TEE (configfs-tsm, from Linux 6.7)',
+    why: 'the kernel in the image has no driver for attestation reports of this TEE (configfs-tsm, from Linux 6.7), or, for TDX, its EFI stub measures nothing into RTMRs (from 6.9), or the guest image is of a version before TDX',
     fix: [
       'install a newer kernel in the image, for instance from backports',
+      'renew the guest image: cloister guest-image build --refresh',
       'cloister vm create --tee simulated NAME',
     ],
     status: 422,
     exit: 5,
+  },
+  'vm.machine-unknown': {
+    title: 'Cannot accept the machine of the VM: its RTMR0 is not known',
+    why: 'no release was refused lately for which RTMR0 was all that was missing',
+    fix: [
+      'start the VM, which asks for its secrets: cloister vm start NAME',
+      'see what else was missing: cloister broker audit',
+      'give the value where you know it: cloister vm accept-machine NAME RTMR0',
+    ],
+    status: 409,
+    exit: 2,
   },
   'vm-boot.root-missing': {
     title: 'Cannot find the root file system in the image',

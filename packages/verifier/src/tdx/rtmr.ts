@@ -51,6 +51,11 @@ export async function variableDigest(
   )
 }
 
+/** Digest of the command line that a Linux kernel's EFI stub was given. */
+export async function loadOptionsDigest(commandLine: string): Promise<Uint8Array> {
+  return runtimeCrypto.digest('SHA-384', utf16(`${commandLine}\0`))
+}
+
 /**
  * RTMR2 of a Linux kernel with the EFI stub: its command line, then its initrd.
  *
@@ -61,7 +66,7 @@ export async function predictRtmr2(
   commandLine: string,
   initrdSha384?: Uint8Array,
 ): Promise<Uint8Array> {
-  const line = await runtimeCrypto.digest('SHA-384', utf16(`${commandLine}\0`))
+  const line = await loadOptionsDigest(commandLine)
   return replayRtmr(initrdSha384 === undefined ? [line] : [line, initrdSha384])
 }
 

@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { AuditEntry, ReleasePolicy } from '@cloister/protocol/broker-admin-api'
+import { ReleasePolicySchema } from '@cloister/protocol/broker-admin-api'
+import { isCode } from '@cloister/protocol/testing'
+import { acceptMachine } from './accept-machine.ts'
+
+const VALUE = '5a'.repeat(48)
+const POLICY = ReleasePolicySchema.parse({
+  version: 1,
+  anchors: ['intel'],
+  workloads: [{ name: 'db' }],
+  guestImages: [{ name: 'vm-db', minimumVersion: 1 }],
+  minimumTcb: {},
+  tdx: { tcbStatuses: ['UpToDate'] },
+})
+const PATH = 'vm-db/disk-key/current'
+
+const refusal = (...checks: AuditEntry['checks']) => ({
+  kind: 'release',
+  outcome: 'refused',
+  subject: PATH,
+  checks: [{ code: 'release.key', outcome: 'pass' }, ...checks],
+})
+const unknown = {
+  code: 'release.attestation-degraded',
+  outcome: 'fail',
+  received: `warning: the policy names no RTMR0; it is ${VALUE}`,
+} as const
+
+function broker(entries: readonly object[], release: ReleasePolicy | null = POLICY) {
+  const policies = new Map<string, ReleasePolicy>()
+  return {
+    policies,
+    audit: async () => entries as AuditEntry[],
+    secrets: async () => [PATH, 'default/other/secret'].map((path) => ({ path, release })) as never,
+    putReleasePolicy: async (path: string, policy: unknown) =>
+      void policies.set(path, policy as ReleasePolicy),
+  }
+}
+
+test('the value of a release that lacked nothing else is accepted, and named by the policy', async () => {
+  const asked = broker([refusal(unknown)])
+  assert.deepEqual(await acceptMachine('db', undefined, asked), { rtmr0: VALUE, secrets: [PATH] })
+  assert.deepEqual([...asked.policies.keys()], [PATH])
+  assert.deepEqual(asked.policies.get(PATH)?.tdx, { tcbStatuses: ['UpToDate'], rtmr0: [VALUE] })
+  const changed = { code: 'release.tdx.rtmr0', outcome: 'fail', received: VALUE } as const
+  assert.equal((await acceptMachine('db', undefined, broker([refusal(changed)]))).rtmr0, VALUE)
+})
+
+test('a value that was given is taken as it is', async () => {
+  const given = 'ab'.repeat(48)
+  assert.equal((await acceptMachine('db', given, broker([]))).rtmr0, given)
+})
+
+test('nothing is learned from a release that was refused for more, was allowed, or never asked for', async () => {
+  const more = { code: 'release.measurement-unknown', outcome: 'fail' } as const
+  const cases = [
+    [],
+    [refusal(more, unknown), refusal(unknown)],
+    [{ ...refusal(), outcome: 'allowed' }, refusal(unknown)],
+    [refusal({ ...unknown, received: 'warning' })],
+    [refusal({ ...unknown, received: 'warning: the policy names no RTMR0; it is zz' })],
+    [{ ...refusal(unknown), subject: 'default/other/secret' }],
+  ]
+  for (const entries of cases) {
+    const asked = broker(entries)
+    await assert.rejects(acceptMachine('db', undefined, asked), isCode('vm.machine-unknown'))
+    assert.equal(asked.policies.size, 0)
+  }
+})
+
+test('a VM without secrets under TDX has no machine to accept', async () => {
+  const amd: ReleasePolicy = { ...POLICY, anchors: ['amd'] }
+  for (const release of [null, amd])
+    await assert.rejects(
+      acceptMachine('db', VALUE, broker([], release)),
+      isCode('vm.machine-unknown'),
+    )
+})
