@@ -34,7 +34,8 @@ async function explained(workload: WorkloadView, { broker }: AwaitOptions): Prom
   const error = CloisterError.fromJSON(workload.error)
   const refused = await lastRefusal(workload, broker)
   if (refused === undefined) return error
-  const failed = refused.checks.filter(({ outcome }) => outcome === 'fail')
+  const of = (outcome: string) => refused.checks.filter((check) => check.outcome === outcome)
+  const failed = of('fail').length > 0 ? of('fail') : of('undecided')
   const [first] = failed
   return new CloisterError(error.code, {
     ...error.details,
@@ -49,13 +50,15 @@ async function explained(workload: WorkloadView, { broker }: AwaitOptions): Prom
   })
 }
 
-async function lastRefusal({ error, createdAt }: WorkloadView, broker: BrokerClient) {
+/** The request id is the host's word, so an entry that names another workload is not taken for the reason. */
+async function lastRefusal({ name, error, createdAt }: WorkloadView, broker: BrokerClient) {
   const requestId = error?.requestId
   const filter = requestId === undefined ? { limit: 20 } : { requestId, limit: 1 }
   // The audit explains; without it the error stands as it is.
   const entries = await broker.audit(filter).catch(() => [])
   const since = Date.parse(createdAt)
   return entries.find(
-    ({ outcome, kind, time }) => outcome === 'refused' && kind !== 'admin' && time >= since,
+    ({ outcome, kind, time, workload = name }) =>
+      outcome === 'refused' && kind !== 'admin' && time >= since && workload === name,
   )
 }
