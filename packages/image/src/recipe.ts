@@ -15,6 +15,7 @@ export const DEBIAN_KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'
 
 /** Resolved by apt together with the libraries that they depend on. */
 export const GUEST_PACKAGES = [
+  'attr',
   'busybox-static',
   'crun',
   'cryptsetup-bin',
@@ -44,6 +45,7 @@ export const TDX_FIRMWARE_FILE = 'usr/share/ovmf/OVMF.inteltdx.ms.fd'
 export const ROOT_PROGRAMS: Readonly<Record<string, string>> = {
   'usr/bin/busybox': 'usr/bin/busybox',
   'usr/bin/crun': 'usr/bin/crun',
+  'usr/bin/setfattr': 'usr/bin/setfattr',
   'usr/sbin/cryptsetup': 'usr/sbin/cryptsetup',
   'usr/sbin/dmsetup': 'usr/sbin/dmsetup',
   'usr/sbin/mkfs.ext4': 'usr/sbin/mke2fs',

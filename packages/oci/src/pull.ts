@@ -52,6 +52,8 @@ export interface PullOptions {
   readonly limits?: Partial<UnpackLimits>
   /** Absent: files belong to the users that the layers name when we are root, else to us. */
   readonly preserveOwnership?: boolean
+  /** Path of setfattr, which sets extended attributes. Absent: none is set, so file capabilities are lost. */
+  readonly xattrProgram?: string
   /** Layers of together so many bytes, compressed, are unpacked in a thread of its own. Absent: 8 MiB, never on a single processor. */
   readonly threadFromBytes?: number
   /** That thread's program. Absent: the one beside this module; a bundle has it elsewhere. */
@@ -75,7 +77,7 @@ export interface PulledImage {
   readonly entries: number
   /** Uncompressed tar bytes. */
   readonly bytes: number
-  /** Extended attributes that layers asked for; none is set, so file capabilities are lost. */
+  /** Extended attributes that layers asked for and that are not set. */
   readonly skippedXattrs: number
   /** Keys that vouched for it: SHA-256 of the SPKI, hex. Empty when the policy asked for none. */
   readonly signedBy: readonly string[]
@@ -208,7 +210,7 @@ async function applyLayers(
     const { diffId, descriptor } = plan
     const hasLowerLayers = index > 0
     const target = { rootfs, digest: descriptor.digest, diffId, hasLowerLayers, preserveOwnership }
-    unpacking.begin({ ...target, limits, usage })
+    unpacking.begin({ ...target, xattrProgram: options.xattrProgram, limits, usage })
     await readLayer(plan, blob, unpacking, { limits, usage, signal, onBytes })
     index++
   }

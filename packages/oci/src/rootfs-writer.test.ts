@@ -232,7 +232,7 @@ test('no sequence of entries reaches outside, and each failure has a code', (t) 
   )
 })
 
-test('extended attributes are counted, for they are not set', (t) => {
+test('extended attributes are counted where nothing sets them', (t) => {
   const rootfs = new TestRootfs(t)
   rootfs.apply([paxHeader({ 'SCHILY.xattr.security.capability': '1' }), { name: 'ping' }])
   assert.equal(rootfs.usage.skippedXattrs, 1)

@@ -3,7 +3,7 @@
  * lower layers left. Calls to the file system are synchronous: a layer is thousands of small files, and a round trip through the thread pool
  * for each call costs several times the call.
  *
- * Not restored, for Node has no calls for it: extended attributes (counted, see UnpackUsage). Refused: devices, fifos, sparse files.
+ * Refused: devices, fifos, sparse files.
  */
 import {
   chmodSync,
@@ -25,6 +25,7 @@ import {
 } from 'node:fs'
 import { CloisterError } from '@cloister/protocol/error'
 import type { ErrorCode } from '@cloister/protocol/errors/catalogue'
+import { LayerXattrs } from './layer-xattrs.ts'
 import { normalizeEntryPath, parentOf, refused, RootfsPaths } from './rootfs-paths.ts'
 import { malformedTar } from './tar-header.ts'
 import { enforceLimit, type UnpackLimits, type UnpackUsage } from './unpack-limits.ts'
@@ -38,6 +39,8 @@ export interface RootfsWriterOptions {
   readonly hasLowerLayers: boolean
   /** Whether to give files to the users that the layer names; needs root. */
   readonly preserveOwnership: boolean
+  /** Sets extended attributes, see {@link LayerXattrs}. Absent: they are counted only. */
+  readonly xattrProgram?: string | undefined
 }
 
 const WHITEOUT = '.wh.'
@@ -61,6 +64,7 @@ export class RootfsWriter implements TarSink {
   readonly #own: Set<string> | undefined
   /** Set at the end, for each new entry changes the time of its directory. */
   readonly #directories = new Map<string, Metadata>()
+  readonly #xattrs: LayerXattrs
   #file: { fd: number; entry: TarEntry } | undefined
 
   /** @param root absolute path of a directory to which nobody else writes */
@@ -68,6 +72,8 @@ export class RootfsWriter implements TarSink {
     this.#paths = new RootfsPaths(root)
     this.#options = options
     this.#own = options.hasLowerLayers ? new Set() : undefined
+    const { limits, preserveOwnership, xattrProgram } = options
+    this.#xattrs = new LayerXattrs({ program: xattrProgram, isRoot: preserveOwnership, limits })
   }
 
   entry(entry: TarEntry): void {
@@ -81,6 +87,7 @@ export class RootfsWriter implements TarSink {
     if (path !== '') this.#paths.ensureDirectory(parentOf(path))
     this.#markOwn(path)
     this.#create(path, entry)
+    this.#takeXattrs(path, entry)
   }
 
   content(bytes: Uint8Array): void {
@@ -103,7 +110,7 @@ export class RootfsWriter implements TarSink {
     closeSync(fd)
   }
 
-  /** Sets owners, modes and times of the layer's directories; call once after the last entry. */
+  /** Sets owners, modes and times of the layer's directories, and extended attributes; call once after the last entry. */
   finish(): void {
     for (const [path, metadata] of this.#directories) {
       // A later entry may have put a file or link in its place.
@@ -113,6 +120,7 @@ export class RootfsWriter implements TarSink {
       chmodSync(absolute, metadata.mode)
       utimesSync(absolute, ...times(metadata))
     }
+    this.#xattrs.apply(this.#paths.absolute(''), (path) => this.#isFileOrDirectory(path))
   }
 
   /** Closes what a failure left open. */
@@ -130,8 +138,19 @@ export class RootfsWriter implements TarSink {
     const { limits, usage } = this.#options
     enforceLimit('entries', ++usage.entries, limits.entries)
     enforceLimit('extended attributes', entry.xattrs.length, limits.xattrs)
-    usage.skippedXattrs += entry.xattrs.length
     if (entry.uid > UID_LIMIT || entry.gid > UID_LIMIT) throw malformedTar('uid or gid')
+  }
+
+  /** Hard links have those of their file; other entries have none of the admitted kinds. */
+  #takeXattrs(path: string, { type, xattrs }: TarEntry): void {
+    this.#xattrs.forget(path)
+    const isTaken = type === '0' || type === '5'
+    this.#options.usage.skippedXattrs += isTaken ? this.#xattrs.add(path, xattrs) : xattrs.length
+  }
+
+  #isFileOrDirectory(path: string): boolean {
+    const found = path === '' ? undefined : this.#paths.stat(path)
+    return path === '' || found?.isFile() === true || found?.isDirectory() === true
   }
 
   #create(path: string, entry: TarEntry): void {

@@ -25,7 +25,7 @@ test('the same entries come out whatever the sizes of the chunks', () => {
   )
   assert.equal(whole[2]!.content, 'long')
   assert.equal(whole[4]!.linkName, 'a'.repeat(150))
-  assert.deepEqual(whole[5]!.xattrs, ['security.capability'])
+  assert.deepEqual(whole[5]!.xattrs, [{ name: 'security.capability', value: Buffer.from('x') }])
   assert.equal(whole[5]!.mtime, 12.5)
   assertProperty(
     property(array(integer({ min: 1, max: 700 }), { minLength: 1 }), (sizes) => {

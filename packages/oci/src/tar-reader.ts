@@ -13,8 +13,13 @@ import {
 } from './tar-header.ts'
 
 export interface TarEntry extends TarHeader {
-  /** Names of extended attributes that the entry asks for. */
-  readonly xattrs: readonly string[]
+  /** Extended attributes that the entry asks for. */
+  readonly xattrs: readonly TarXattr[]
+}
+
+export interface TarXattr {
+  readonly name: string
+  readonly value: Uint8Array
 }
 
 /** Called in order: `entry`, `content` zero or more times with all of `entry.size` bytes, `endEntry`. */
@@ -28,7 +33,8 @@ export interface TarSink {
 /** One extension header, bytes: long names and extended attributes, far above real use. */
 const EXTENSION_LIMIT = 1 << 20
 
-const XATTR_PREFIXES = ['SCHILY.xattr.', 'LIBARCHIVE.xattr.']
+/** libarchive writes its own records beside these, with the same attributes in another form. */
+const XATTR_PREFIX = 'SCHILY.xattr.'
 
 type State = 'header' | 'content' | 'extension' | 'padding' | 'end'
 
@@ -168,7 +174,7 @@ export class TarReader {
       gid: integer('gid') ?? header.gid,
       size: integer('size') ?? header.size,
       mtime: decimal(record('mtime'), /^-?[0-9]{1,15}(\.[0-9]*)?$/, 'mtime') ?? header.mtime,
-      xattrs: this.#pax.size === 0 ? [] : xattrNames(this.#pax),
+      xattrs: this.#pax.size === 0 ? [] : xattrsOf(this.#pax),
     }
     if (this.#pax.size > 0) this.#pax = new Map()
     this.#longName = undefined
@@ -184,9 +190,8 @@ function decimal(value: Buffer | undefined, shape: RegExp, key: string): number 
   return Number(written)
 }
 
-function xattrNames(records: ReadonlyMap<string, Buffer>): string[] {
-  return [...records.keys()].flatMap((key) => {
-    const prefix = XATTR_PREFIXES.find((candidate) => key.startsWith(candidate))
-    return prefix === undefined ? [] : [key.slice(prefix.length)]
-  })
+function xattrsOf(records: ReadonlyMap<string, Buffer>): TarXattr[] {
+  return [...records]
+    .filter(([key]) => key.startsWith(XATTR_PREFIX))
+    .map(([key, value]) => ({ name: key.slice(XATTR_PREFIX.length), value }))
 }

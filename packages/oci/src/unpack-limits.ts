@@ -16,6 +16,8 @@ export interface UnpackLimits {
   readonly linkBytes: number
   /** Extended attributes of one entry. */
   readonly xattrs: number
+  /** Names, values and paths of one layer's extended attributes, bytes. */
+  readonly xattrBytes: number
   /** Uncompressed bytes for each compressed byte of a layer, once past `ratioFreeBytes`. Deflate cannot exceed 1032; code and text stay under 20. */
   readonly ratio: number
   readonly ratioFreeBytes: number
@@ -29,6 +31,7 @@ export const UNPACK_LIMITS: UnpackLimits = {
   depth: 256,
   linkBytes: 4095,
   xattrs: 64,
+  xattrBytes: 16 << 20,
   ratio: 400,
   ratioFreeBytes: 64 << 20,
 }
@@ -47,6 +50,6 @@ export function enforceLimit(what: string, value: number, limit: number): void {
 export interface UnpackUsage {
   bytes: number
   entries: number
-  /** Extended attributes that were asked for and not set, for Node cannot set any. */
+  /** Extended attributes that were asked for and not set; see LayerXattrs. */
   skippedXattrs: number
 }

@@ -12,6 +12,8 @@ import type { PullImage } from './pull.ts'
 
 /** Public roots of the guest image, for a registry whose CA the workload does not name. */
 const PUBLIC_ROOTS = '/etc/ssl/certs/ca-certificates.crt'
+/** Of the guest image. */
+const SETFATTR = '/usr/bin/setfattr'
 
 /** @throws CloisterError `image.*`, `registry.*`, and what `getResource` throws */
 export const pullWorkloadImage: PullImage = async (options) => {
@@ -48,6 +50,7 @@ export const pullWorkloadImage: PullImage = async (options) => {
     }),
     directory,
     ...(place !== undefined && { place }),
+    xattrProgram: SETFATTR,
     signal,
     ...(options.unpackWorker !== undefined && { unpackWorker: options.unpackWorker }),
   })

@@ -68,6 +68,7 @@ export const TEST_REQUIREMENTS: readonly Requirement[] = [
   { program: 'mcopy', debianPackage: 'mtools', purpose: 'files of test disks' },
   { program: 'mount', debianPackage: 'mount', purpose: 'file systems of tests of their own' },
   { program: 'openssl', debianPackage: 'openssl', purpose: 'certificates of tests' },
+  { program: 'setfattr', debianPackage: 'attr', purpose: 'extended attributes of image layers' },
   { program: 'umoci', debianPackage: 'umoci', purpose: 'interoperability of image layers' },
 ]
 
