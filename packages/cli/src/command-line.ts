@@ -73,6 +73,7 @@ function parse(args: string[], options: ParseArgsOptionsConfig, command: Command
     throw new CloisterError('cli.usage', {
       ...(why !== undefined && { why }),
       expected: `cloister ${command.usage}`,
+      fix: [`cloister help ${command.usage.split(/ (?=[[A-Z-])/)[0]}`],
       cause,
     })
   }

@@ -1,3 +1,4 @@
+import { basename, join } from 'node:path'
 import { DEFAULT_IMAGE, MANIFEST_FILE } from '@cloister/image/images'
 import { verifyGuestImage } from '@cloister/image/verify'
 import type { Command } from '../command.ts'
@@ -9,9 +10,8 @@ export const command: Command = {
   positionals: [0, 1],
   async run({ positionals, directories, output, signal, verbose }) {
     const [what = DEFAULT_IMAGE] = positionals
-    const manifestPath = what.includes('/')
-      ? what
-      : `${directories.images}/${what}/${MANIFEST_FILE}`
+    const path = what.includes('/') ? what : join(directories.images, what)
+    const manifestPath = basename(path) === MANIFEST_FILE ? path : join(path, MANIFEST_FILE)
     const result = await verifyGuestImage(manifestPath, {
       signal,
       ...(verbose && { debugLog: output.talk }),
