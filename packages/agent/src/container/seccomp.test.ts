@@ -13,6 +13,10 @@ test('SECCOMP forbids and allows no call at once, but by its arguments', () => {
   assert.equal(new Set(names).size, names.length)
 })
 
+test('SECCOMP takes no calls of 32-bit x86, whose socketcall no filter can read', () => {
+  assert.deepEqual(SECCOMP.architectures, ['SCMP_ARCH_X86_64', 'SCMP_ARCH_X32'])
+})
+
 test('ALLOWED_CALLS has what programs start with, and nothing that administers the machine', () => {
   for (const call of ['execve', 'mmap', 'futex', 'epoll_wait', 'openat', 'rseq', 'getrandom'])
     assert.ok(ALLOWED_CALLS.includes(call), call)

@@ -75,16 +75,14 @@ const NAMESPACE_FLAGS = 0x7e02_0000
 
 /** What `personality` may be given: Linux, 32-bit addresses, an old kernel's name, both, and the question what it is. */
 const PERSONALITIES = [0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff]
-/**
- * AF_VSOCK leads to the host past everything else. `socketcall`, by which 32-bit programs of before Linux 4.3 make sockets, is not on the list: its
- * arguments lie in memory, which a filter cannot read. They find it unknown and call `socket`.
- */
+/** AF_VSOCK leads to the host past everything else. */
 const AF_VSOCK = 40
 
 export const SECCOMP = {
   defaultAction: 'SCMP_ACT_ERRNO',
   defaultErrnoRet: ENOSYS,
-  architectures: ['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86', 'SCMP_ARCH_X32'],
+  // Not 32-bit x86: its `socketcall` keeps its arguments in memory, which a filter cannot read, and libseccomp brings it in with `socket`.
+  architectures: ['SCMP_ARCH_X86_64', 'SCMP_ARCH_X32'],
   syscalls: [
     { names: ALLOWED_CALLS, action: 'SCMP_ACT_ALLOW' },
     {
