@@ -85,6 +85,8 @@ function open({ directories, options, signal }: Invocation): Promise<OpenLog> {
   return openLog({ directories, broker: openBroker(directories, signal), signal, isNew })
 }
 
-function note({ directories }: Invocation, { key, head: { checkpoint } }: OpenLog): void {
+function note({ directories, options }: Invocation, { key, head: { checkpoint } }: OpenLog): void {
+  // Hashes of another log would name the wrong entry.
+  if (options['new-log'] === true) noteSeenHashes(directories, new Uint8Array())
   noteSeenLog(directories, { key, checkpoint, seenAt: Date.now() })
 }
