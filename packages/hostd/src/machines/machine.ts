@@ -433,7 +433,11 @@ export class Machine {
     const { signal } = this.#noRestart
     await sleep(pauseMs, undefined, { signal, ref: false }).catch(() => undefined)
     if (signal.aborted) return
-    await this.#exclusive(() => this.#start()).catch((error: unknown) => this.#log(error))
+    await this.#exclusive(() => this.#start()).catch((error: unknown) => {
+      // Not again when another hostd comes: its owner saw it fail.
+      delete this.#record.restart
+      this.#log(error)
+    })
   }
 
   /** A start or stop by its owner takes the place of a restart, and ends a row of them. */
