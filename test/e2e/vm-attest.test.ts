@@ -30,8 +30,6 @@ interface Verdict {
   }[]
 }
 
-/** In the VM, on its loopback. */
-const SERVED_PORT = 7777
 const SECRET = 'for-the-vm-alone'
 
 interface Integrity extends Pick<Verdict, 'checks'> {
@@ -112,7 +110,7 @@ test('a VM attests by its TPM', { timeout: 2_400_000 }, async (t) => {
     const { url } = (await deployment.succeed('broker', 'status')) as { url: string }
     const reached = `https://10.0.2.2:${new URL(url).port}`
     const file = join(deployment.home, 'agent.deb')
-    const shared = ['--resource', 'default/secret/web-key', '--port', `${SERVED_PORT}`]
+    const shared = ['--resource', 'default/secret/web-key']
     await deployment.succeed('agent', 'package', '--broker', reached, ...shared, '--out', file)
     assert.ok(statSync(file).size > 1 << 20)
     const key = join(places.owner, 'vms/att/id_ed25519')
@@ -180,24 +178,6 @@ test('a VM attests by its TPM', { timeout: 2_400_000 }, async (t) => {
         )
       assert.equal(await read('web-key'), SECRET)
       assert.match(await read('other'), /HTTP Error 4\d\d/)
-    },
-  )
-
-  await t.test(
-    'its owner reaches a port of it through the host, by the key in the quote',
-    async () => {
-      const served = `python3 -c 'import http.server as s; s.HTTPServer(("127.0.0.1", ${SERVED_PORT}), s.SimpleHTTPRequestHandler).serve_forever()'`
-      await inGuest(`sudo systemd-run -q --working-directory=/etc ${served}`)
-      const local = await freePort()
-      await using _forward = await deployment.start(
-        'connect',
-        'att',
-        `${SERVED_PORT}`,
-        '--listen',
-        `${local}`,
-      )
-      const answer = await fetch(`http://127.0.0.1:${local}/hostname`)
-      assert.equal((await answer.text()).trim(), 'att')
     },
   )
 

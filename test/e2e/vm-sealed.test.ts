@@ -4,15 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import {
-  appendFileSync,
-  copyFileSync,
-  cpSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { appendFileSync, copyFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -135,30 +127,6 @@ test('a VM with an encrypted disk', { timeout: 2_400_000 }, async (t) => {
     assert.equal(await refusal(), 'agent.disk-label')
     copyFileSync(`${image}.own`, image)
   })
-
-  await t.test(
-    'boots another kernel with the disk that it has, and the one before gets no key',
-    async () => {
-      const images = join(deployment.home, 'images')
-      const kept = join(deployment.home, 'bundle-before')
-      cpSync(join(images, `vm-${NAME}`), kept, { recursive: true })
-      const { guestImage } = await view()
-      const words = ['vm', 'update-boot', NAME, '--image', disk.path]
-      const updated = (await deployment.succeed(...words)) as { imageVersion: number }
-      assert.ok(updated.imageVersion > (guestImage?.imageVersion ?? Infinity))
-      await deployment.succeed('vm', 'start', NAME)
-      const up = await until(hasStarted)
-      assert.deepEqual(
-        [up.error, up.guestImage?.imageVersion, up.stages.some(({ name }) => name === 'install')],
-        [undefined, updated.imageVersion, false],
-      )
-      assert.equal((await verdict()).trust, 'simulated')
-      await deployment.succeed('vm', 'stop', NAME, '--force')
-      rmSync(join(images, `vm-${NAME}`), { recursive: true })
-      cpSync(kept, join(images, `vm-${NAME}`), { recursive: true })
-      assert.equal(await refusal(), 'agent.resource-refused')
-    },
-  )
 
   await t.test('stays closed when its owner withdraws the key', async () => {
     await deployment.succeed('secret', 'rm', `vm-${NAME}/disk-key/current`)
