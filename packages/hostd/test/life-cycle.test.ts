@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { readdir, stat } from 'node:fs/promises'
 import { createServer } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { join } from 'node:path'
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -275,6 +276,8 @@ describe('a guest that is lost', { concurrency: true }, () => {
       await using hostd = await startFixture(machine)
       await hostd.client.start(startRequest())
       await hostd.until('web', (view) => view.stages.length === stages.length)
+      // Before its first stage a workload looks as it did before its VM was there.
+      while (machine.guests.size === 0) await sleep(5)
       await machine.only.end('guest-panic')
       const { error } = await hostd.until('web', ({ state }) => state === 'failed')
       assert.equal(error?.code, 'guest.died')
