@@ -12,7 +12,7 @@ import type { BuildStep } from './assemble.ts'
 import type { BuildContext } from './run.ts'
 import { assemble } from './assemble.ts'
 import { DEFAULT_IMAGE, loadGuestImage } from './images.ts'
-import { copyInputs, fetchInputs, readLock } from './inputs.ts'
+import { copyInputs, fetchInputs, readLock, servesRecipe } from './inputs.ts'
 import { errorCode, makeUnfinished, replaceDirectory } from './unfinished.ts'
 
 export interface BuildOptions extends BuildContext {
@@ -43,7 +43,9 @@ export async function buildGuestImage(options: BuildOptions): Promise<GuestImage
     // As root, apt fetches as the user _apt, who must be able to enter.
     await chmod(work, 0o755)
     onProgress?.('fetch')
-    const kept = refresh ? undefined : await readLock(target)
+    const found = refresh ? undefined : await readLock(target)
+    // An image that an older recipe made may lack packages: then all are fetched anew.
+    const kept = found !== undefined && servesRecipe(found) ? found : undefined
     if (kept !== undefined) await copyInputs(kept, target, made)
     const lock = kept ?? (await fetchInputs(made, work, options))
     const { agentEntry, signal, debugLog } = options

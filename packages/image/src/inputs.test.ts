@@ -4,7 +4,8 @@ import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 
-import { copyInputs, readLock } from './inputs.ts'
+import { copyInputs, readLock, servesRecipe } from './inputs.ts'
+import { DATA_PACKAGES, GUEST_PACKAGES } from './recipe.ts'
 import { temporaryDirectory } from './testing/temporary-directory.ts'
 
 const CONTENT = 'content of a package'
@@ -48,6 +49,15 @@ test('readLock() refuses what is no lock, and a file name that leaves the direct
     const directory = await temporaryDirectory(context, { 'inputs.lock': JSON.stringify(lock) })
     await assert.rejects(readLock(directory), { code: 'guest-image.lock-invalid' })
   }
+})
+
+test('servesRecipe() tells a lock of an older recipe, which lacks a package', () => {
+  const packages = [...GUEST_PACKAGES, ...DATA_PACKAGES].map((name) => ({
+    ...LOCK.packages[0]!,
+    name,
+  }))
+  assert.equal(servesRecipe({ ...LOCK, packages }), true)
+  assert.equal(servesRecipe({ ...LOCK, packages: packages.slice(1) }), false)
 })
 
 test('copyInputs() copies the lock and its packages', async (context) => {

@@ -75,6 +75,12 @@ function parseLock(text: string, where: string): Lock {
   }
 }
 
+/** Whether the lock has each package that the recipe of now names. */
+export function servesRecipe({ packages }: Lock): boolean {
+  const names = new Set(packages.map(({ name }) => name))
+  return [...GUEST_PACKAGES, ...DATA_PACKAGES].every((name) => names.has(name))
+}
+
 /** Copies the packages of `lock` from one image directory to another and writes the lock there. */
 export async function copyInputs(lock: Lock, from: string, to: string): Promise<void> {
   await mkdir(join(to, PACKAGES_DIRECTORY), { recursive: true })
