@@ -25,7 +25,7 @@ import { unpackPackages } from '@cloister/image/unpack'
 import { directories } from '@cloister/protocol/directories'
 
 /** With all that they depend on, which is where their libraries come from. */
-const PACKAGES = ['curl', 'nginx', 'redis-server']
+const PACKAGES = ['attr', 'curl', 'nginx', 'redis-server']
 
 export class DebianSoftware {
   readonly #directory: string
@@ -37,7 +37,7 @@ export class DebianSoftware {
   /** Fetched at the first use. */
   static async open(): Promise<DebianSoftware> {
     const { cache } = directories()
-    const directory = join(cache, 'test-debian')
+    const directory = join(cache, `test-debian-${PACKAGES.join('-')}`)
     if (!existsSync(directory)) await fetchInto(directory, cache)
     return new DebianSoftware(directory)
   }
