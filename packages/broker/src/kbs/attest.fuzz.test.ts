@@ -60,7 +60,7 @@ test('a mutated attestation is refused with a code, and never a failure of ours'
         assert.match(String(code), /^(attestation\.refused|request\.malformed)$/)
       }
     }),
-    { numRuns: 150, examples: mitigationVectors.map((path) => [path, null]) },
+    { numRuns: 150, examples: mitigationVectors.map((path): [string[], null] => [path, null]) },
   )
   assert.deepEqual(bugs, [])
 })

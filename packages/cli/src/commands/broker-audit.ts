@@ -3,6 +3,8 @@ import { assertGoesOn, assertIncluded, openLog, type OpenLog } from '../audit/op
 import { noteSeenHashes, noteSeenLog, readSeenHashes } from '../audit/seen-log.ts'
 import { verifyLog } from '../audit/verify-log.ts'
 import { textOption, type Command, type Invocation } from '../command.ts'
+import { escapeText } from '../escape-text.ts'
+import { count } from '../option-values.ts'
 import { openBroker } from '../owner/broker-client.ts'
 
 export const command: Command = {
@@ -27,7 +29,7 @@ export const command: Command = {
     const leaves = await openBroker(invocation.directories, invocation.signal).auditLeaves({
       ...(requestId !== undefined && { requestId }),
       ...(workload !== undefined && { workload }),
-      limit: Number(textOption(invocation, 'limit') ?? 20),
+      limit: count('limit', textOption(invocation, 'limit') ?? '20'),
     })
     const log = await open(invocation)
     await assertGoesOn(log)
@@ -41,8 +43,8 @@ export const command: Command = {
         { title: 'KIND', cell: (entry) => entry.kind },
         { title: 'OUTCOME', cell: (entry) => entry.outcome },
         { title: 'CODE', cell: (entry) => entry.code ?? '-' },
-        { title: 'WORKLOAD', cell: (entry) => entry.workload ?? '-' },
-        { title: 'SUBJECT', cell: (entry) => entry.subject ?? '-' },
+        { title: 'WORKLOAD', cell: (entry) => escapeText(entry.workload ?? '-') },
+        { title: 'SUBJECT', cell: (entry) => escapeText(entry.subject ?? '-') },
       ],
     })
   },
