@@ -1,4 +1,4 @@
-/** Image pull in bounded memory: a layer of 1 GiB that cannot be compressed, encrypted, in a guest of 512 MiB. */
+/** Image pull in bounded memory: an encrypted layer that cannot be compressed, in a guest that has less memory than the layer has bytes. */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -11,15 +11,14 @@ import { encodeTarHeader, TAR_END } from '@cloister/oci/tar-writer'
 import { DebianSoftware } from './debian-software.ts'
 import { Deployment } from './deployment.ts'
 
-const SIZE = 1 << 30
+/** The promise is about 1 GiB, which takes minutes without KVM, and 2 GiB of disk. */
+const IS_LARGE = process.env['CLOISTER_E2E_LARGE'] === '1'
+const [LAYER_MIB, GUEST_MIB] = IS_LARGE ? [1024, 512] : [288, 256]
+const SIZE = LAYER_MIB << 20
 const CHUNK = 1 << 20
 const RUN_TIMEOUT_MS = 1_500_000
 
-const skip =
-  process.env['CLOISTER_E2E_LARGE'] !== '1' &&
-  'takes minutes without KVM and 2 GiB of disk; set CLOISTER_E2E_LARGE=1'
-
-test('an image of 1 GiB in a guest of 512 MiB', { skip }, async (t) => {
+test(`an image of ${LAYER_MIB} MiB in a guest of ${GUEST_MIB} MiB`, async (t) => {
   const debian = await DebianSoftware.open()
   const directory = mkdtempSync(join(tmpdir(), 'cl-large-'))
   t.after(() => rmSync(directory, { recursive: true, force: true }))
@@ -37,7 +36,15 @@ test('an image of 1 GiB in a guest of 512 MiB', { skip }, async (t) => {
   })
   const simulated = '--allow-simulated'
   await deployment.succeed('image', 'encrypt', `oci:${plain}:v1`, `oci:${encrypted}:v1`, simulated)
-  const words = ['run', `oci:${encrypted}:v1`, '--tee', 'simulated', '--memory', '512M', '--detach']
+  const words = [
+    'run',
+    `oci:${encrypted}:v1`,
+    '--tee',
+    'simulated',
+    '--memory',
+    `${GUEST_MIB}M`,
+    '--detach',
+  ]
   const started = performance.now()
   const { exit, stdout, stderr } = await deployment.run([...words, '-o', 'json'], {
     timeoutMs: RUN_TIMEOUT_MS,

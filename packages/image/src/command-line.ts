@@ -34,6 +34,8 @@ const HARDENING = [
   'audit=0',
   // The kernel's self-tests of its ciphers: a second of each boot under emulation.
   'cryptomgr.notests',
+  // As the kernel decides by itself under KVM: on a busy host an emulated guest can count too few ticks in this check, which is a panic.
+  'no_timer_check',
   `initcall_blacklist=${SILENCED_INITCALLS.join(',')}`,
 ] as const
 
@@ -53,6 +55,7 @@ const VM_HARDENING = [
   'sysctl.kernel.sysrq=0',
   'nohibernate',
   'cryptomgr.notests',
+  'no_timer_check',
   'systemd.import_credentials=no',
   // A disk that the host adds under a name of the system's fstab must not get the memory's pages.
   'systemd.swap=0',
