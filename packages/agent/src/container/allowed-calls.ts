@@ -1,5 +1,5 @@
 /**
- * The system calls that programs of ordinary containers make, on x86-64 and 32-bit x86: what the default profiles of containerd, Docker and Podman
+ * The system calls that programs of ordinary containers make, on x86-64: what the default profiles of containerd, Docker and Podman
  * let through without a capability, and newer calls of the same kinds. The kernel's other calls are no part of a container's life.
  */
 export const ALLOWED_CALLS: readonly string[] = `
