@@ -1,4 +1,5 @@
 /** The serial console of a VM through hostd, whose guest answers each line and ends each answer with `done`. */
+import { randomBytes } from 'node:crypto'
 import type { Duplex } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { HostdClient } from '../src/client.ts'
@@ -39,10 +40,13 @@ export class MachineTerminal implements Disposable {
     }
   }
 
-  /** What a command of the guest prints. */
+  /** What a command of the guest prints, whatever stands on the console before it. */
   async run(command: string): Promise<string> {
-    this.write(command)
-    return (await this.until('done\r\n')).trim()
+    const mark = randomBytes(6).toString('hex')
+    // The terminal shows what is typed too, where the marks stand in two parts.
+    this.write(`echo begin-''${mark}; ${command}; echo end-''${mark}`)
+    await this.until(`begin-${mark}\r\n`)
+    return (await this.until(`end-${mark}\r\n`)).trim()
   }
 
   write(line: string): void {
