@@ -31,6 +31,16 @@ interface Verdict {
 }
 
 const SECRET = 'for-the-vm-alone'
+/** In the VM, on its loopback. */
+const SERVED_PORT = 7777
+/** Not http.server, which looks its own name up before it listens. */
+const SERVER = `import socket
+server = socket.create_server(("127.0.0.1", ${SERVED_PORT}))
+while True:
+    connection, _ = server.accept()
+    connection.recv(4096)
+    connection.sendall(b"HTTP/1.0 200 OK\\r\\n\\r\\nfrom inside")
+    connection.close()`
 
 interface Integrity extends Pick<Verdict, 'checks'> {
   readonly early: string
@@ -110,7 +120,7 @@ test('a VM attests by its TPM', { timeout: 2_400_000 }, async (t) => {
     const { url } = (await deployment.succeed('broker', 'status')) as { url: string }
     const reached = `https://10.0.2.2:${new URL(url).port}`
     const file = join(deployment.home, 'agent.deb')
-    const shared = ['--resource', 'default/secret/web-key']
+    const shared = ['--resource', 'default/secret/web-key', '--port', `${SERVED_PORT}`]
     await deployment.succeed('agent', 'package', '--broker', reached, ...shared, '--out', file)
     assert.ok(statSync(file).size > 1 << 20)
     const key = join(places.owner, 'vms/att/id_ed25519')
@@ -178,6 +188,18 @@ test('a VM attests by its TPM', { timeout: 2_400_000 }, async (t) => {
         )
       assert.equal(await read('web-key'), SECRET)
       assert.match(await read('other'), /HTTP Error 4\d\d/)
+    },
+  )
+
+  await t.test(
+    'its owner reaches a port of it through the host, by the key in the quote',
+    async () => {
+      const isServed = `for second in $(seq 60); do ss -Hltn | grep -q :${SERVED_PORT} && exit 0; sleep 1; done; exit 1`
+      await inGuest(`sudo systemd-run -q python3 -c '${SERVER}'; ${isServed}`)
+      const local = await freePort()
+      const words = ['connect', 'att', `${SERVED_PORT}`, '--listen', `${local}`]
+      await using _forward = await deployment.start(...words)
+      assert.equal(await (await fetch(`http://127.0.0.1:${local}/`)).text(), 'from inside')
     },
   )
 

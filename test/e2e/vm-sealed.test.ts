@@ -128,6 +128,24 @@ test('a VM with an encrypted disk', { timeout: 2_400_000 }, async (t) => {
     copyFileSync(`${image}.own`, image)
   })
 
+  await t.test(
+    'boots another bundle with the disk that it has, after its owner made one',
+    async () => {
+      const before = (await view()).guestImage?.imageVersion ?? Infinity
+      const words = ['vm', 'update-boot', NAME, '--image', disk.path]
+      const { imageVersion } = (await deployment.succeed(...words)) as { imageVersion: number }
+      assert.ok(imageVersion > before)
+      await deployment.succeed('vm', 'start', NAME)
+      const up = await until(hasStarted)
+      assert.deepEqual(
+        [up.error, up.guestImage?.imageVersion, up.stages.some(({ name }) => name === 'install')],
+        [undefined, imageVersion, false],
+      )
+      assert.equal((await verdict()).trust, 'simulated')
+      await deployment.succeed('vm', 'stop', NAME, '--force')
+    },
+  )
+
   await t.test('stays closed when its owner withdraws the key', async () => {
     await deployment.succeed('secret', 'rm', `vm-${NAME}/disk-key/current`)
     assert.equal(await refusal(), 'agent.resource-refused')

@@ -27,14 +27,14 @@ export class Guest {
   exit: VmExit | undefined
   readonly #net: NetLink
 
-  /** @param onAgent - called whenever an agent in the guest has answered anew */
+  /** @param onAgent - called whenever an agent in the guest has answered anew; given for guests whose agent may be replaced while they run */
   constructor(vm: Vm, targets: ReadonlyMap<string, Carrier>, onAgent?: () => void) {
     this.vm = vm
     this.link = new GuestLink(vm.sockets.agent)
     this.#net = new NetLink({
       socketPath: vm.sockets.net,
       targets,
-      ...(onAgent && { onOpen: onAgent }),
+      ...(onAgent && { onOpen: onAgent, isReplaceable: true }),
     })
     void vm.exited.then((exit) => (this.exit = exit))
   }

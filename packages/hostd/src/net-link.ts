@@ -18,10 +18,16 @@ export interface NetLinkOptions {
   readonly targets: ReadonlyMap<string, Carrier>
   /** Called whenever the guest has opened a session. */
   readonly onOpen?: () => void
+  /** Whether the agent may be replaced while the guest runs, as one that the VM's owner installed. Absent: its end is that of the guest. */
+  readonly isReplaceable?: boolean
 }
 
+/** The one target of the guest. */
+const CHANNEL = 'channel'
 /** Between two sessions: a guest that breaks each at once costs next to nothing. */
 const REOPEN_MS = 250
+/** An agent answers at once, under emulation and load in a second: who does not is no longer there. */
+const MUTE_MS = 5_000
 
 export class NetLink {
   readonly #options: NetLinkOptions
@@ -45,11 +51,27 @@ export class NetLink {
     const either = AbortSignal.any([signal, this.#stop.signal])
     try {
       const mux = await abortable(this.#mux.promise, either)
-      return await mux.open('channel', either)
+      return await (this.#options.isReplaceable === true
+        ? this.#openOrRenew(mux, either)
+        : mux.open(CHANNEL, either))
     } catch (cause) {
       if (this.#stop.signal.aborted) throw new CloisterError('workload.not-running', { cause })
       throw new CloisterError('guest.no-answer', { where: 'guest, channel', cause })
     }
+  }
+
+  /** The port knows no connections, so a session with an agent that is gone stands until somebody sees that it is not answered. */
+  async #openOrRenew(mux: MuxConnection, signal: AbortSignal): Promise<Duplex> {
+    const soon = AbortSignal.timeout(MUTE_MS)
+    try {
+      return await mux.open(CHANNEL, AbortSignal.any([signal, soon]))
+    } catch (error) {
+      if (signal.aborted || !soon.aborted) throw error
+    }
+    mux.close()
+    await abortable(mux.closed, signal)
+    const next = await abortable(this.#mux.promise, signal)
+    return next.open(CHANNEL, signal)
   }
 
   close(): void {

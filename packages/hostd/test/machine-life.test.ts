@@ -1,10 +1,16 @@
 import { existsSync } from 'node:fs'
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import { join } from 'node:path'
+import type { Duplex } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { CloisterError } from '@cloister/protocol/error'
+import { MuxConnection } from '@cloister/protocol/mux/connection'
+import { MUX_FRAMING } from '@cloister/protocol/mux/frame'
+import { servePortSessions } from '@cloister/protocol/port-session'
 import { isCode } from '@cloister/protocol/testing'
 import { FakeMachine } from './fake-machine.ts'
 import { makeImage } from './fake-parts.ts'
@@ -437,6 +443,28 @@ test('a guest that restarts again and again is started ever later, and in the en
   const { error } = await hostd.untilVm('box', ({ state }) => state === 'failed')
   assert.equal(error?.code, 'vm.restart-loop')
   assert.ok((await eventsOf(hostd)).includes('restarting'))
+})
+
+test('a channel opens to the agent of now, where the one before was replaced without a word', async () => {
+  let sessions = 0
+  const netPort = (socket: Socket) =>
+    servePortSessions(socket, MUX_FRAMING, (channel) => {
+      // The first one is gone: what is sent to it nobody answers.
+      if (sessions++ === 0) return
+      const onStream = (stream: Duplex) => void stream.pipe(stream)
+      void new MuxConnection(channel, { side: 'guest', accepts: () => true, onStream })
+    })
+  await using machine = new FakeMachine({ netPort })
+  await using hostd = await startFixture(machine)
+  const { vms } = hostd.client
+  await vms.define(await defineRequest(hostd))
+  await vms.start('box')
+  await hostd.untilVm('box', ({ hasAgent }) => hasAgent)
+  const channel = await vms.connect('box')
+  channel.write('there')
+  const [echo] = (await once(channel, 'data')) as [Buffer]
+  assert.deepEqual([echo.toString(), sessions], ['there', 2])
+  channel.destroy()
 })
 
 test('the history is bounded, however much is noted', async () => {
