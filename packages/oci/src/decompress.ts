@@ -59,6 +59,7 @@ async function feed(input: AsyncIterable<Uint8Array>, decompressor: Writable): P
     for await (const piece of input) {
       await isTaken
       if (decompressor.destroyed) return
+      if (piece.length === 0) continue
       isTaken = new Promise((resolve) => decompressor.write(piece, () => resolve()))
     }
     await isTaken
@@ -87,9 +88,19 @@ async function* inBatches(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
   if (filled > 0) yield batch.subarray(0, filled)
 }
 
+const EMPTY = new Uint8Array()
+
 async function* splitFrames(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const splitter = new ZstdFrameSplitter()
-  for await (const chunk of input) yield* splitter.split(chunk)
+  for await (const chunk of input) {
+    let isSkipped = true
+    for (const piece of splitter.split(chunk)) {
+      isSkipped = false
+      yield piece
+    }
+    // The next batch has the memory of the piece before this one, which must have been taken by then.
+    if (isSkipped) yield EMPTY
+  }
 }
 
 function isCompressionError(error: unknown): boolean {

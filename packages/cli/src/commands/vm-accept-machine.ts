@@ -1,17 +1,21 @@
-import type { Command } from '../command.ts'
-import { openBroker } from '../owner/broker-client.ts'
-import { acceptMachine } from '../vm/accept-machine.ts'
+import { CloisterError } from '@cloister/protocol/error'
+import type { Command, Invocation } from '../command.ts'
+import { confirm } from '../confirm.ts'
+import { openBroker, type BrokerClient } from '../owner/broker-client.ts'
+import { acceptMachine, refusedMachine } from '../vm/accept-machine.ts'
 import { registerValue } from '../vm/create-plan.ts'
 
 export const command: Command = {
-  usage: 'vm accept-machine NAME [RTMR0]',
+  usage: 'vm accept-machine NAME [RTMR0] [--yes]',
   details:
-    'RTMR0 of a TDX guest speaks of the machine as its host made it: settings of the firmware, memory, ACPI tables. The guest image does not tell it. Without RTMR0 the value\nof the latest refused release is accepted, where RTMR0 was all that was missing: trust on first use, so look at it where the host is not to be believed, or compare it\nwith that of a machine you know. The secrets of the VM go to that machine alone from then on; start the VM again.',
+    'RTMR0 of a TDX guest speaks of the machine as its host made it: settings of the firmware, memory, ACPI tables. The guest image does not tell it. Without RTMR0 the value\nof the latest refused release is shown and accepted after a yes, where RTMR0 was all that was missing: trust on first use, so look at it where the host is not to be believed, or compare it\nwith that of a machine you know. The secrets of the VM go to that machine alone from then on; start the VM again.',
   positionals: [1, 2],
-  async run({ directories, output, positionals, signal }) {
+  options: { yes: { type: 'boolean', short: 'y', help: 'accept it without being asked' } },
+  async run(invocation) {
+    const { directories, output, positionals, signal } = invocation
     const [name = '', given] = positionals
     const broker = openBroker(directories, signal)
-    const value = given === undefined ? undefined : registerValue(given)
+    const value = given === undefined ? await askedFor(invocation, broker) : registerValue(given)
     const accepted = await acceptMachine(name, value, broker)
     await output.object(accepted, {
       name: accepted.rtmr0,
@@ -19,4 +23,20 @@ export const command: Command = {
     })
     output.talk(`next: cloister vm restart ${name}`)
   },
+}
+
+/** @throws CloisterError `vm.machine-unknown`, `cli.declined` */
+async function askedFor(
+  { options, output, positionals, signal }: Invocation,
+  broker: BrokerClient,
+): Promise<string> {
+  const [name = ''] = positionals
+  const { rtmr0, time } = await refusedMachine(name, broker)
+  output.talk(
+    `RTMR0  ${rtmr0}\n       of the release that was refused at ${new Date(time).toISOString()}`,
+  )
+  // Whoever has the initdata may have attested last, on a machine of his own.
+  if (!(await confirm(`Is this the machine of ${name}?`, options['yes'] === true, signal)))
+    throw new CloisterError('cli.declined')
+  return rtmr0
 }

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import type { AuditEntry, ReleasePolicy } from '@cloister/protocol/broker-admin-api'
 import { ReleasePolicySchema } from '@cloister/protocol/broker-admin-api'
 import { isCode } from '@cloister/protocol/testing'
-import { acceptMachine } from './accept-machine.ts'
+import { acceptMachine, refusedMachine } from './accept-machine.ts'
 
 const VALUE = '5a'.repeat(48)
 const POLICY = ReleasePolicySchema.parse({
@@ -18,6 +18,7 @@ const PATH = 'vm-db/disk-key/current'
 
 const refusal = (...checks: AuditEntry['checks']) => ({
   kind: 'release',
+  time: 7,
   outcome: 'refused',
   subject: PATH,
   checks: [{ code: 'release.key', outcome: 'pass' }, ...checks],
@@ -41,11 +42,12 @@ function broker(entries: readonly object[], release: ReleasePolicy | null = POLI
 
 test('the value of a release that lacked nothing else is accepted, and named by the policy', async () => {
   const asked = broker([refusal(unknown)])
-  assert.deepEqual(await acceptMachine('db', undefined, asked), { rtmr0: VALUE, secrets: [PATH] })
+  assert.deepEqual(await refusedMachine('db', asked), { rtmr0: VALUE, time: 7 })
+  assert.deepEqual(await acceptMachine('db', VALUE, asked), { rtmr0: VALUE, secrets: [PATH] })
   assert.deepEqual([...asked.policies.keys()], [PATH])
   assert.deepEqual(asked.policies.get(PATH)?.tdx, { tcbStatuses: ['UpToDate'], rtmr0: [VALUE] })
   const changed = { code: 'release.tdx.rtmr0', outcome: 'fail', received: VALUE } as const
-  assert.equal((await acceptMachine('db', undefined, broker([refusal(changed)]))).rtmr0, VALUE)
+  assert.equal((await refusedMachine('db', broker([refusal(changed)]))).rtmr0, VALUE)
 })
 
 test('a value that was given is taken as it is', async () => {
@@ -65,7 +67,7 @@ test('nothing is learned from a release that was refused for more, was allowed, 
   ]
   for (const entries of cases) {
     const asked = broker(entries)
-    await assert.rejects(acceptMachine('db', undefined, asked), isCode('vm.machine-unknown'))
+    await assert.rejects(refusedMachine('db', asked), isCode('vm.machine-unknown'))
     assert.equal(asked.policies.size, 0)
   }
 })

@@ -22,13 +22,12 @@ const MACHINE_CHECKS = new Set(['release.attestation-degraded', 'release.tdx.rtm
 /**
  * Names a value of RTMR0, and no other, in the policies of the VM's secrets for TDX.
  *
- * @param rtmr0 - absent: that of the latest refused release for which nothing else was missing
  * @throws CloisterError `vm.machine-unknown`
  */
 export async function acceptMachine(
   name: string,
-  rtmr0: string | undefined,
-  broker: Broker,
+  rtmr0: string,
+  broker: Pick<Broker, 'secrets' | 'putReleasePolicy'>,
 ): Promise<AcceptedMachine> {
   const secrets = await tdxSecrets(name, broker)
   if (secrets.length === 0)
@@ -36,13 +35,12 @@ export async function acceptMachine(
       where: name,
       why: 'the broker keeps no secret for a VM of that name under TDX',
     })
-  const value = rtmr0 ?? (await refusedFor(name, broker))
   for (const { path, release } of secrets)
     await broker.putReleasePolicy(path, {
       ...release,
-      tdx: { ...release.tdx, rtmr0: [value] },
+      tdx: { ...release.tdx, rtmr0: [rtmr0] },
     })
-  return { rtmr0: value, secrets: secrets.map(({ path }) => path) }
+  return { rtmr0, secrets: secrets.map(({ path }) => path) }
 }
 
 /** The values that every one of the VM's policies for TDX names; none where one names none. */
@@ -69,13 +67,27 @@ function hasTdx(anchors: readonly string[]): boolean {
   return anchors.includes('intel')
 }
 
-async function refusedFor(name: string, broker: Broker): Promise<string> {
+export interface RefusedMachine {
+  readonly rtmr0: string
+  /** Of the refusal, milliseconds since 1970. */
+  readonly time: number
+}
+
+/**
+ * The machine of the latest refused release for which nothing else was missing.
+ *
+ * @throws CloisterError `vm.machine-unknown`
+ */
+export async function refusedMachine(
+  name: string,
+  broker: Pick<Broker, 'audit'>,
+): Promise<RefusedMachine> {
   const own: readonly string[] = Object.values(vmResources(name))
   const entries = await broker.audit({ workload: name, limit: ENTRIES })
   for (const entry of entries) {
     if (entry.kind !== 'release' || !own.includes(entry.subject ?? '')) continue
-    const found = machineIn(entry)
-    if (found !== undefined) return found
+    const rtmr0 = machineIn(entry)
+    if (rtmr0 !== undefined) return { rtmr0, time: entry.time }
     // A later release that was refused for more, or allowed, says that there is nothing to accept.
     break
   }

@@ -80,6 +80,12 @@ export async function updateBoot(
 
 /** The bundle of a VM that runs must stay, for its evidence is held against it. */
 function measuredTee({ name, tee, state }: VmView): 'snp' | 'simulated' {
+  if (tee === 'tdx')
+    throw new CloisterError('vm.combination-unfit', {
+      received: '--tee tdx',
+      why: 'another kernel for a TD is not made yet: an update in the guest does not change the kernel that it boots',
+      fix: ['create the VM anew from an image with the new kernel: cloister vm create'],
+    })
   if (tee !== 'snp' && tee !== 'simulated')
     throw new CloisterError('vm.combination-unfit', {
       received: `--tee ${tee}`,

@@ -121,8 +121,13 @@ export class Machine {
    * second call may force what the first one waits for.
    */
   async stop({ force, timeoutMs }: { force: boolean; timeoutMs: number }): Promise<void> {
+    const isRestarting = this.#record.restart?.at !== undefined
     this.#forgetRestart()
-    if (isAtRest(this.view.state)) return
+    if (isAtRest(this.view.state)) {
+      // Kept, or the next hostd would start what its owner stopped.
+      if (isRestarting) await this.#setSurely({})
+      return
+    }
     await this.#resuming
     // A start that is under way ends with a QEMU to stop, or with none.
     if (this.view.state !== 'stopping') await this.#change?.catch(() => undefined)

@@ -73,6 +73,20 @@ const OPEN: Readonly<Record<string, readonly [Readonly<Record<string, string>>, 
     },
     /logs in by itself/,
   ],
+  'a login of its own under another name': [
+    {
+      'etc/systemd/system/console.service':
+        '[Service]\nExecStart=/sbin/agetty --autologin root ttyS0\n',
+    },
+    /console\.service: a terminal logs in by itself/,
+  ],
+  'a shell by another program on a terminal': [
+    {
+      'etc/systemd/system/mine.service':
+        '[Service]\nExecStart=/usr/bin/env bash\nStandardInput=tty-force\n',
+    },
+    /mine\.service: a terminal logs in/,
+  ],
   'a shell on a terminal': [
     {
       'etc/systemd/system/mine.service':

@@ -24,8 +24,11 @@ const UNIT_FOLDERS = [
 const SYSTEMD = ['/usr/lib/systemd/systemd', '/lib/systemd/systemd'] as const
 /** agetty(8) and its like: a login without being asked; and login(1) that is told it has been done. */
 const AUTOLOGIN = /(?:^|\s)(?:--autologin\b|-a\s+\S|-f\s|-n\s|--skip-login\b)/
-const GETTY_UNIT = /getty[^/]*\.service$/
-const RUNS_SHELL = /^\s*ExecStart\s*=\s*[-@:+!|]*\S*\/(?:ba|da|a|z)?sh\b/
+const GETTY_UNIT = /(?:getty|autovt)[^/]*\.service$/
+const RUNS_SHELL =
+  /^\s*ExecStart\s*=\s*[-@:+!|]*(?:\S*\/(?:env|busybox|setsid)\s+)*(?:\S*\/)?(?:ba|da|a|z|k|mk|fi)?sh(?:\s|$)/
+/** A program that asks who is there, told that it need not. */
+const LOGS_IN = /^\s*ExecStart\s*=.*(?:getty|\/login)\b/
 const ON_TERMINAL = /^\s*StandardInput\s*=\s*tty/m
 /** A shell at once, whatever the passwords are. */
 const FORCED_SULOGIN = /\bSYSTEMD_SULOGIN_FORCE\s*=\s*["']?(?:1|y|t|on)/i
@@ -99,6 +102,7 @@ function isOpenTerminal(path: string, text: string): boolean {
   if (isGetty) return lines.some((line) => AUTOLOGIN.test(line) || RUNS_SHELL.test(line))
   // What the distribution ships so is off unless it is enabled: above.
   const isOwn = path.startsWith('/etc/') && !path.endsWith('/debug-shell.service')
+  if (isOwn && lines.some((line) => LOGS_IN.test(line) && AUTOLOGIN.test(line))) return true
   return isOwn && ON_TERMINAL.test(text) && lines.some((line) => RUNS_SHELL.test(line))
 }
 
