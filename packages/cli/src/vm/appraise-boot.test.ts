@@ -7,9 +7,9 @@ import { integrityText } from './integrity-text.ts'
 import { paint } from '../paint.ts'
 import { fakeTpmAnswer, FAKE_TPM_REFERENCES } from '../testing/fake-tpm-answer.ts'
 import { EVENT_TYPE } from '@cloister/verifier/eventlog/event-types'
-import { encodeTcgLog } from '@cloister/verifier/eventlog/tcg-log'
 import { TPM_HASHES } from '@cloister/verifier/tpm/algorithms'
 import { CloisterError } from '@cloister/protocol/error'
+import { encodeTcgLog, parseTcgLog } from '@cloister/verifier/eventlog/tcg-log'
 import { judgeQuote, NO_AGENT } from './quoted-boot.ts'
 
 const BOOTS = new URL('../../../verifier/test/boots/', import.meta.url)
@@ -81,6 +81,16 @@ test('a quoted register that the log does not add up to is named', async () => {
   const { checks, quoted } = await appraiseBoot(log('command-line'), await learned(), true, quote)
   const refused = checks.find(({ code }) => code === 'integrity.quote')
   assert.deepEqual([refused?.outcome, refused?.where], ['fail', 'PCR 0'])
+  assert.deepEqual(quoted, { early: false, late: false })
+})
+
+test('a log that leaves out all events of a register is refused by the quote', async () => {
+  const { quote } = await quotedBoot('first', 'first')
+  const whole = parseTcgLog(log('first'))
+  const cut = encodeTcgLog({ ...whole, events: whole.events.filter(({ index }) => index !== 9) })
+  const { checks, quoted } = await appraiseBoot(cut, undefined, true, quote)
+  const refused = checks.find(({ code }) => code === 'integrity.quote')
+  assert.deepEqual([refused?.outcome, refused?.where], ['fail', 'PCR 9'])
   assert.deepEqual(quoted, { early: false, late: false })
 })
 
