@@ -5,6 +5,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort, makeCertificate, startRegistry } from '../interop/test-registry.ts'
 import { DebianSoftware } from './debian-software.ts'
 import { Deployment } from './deployment.ts'
@@ -79,7 +80,13 @@ test('nginx', async (t) => {
     return await debian.run('usr/bin/curl', [...fixed, ...words, url])
   }
   await t.test('answers its client, under the key of the broker', async () => {
-    assert.equal(await curl('/'), `<h1>${canary}</h1>\n`)
+    // `run` tells of the container's start; the server listens a moment later.
+    let answer = ''
+    for (let attempt = 0; attempt < 100 && !answer.startsWith('<h1>'); attempt++) {
+      if (attempt > 0) await sleep(100)
+      answer = await curl('/').catch(String)
+    }
+    assert.equal(answer, `<h1>${canary}</h1>\n`)
     assert.match(await curl('/', '--head'), /^HTTP\/1\.1 200 OK\r\nServer: nginx\r\n/)
     assert.match(await curl('/absent', '--head'), /^HTTP\/1\.1 404/)
   })

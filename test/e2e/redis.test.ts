@@ -72,7 +72,7 @@ test('redis', async (t) => {
   await t.test('answers its client', async () => {
     // `run` tells of the container's start; the server listens a moment later.
     let answer = ''
-    for (let attempt = 0; attempt < 50 && answer !== 'PONG'; attempt++) {
+    for (let attempt = 0; attempt < 100 && answer !== 'PONG'; attempt++) {
       if (attempt > 0) await sleep(100)
       answer = await client('PING').catch(String)
     }
