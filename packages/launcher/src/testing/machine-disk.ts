@@ -6,10 +6,10 @@ import { execFile } from 'node:child_process'
 import { createConnection } from 'node:net'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { EFI_GLOBAL_VARIABLE } from '@cloister/verifier/tdx/rtmr'
 import { encodeVariableStore, parseVariableStore } from '../machine/variable-store.ts'
+import { ConsoleStream } from './console-stream.ts'
 import { writeInitrdWith } from './initrd.ts'
 
 const run = promisify(execFile)
@@ -89,45 +89,14 @@ function loadOption(): Uint8Array {
 }
 
 /** The serial console of a machine, from the moment of the connection on. */
-export class SerialConsole implements Disposable {
-  readonly #socket
-  #text = ''
-
+export class SerialConsole extends ConsoleStream {
   constructor(path: string) {
-    this.#socket = createConnection(path)
-    this.#socket.on('data', (chunk: Buffer) => (this.#text += chunk.toString('latin1')))
-    this.#socket.on('error', () => {})
-  }
-
-  get text(): string {
-    return this.#text
-  }
-
-  /** Waits for a text behind what was waited for before. @returns what came before it */
-  async until(wanted: string, timeoutMs = 60_000): Promise<string> {
-    for (const deadline = performance.now() + timeoutMs; ; await sleep(20)) {
-      const at = this.#text.indexOf(wanted)
-      if (at >= 0) {
-        const before = this.#text.slice(0, at)
-        this.#text = this.#text.slice(at + wanted.length)
-        return before
-      }
-      if (performance.now() > deadline)
-        throw new Error(`no ${wanted} on the console: ${this.#text.slice(-2000)}`)
-    }
+    super(createConnection(path))
   }
 
   /** What a command of the guest prints. */
   async run(command: string): Promise<string> {
     this.write(command)
     return (await this.until('done\r\n')).trim()
-  }
-
-  write(line: string): void {
-    this.#socket.write(`${line}\n`)
-  }
-
-  [Symbol.dispose](): void {
-    this.#socket.destroy()
   }
 }

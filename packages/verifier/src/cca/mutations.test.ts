@@ -4,6 +4,7 @@ import { toUtf8 } from '../bytes/text.ts'
 import { cborArray, cborBytes, cborInt, cborMap, cborText } from '../formats/cbor-item.ts'
 import type { CborItem } from '../formats/cbor-item.ts'
 import { encodePem } from '../formats/pem.ts'
+import { ANY_CCA } from '../testing/any-expectation.ts'
 import { FakeArm, ccaToken } from '../testing/fake-arm.ts'
 import { appraiseCca } from './appraise.ts'
 import { CCA_CHECKS } from './check-codes.ts'
@@ -16,15 +17,6 @@ import type { CcaPlatformKey } from './verify.ts'
 const NOW = new Date('2026-06-01T00:00:00Z')
 const ARM = new FakeArm()
 const OTHER = new FakeArm()
-const ANY = {
-  challenge: 'any',
-  initialMeasurement: 'any',
-  personalizationValue: 'any',
-  rem0: 'any',
-  rem1: 'any',
-  rem2: 'any',
-  rem3: 'any',
-} as const
 const IDS = { implementationId: '09'.repeat(32), instanceId: `01${'08'.repeat(32)}` }
 const seen = new Set<string>()
 
@@ -172,7 +164,7 @@ const CASES: readonly Case[] = [
 for (const { code, what, status = 'contraindicated', token, keys, expect, policy = {} } of CASES)
   test(`${code}${what === undefined ? '' : `: ${what}`}`, async () => {
     const result = await appraiseCca(token?.() ?? ARM.token(), {
-      expect: { ...ANY, ...expect },
+      expect: { ...ANY_CCA, ...expect },
       now: NOW,
       endorsements: { platformKeys: keys ?? [{ publicKey: ARM.platformKey.spki }] },
       policy,
@@ -189,7 +181,7 @@ test('clean tokens are affirming in both forms of the realm key, under P-256 and
       const publicKey = toUtf8(encodePem('PUBLIC KEY', arm.platformKey.spki))
       const allowedComponents = [{ measurement: '0A'.repeat(32), signerId: '0B'.repeat(32) }]
       const result = await appraiseCca(arm.token({ profile }), {
-        expect: { ...ANY, ...IDS, challenge: '01'.repeat(64), rem3: '07'.repeat(32) },
+        expect: { ...ANY_CCA, ...IDS, challenge: '01'.repeat(64), rem3: '07'.repeat(32) },
         now: NOW,
         endorsements: {
           platformKeys: [{ publicKey: OTHER.platformKey.spki }, { publicKey, ...IDS }],
@@ -201,9 +193,10 @@ test('clean tokens are affirming in both forms of the realm key, under P-256 and
 })
 
 test('options of a name that nobody reads are refused, not ignored', async () => {
-  const run = (options: object) => appraiseCca(ARM.token(), { expect: ANY, now: NOW, ...options })
+  const run = (options: object) =>
+    appraiseCca(ARM.token(), { expect: ANY_CCA, now: NOW, ...options })
   await assert.rejects(run({ policy: { allowUnsecured: true } }), TypeError)
-  await assert.rejects(run({ expect: { ...ANY, rem4: 'any' } }), TypeError)
+  await assert.rejects(run({ expect: { ...ANY_CCA, rem4: 'any' } }), TypeError)
   await assert.rejects(run({ expect: {} }), TypeError)
   await assert.rejects(run({ now: 0 }), TypeError)
   const publicKey = ARM.platformKey.spki

@@ -6,6 +6,7 @@ import { toHex } from '../bytes/hex.ts'
 import { toUtf8 } from '../bytes/text.ts'
 import { encodeCbor } from '../formats/cbor-item.ts'
 import { parseCbor } from '../formats/cbor-reader.ts'
+import { ANY_CCA } from '../testing/any-expectation.ts'
 import { fromDiagnostic } from '../testing/cbor-diagnostic.ts'
 import { WITH_VECTORS, vector } from '../testing/vectors.ts'
 import { appraiseCca } from './appraise.ts'
@@ -16,15 +17,6 @@ import { recogniseCcaToken } from './recognise.ts'
 import { parseCcaToken } from './token.ts'
 
 const TOKEN = 'cca/tf-rmm/cca_token.cbor'
-const ANY = {
-  challenge: 'any',
-  initialMeasurement: 'any',
-  personalizationValue: 'any',
-  rem0: 'any',
-  rem1: 'any',
-  rem2: 'any',
-  rem3: 'any',
-} as const
 const NOW = new Date('2026-06-01T00:00:00Z')
 
 const keys = () => ({ platformKeys: [{ publicKey: vector('cca/tf-rmm/cca_platform.pub') }] })
@@ -111,7 +103,7 @@ test('platform claims in JSON: the outcomes of the index', WITH_VECTORS, () => {
 
 test('the TF-RMM token is affirming under its platform key alone', WITH_VECTORS, async () => {
   const token = vector(TOKEN)
-  const good = await appraiseCca(token, { expect: ANY, now: NOW, endorsements: keys() })
+  const good = await appraiseCca(token, { expect: ANY_CCA, now: NOW, endorsements: keys() })
   assert.equal(good.status, 'affirming', JSON.stringify(good))
   const { realm, platform } = parseCcaToken(token)
   const exact = {
@@ -128,7 +120,7 @@ test('the TF-RMM token is affirming under its platform key alone', WITH_VECTORS,
   }
   const compared = await appraiseCca(token, { expect: exact, now: NOW, endorsements: keys() })
   assert.equal(compared.status, 'affirming')
-  const without = await appraiseCca(token, { expect: ANY, now: NOW })
+  const without = await appraiseCca(token, { expect: ANY_CCA, now: NOW })
   assert.equal(without.status, 'none')
 })
 
@@ -150,7 +142,7 @@ test('no changed bit, truncation or trailing byte is accepted', WITH_VECTORS, as
   const token = vector(TOKEN)
   const endorsements = keys()
   const statusOf = async (bytes: Uint8Array) =>
-    (await appraiseCca(bytes, { expect: ANY, now: NOW, endorsements })).status
+    (await appraiseCca(bytes, { expect: ANY_CCA, now: NOW, endorsements })).status
   for (let offset = 0; offset < token.length; offset++) {
     const bit = 1 << (offset & 7)
     token[offset] = (token[offset] as number) ^ bit

@@ -12,6 +12,7 @@ import {
 import type { CborItem } from '../formats/cbor-item.ts'
 import { coseHeader, encodeCoseSign1 } from '../formats/cose-sign1.ts'
 import { KEY_USAGE, keyUsageExtension } from '../formats/x509-extensions.ts'
+import { ANY_NITRO } from '../testing/any-expectation.ts'
 import { FakeAws } from '../testing/fake-aws.ts'
 import { appraiseNitro, appraiseNitroUnder } from './appraise.ts'
 import { NITRO_CHECKS } from './check-codes.ts'
@@ -24,14 +25,6 @@ import type { NitroPolicy } from './policy.ts'
 const NOW = new Date('2026-06-01T00:00:00Z')
 const AWS = new FakeAws()
 const OTHER = new FakeAws()
-const ANY = {
-  pcr0: 'any',
-  pcr1: 'any',
-  pcr2: 'any',
-  nonce: 'any',
-  userData: 'any',
-  publicKey: 'any',
-} as const
 const seen = new Set<string>()
 
 interface Case {
@@ -173,7 +166,7 @@ for (const { code, status = 'contraindicated', what, document, expect, policy = 
       AWS.fingerprint,
       (document ?? (() => AWS.document()))(),
       {
-        expect: { ...ANY, ...expect },
+        expect: { ...ANY_NITRO, ...expect },
         now: NOW,
         policy,
       },
@@ -185,7 +178,13 @@ for (const { code, status = 'contraindicated', what, document, expect, policy = 
 
 test('a clean document is affirming under its root, refused under the real one', async () => {
   const document = AWS.document()
-  const expect = { ...ANY, nonce: '01', userData: '02', publicKey: '03', pcr0: '01'.repeat(48) }
+  const expect = {
+    ...ANY_NITRO,
+    nonce: '01',
+    userData: '02',
+    publicKey: '03',
+    pcr0: '01'.repeat(48),
+  }
   const good = await appraiseNitroUnder(AWS.fingerprint, document, { expect, now: NOW })
   assert.equal(good.status, 'affirming')
   assert.deepEqual(good.anchor, { kind: 'hardware', line: 'AWS Nitro' })
@@ -219,11 +218,12 @@ test('parseNitroDocument() refuses other envelopes', () => {
 
 test('options of a name that nobody reads are refused, not ignored', async () => {
   const document = AWS.document()
-  const run = (options: object) => appraiseNitro(document, { expect: ANY, now: NOW, ...options })
+  const run = (options: object) =>
+    appraiseNitro(document, { expect: ANY_NITRO, now: NOW, ...options })
   await assert.rejects(run({ policy: { allowDebug: true } }), TypeError)
-  await assert.rejects(run({ expect: { ...ANY, pcr32: 'any' } }), TypeError)
+  await assert.rejects(run({ expect: { ...ANY_NITRO, pcr32: 'any' } }), TypeError)
   await assert.rejects(run({ expect: { pcr0: 'any' } }), TypeError)
-  await assert.rejects(run({ expect: { ...ANY, pcr0: 'ff' } }), RangeError)
+  await assert.rejects(run({ expect: { ...ANY_NITRO, pcr0: 'ff' } }), RangeError)
   await assert.rejects(run({ now: undefined }), TypeError)
 })
 

@@ -7,26 +7,19 @@ import { encodeCbor } from '../formats/cbor-item.ts'
 import { parseCbor } from '../formats/cbor-reader.ts'
 import { encodeCoseSign1 } from '../formats/cose-sign1.ts'
 import { EndorsementCache } from '../result/endorsement-cache.ts'
+import { ANY_NITRO } from '../testing/any-expectation.ts'
 import { WITH_VECTORS, vector } from '../testing/vectors.ts'
 import { appraiseNitro } from './appraise.ts'
 import { parseNitroDocument } from './document.ts'
 import type { NitroPolicy } from './policy.ts'
 import { recogniseNitroDocument } from './recognise.ts'
 
-const ANY = {
-  pcr0: 'any',
-  pcr1: 'any',
-  pcr2: 'any',
-  nonce: 'any',
-  userData: 'any',
-  publicKey: 'any',
-} as const
 const PRODUCTION = 'nitro/production/document.bin'
 const DEBUG = 'nitro/debug/document.bin'
 const IN_OCTOBER = new Date('2022-10-13T10:00:00Z')
 
 function appraise(bytes: Uint8Array, now: Date, policy: NitroPolicy = {}, expect: object = {}) {
-  return appraiseNitro(bytes, { expect: { ...ANY, ...expect }, now, policy })
+  return appraiseNitro(bytes, { expect: { ...ANY_NITRO, ...expect }, now, policy })
 }
 
 function reasons(result: { readonly status: string; readonly reasons?: readonly string[] }) {
@@ -126,7 +119,7 @@ test('no changed bit, no truncation and no trailing byte is accepted', WITH_VECT
   const document = vector(PRODUCTION)
   const cache = new EndorsementCache({ maxEntries: 4 })
   const statusOf = async (bytes: Uint8Array) =>
-    (await appraiseNitro(bytes, { expect: ANY, now: IN_OCTOBER, cache })).status
+    (await appraiseNitro(bytes, { expect: ANY_NITRO, now: IN_OCTOBER, cache })).status
   assert.equal(await statusOf(document), 'affirming')
   assert.equal(await statusOf(document), 'affirming')
   assert.equal(cache.size, 1)
