@@ -39,6 +39,19 @@ describe('parseCommandLine()', () => {
       assert.throws(() => parse(...words), hasCode('cli.usage'), words.join(' '))
   })
 
+  test('names the argument that is missing and the option that was meant', () => {
+    const whyOf = (...words: string[]) => {
+      try {
+        parse(...words)
+      } catch (error) {
+        if (error instanceof CloisterError) return error.details.why
+      }
+      return undefined
+    }
+    assert.equal(whyOf(), 'IMAGE is missing')
+    assert.equal(whyOf('demo', '--detatch'), "Unknown option '--detatch'; did you mean --detach?")
+  })
+
   test('takes --help without arguments', () => {
     assert.equal(parse('--help').options['help'], true)
   })
@@ -58,6 +71,26 @@ describe('findCommand()', () => {
         error.code === 'cli.unknown-command' &&
         error.details.fix?.[0] === 'cloister quickstart',
     )
+  })
+
+  test('suggests what was meant within a group, and names its help', () => {
+    const fixOf = (...words: string[]) => {
+      try {
+        findCommand(words)
+      } catch (error) {
+        if (error instanceof CloisterError) return error.details.fix
+      }
+      return undefined
+    }
+    assert.deepEqual(fixOf('image', 'sing'), ['cloister image sign', 'cloister help image'])
+    assert.deepEqual(fixOf('vm', 'disk'), [
+      'cloister vm disk rekey',
+      'cloister vm disk recovery-key',
+      'cloister help vm',
+    ])
+    assert.equal(fixOf('vmcreate')?.[0], 'cloister vm create')
+    assert.ok(fixOf('snapshot')?.includes('cloister vm snapshot'))
+    assert.deepEqual(fixOf('xyzzy'), ['cloister help'])
   })
 
   test('is not fooled by words that every object has', () => {

@@ -10,6 +10,7 @@ import {
   type OptionSpec,
   type OutputFormat,
 } from './command.ts'
+import { nearestWords } from './edit-distance.ts'
 
 export const COMMON_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   output: { type: 'string', short: 'o', value: 'FORMAT', help: 'table, json, yaml or name' },
@@ -34,26 +35,30 @@ export function parseCommandLine(
       ...(spec.short !== undefined && { short: spec.short }),
       ...(spec.multiple !== undefined && { multiple: spec.multiple }),
     }
-  const { values, positionals } = parse(own, config, command)
+  const { values, positionals } = parse(own, config, { found, command })
   const [least, most] = command.positionals
   const helps = values['help'] === true
   if (!helps && (positionals.length < least || positionals.length > most))
     throw new CloisterError('cli.usage', {
-      why: positionals.length < least ? 'an argument is missing' : 'there are too many arguments',
+      ...(positionals.length < least
+        ? { why: `${argumentName(found, command, positionals.length)} is missing` }
+        : {
+            why: 'there are too many arguments',
+            received: positionals.slice(most).join(' ').slice(0, 60),
+          }),
       expected: `cloister ${command.usage}`,
-      received: `${positionals.length} argument(s)`,
-      fix: [`cloister help ${found.name}`],
+      fix: helpOf(found),
     })
   return {
     name: found.name,
     positionals,
     rest,
     options: values,
-    format: formatOf(values['output']),
+    format: formatOf(values['output'], found),
     quiet: values['quiet'] === true,
     color: values['no-color'] !== true && (process.env['NO_COLOR'] ?? '') === '',
     verbose: values['verbose'] === true,
-    timeoutMs: timeoutOf(values['timeout']),
+    timeoutMs: timeoutOf(values['timeout'], found),
     directories: directories(),
   }
 }
@@ -65,32 +70,52 @@ function splitRest(words: readonly string[]): { own: string[]; rest: string[] } 
     : { own: words.slice(0, at), rest: words.slice(at + 1) }
 }
 
-function parse(args: string[], options: ParseArgsOptionsConfig, command: Command) {
+function helpOf(found: FoundCommand): string[] {
+  return [`cloister help ${found.name}`]
+}
+
+/** The placeholder of an argument in the usage, such as `IMAGE`. */
+function argumentName(found: FoundCommand, command: Command, index: number): string {
+  const words = command.usage.slice(found.name.length).trim().split(' ')
+  const end = words.findIndex((word) => /^[[-]/.test(word))
+  return words.slice(0, end === -1 ? undefined : end)[index] ?? 'an argument'
+}
+
+function parse(
+  args: string[],
+  options: ParseArgsOptionsConfig,
+  { found, command }: { found: FoundCommand; command: Command },
+) {
   try {
     return parseArgs({ args, options, allowPositionals: true, strict: true })
   } catch (cause) {
     const why = cause instanceof Error ? cause.message.split('. ')[0] : undefined
+    const [, unknown = ''] = /^Unknown option '--([\w-]+)/.exec(why ?? '') ?? []
+    const [near] = nearestWords(unknown, Object.keys(options))
     throw new CloisterError('cli.usage', {
-      ...(why !== undefined && { why }),
+      ...(why !== undefined && {
+        why: near === undefined ? why : `${why}; did you mean --${near}?`,
+      }),
       expected: `cloister ${command.usage}`,
-      fix: [`cloister help ${command.usage.split(/ (?=[[A-Z-])/)[0]}`],
+      fix: helpOf(found),
       cause,
     })
   }
 }
 
-function formatOf(value: unknown): OutputFormat {
+function formatOf(value: unknown, found: FoundCommand): OutputFormat {
   const format = OUTPUT_FORMATS.find((known) => known === (value ?? 'table'))
   if (format === undefined)
     throw new CloisterError('cli.usage', {
       why: 'the output format is unknown',
       expected: OUTPUT_FORMATS.join(', '),
       received: typeof value === 'string' ? value.slice(0, 40) : '',
+      fix: helpOf(found),
     })
   return format
 }
 
-function timeoutOf(value: unknown): number | undefined {
+function timeoutOf(value: unknown, found: FoundCommand): number | undefined {
   if (value === undefined) return undefined
   const seconds = Number(value)
   if (!(seconds > 0 && seconds <= 86_400))
@@ -98,6 +123,7 @@ function timeoutOf(value: unknown): number | undefined {
       why: 'the time-out is not a number of seconds',
       expected: 'more than 0 and at most 86400',
       received: typeof value === 'string' ? value.slice(0, 40) : '',
+      fix: helpOf(found),
     })
   return seconds * 1000
 }

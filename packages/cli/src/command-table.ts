@@ -1,6 +1,7 @@
 /** Every command with its one-line summary, grouped as help shows them. Modules load only when their command runs. */
 import { CloisterError } from '@cloister/protocol/error'
 import type { Command } from './command.ts'
+import { nearestWords } from './edit-distance.ts'
 
 interface TableEntry {
   readonly group: string
@@ -396,11 +397,15 @@ export function findCommand(argv: readonly string[]): FoundCommand {
     const name = argv.slice(0, words).join(' ')
     if (Object.hasOwn(TABLE, name)) return { name, words }
   }
-  const close = closest(first, second)
   throw new CloisterError('cli.unknown-command', {
-    received: `${first} ${second}`.trim().slice(0, 60),
-    fix: close.length > 0 ? close.map((name) => `cloister ${name}`) : ['cloister help'],
+    received: argv.slice(0, 2).join(' ').trim().slice(0, 60),
+    fix: suggestions(first, second),
   })
+}
+
+/** Whether the word begins the names of commands and is none itself, such as `vm`. */
+export function isGroup(word: string): boolean {
+  return !Object.hasOwn(TABLE, word) && namesIn(word).length > 0
 }
 
 export async function loadCommand(found: FoundCommand): Promise<Command> {
@@ -418,28 +423,32 @@ function entry(name: string): TableEntry {
   return found
 }
 
-/** Commands of the same group word, else those within two edits. */
-function closest(first: string, second: string): string[] {
-  const names = Object.keys(TABLE)
-  const sameGroup = names.filter((name) => name.startsWith(`${first} `))
-  if (sameGroup.length > 0) return sameGroup
-  const word = `${first} ${second}`.trim()
-  return names.filter((name) => Math.min(edits(first, name), edits(word, name)) <= 2).slice(0, 3)
+function namesIn(word: string): string[] {
+  return Object.keys(TABLE).filter((name) => name.startsWith(`${word} `))
 }
 
-/** Levenshtein distance; both words are cut to 24 characters. */
-function edits(from: string, to: string): number {
-  const a = from.slice(0, 24)
-  const b = to.slice(0, 24)
-  let previous = Array.from({ length: b.length + 1 }, (_, index) => index)
-  for (let row = 1; row <= a.length; row++) {
-    const current = [row]
-    for (let column = 1; column <= b.length; column++) {
-      const substitution = (previous[column - 1] ?? 0) + (a[row - 1] === b[column - 1] ? 0 : 1)
-      const insertion = (current[column - 1] ?? 0) + 1
-      current.push(Math.min(substitution, insertion, (previous[column] ?? 0) + 1))
-    }
-    previous = current
+/** What was probably meant, then the help that lists all. */
+function suggestions(first: string, second: string): string[] {
+  const group = namesIn(first)
+  if (group.length > 0) {
+    const near = nearestWords(
+      second,
+      group.map((name) => name.slice(first.length + 1)),
+    )
+    return [...near.map((name) => `cloister ${first} ${name}`), `cloister help ${first}`]
   }
-  return previous[b.length] ?? 0
+  const names = Object.keys(TABLE)
+  const firstWords = [...new Set(names.map((name) => name.split(' ')[0] ?? ''))]
+  const near = nearestWords(first, firstWords).map((word) =>
+    Object.hasOwn(TABLE, word) ? `cloister ${word}` : `cloister help ${word}`,
+  )
+  // `vmls`, `secretput`: the blank was forgotten.
+  const joined = names.filter((name) => name.replaceAll(' ', '') === first)
+  // `create`, `console`: the word of the group was forgotten.
+  const inGroups = names.filter((name) => name.endsWith(` ${first}`))
+  return [
+    ...[...joined, ...inGroups].slice(0, 4).map((name) => `cloister ${name}`),
+    ...near,
+    'cloister help',
+  ]
 }

@@ -1,17 +1,20 @@
 /** Entry of `cloister`: reads the command line, runs one command, prints one error, sets the exit code. */
 import { CloisterError } from '@cloister/protocol/error'
-import { findCommand, loadCommand } from './command-table.ts'
+import { findCommand, isGroup, loadCommand } from './command-table.ts'
 import { parseCommandLine } from './command-line.ts'
 import { printHelp } from './help.ts'
 import { openOutput } from './output.ts'
 import { renderError } from './render-error.ts'
 
+const HELP_WORDS = new Set(['help', '--help', '-h'])
 const VERSION_WORDS = new Set(['version', '--version', '-V'])
 
 async function main(argv: readonly string[]): Promise<number> {
   const [first] = argv
   if (first === undefined || first === 'help' || first === '--help' || first === '-h')
     return await printHelp(argv.slice(1), process.stdout)
+  if (isGroup(first) && (argv.length === 1 || HELP_WORDS.has(argv[1] ?? '')))
+    return await printHelp([first], process.stdout)
   if (VERSION_WORDS.has(first)) {
     const { PRODUCT_VERSION } = await import('./product-version.ts')
     process.stdout.write(`cloister ${PRODUCT_VERSION}\n`)
@@ -28,6 +31,8 @@ async function main(argv: readonly string[]): Promise<number> {
   } catch (error) {
     // Whatever an interrupted step makes of it, the interruption is the cause.
     throw interrupt.signal.aborted ? interrupt.signal.reason : error
+  } finally {
+    output.waiting(undefined)
   }
 }
 

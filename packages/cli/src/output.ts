@@ -1,18 +1,20 @@
 /** Data goes to standard output in the chosen format, talk to standard error. */
 import type { CommandLine, OutputFormat } from './command.ts'
 import { escapeText } from './escape-text.ts'
+import { LiveLine } from './live-line.ts'
 import { paint, type Painter } from './paint.ts'
+import { COLOUR, visibleWidth, wrapText } from './wrap-text.ts'
 
 export interface Column<Row> {
   readonly title: string
   readonly cell: (row: Row) => string
+  /** Left out where the terminal is too narrow for all columns. */
+  readonly spare?: true
 }
 
 export interface Output {
   readonly format: OutputFormat
   readonly painter: Painter
-  /** Whether standard error is a terminal that may be redrawn. */
-  readonly interactive: boolean
   /** One object: JSON or YAML of it, its name, or the lines that `text` makes. */
   object(value: object, view: { name: string; text: () => string }): Promise<void>
   /** A list: JSON or YAML array, names one a line, or a table. */
@@ -22,30 +24,55 @@ export interface Output {
   ): Promise<void>
   /** A line for people, on standard error; nothing when quiet. */
   readonly talk: (line: string) => void
+  /** Whether `waiting` shows anything. */
+  readonly interactive: boolean
+  /** What is waited for, shown with its time at the bottom of the terminal until the next call; undefined ends it. Without a terminal: nothing. */
+  readonly waiting: (text: string | undefined) => void
 }
 
 /** @param write - where data goes; absent: standard output */
 export function openOutput(line: CommandLine, write: (text: string) => void = toStdout): Output {
   const painter = paint(line.color && process.stdout.isTTY)
+  const live = new LiveLine(process.stderr)
+  const interactive = process.stderr.isTTY && !line.quiet
+  const talk = (text: string) => {
+    if (line.quiet) return
+    live.above(() =>
+      process.stderr.write(`${wrapText(escapeAround(text), widthOf(process.stderr))}\n`),
+    )
+  }
   return {
     format: line.format,
     painter,
-    interactive: process.stderr.isTTY && !line.quiet && line.format === 'table',
     async object(value, view) {
+      live.show(undefined)
       if (line.format === 'name') write(`${escapeText(view.name)}\n`)
-      else if (line.format === 'table') write(`${escapeAround(view.text())}\n`)
+      else if (line.format === 'table')
+        write(`${wrapText(escapeAround(view.text()), widthOf(process.stdout))}\n`)
       else write(await serialise(value, line.format))
     },
     async list(rows, view) {
+      live.show(undefined)
       if (line.format === 'name')
         write(rows.map((row) => `${escapeText(view.name(row))}\n`).join(''))
-      else if (line.format === 'table') write(table(rows, view.columns))
-      else write(await serialise(rows, line.format))
+      else if (line.format === 'table') {
+        const fitted = fittedTable(rows, view.columns, widthOf(process.stdout))
+        write(fitted.text)
+        if (fitted.hidden.length > 0)
+          talk(`(this terminal is too narrow for ${fitted.hidden.join(', ')})`)
+      } else write(await serialise(rows, line.format))
     },
-    talk(text) {
-      if (!line.quiet) process.stderr.write(`${escapeAround(text)}\n`)
+    talk,
+    interactive,
+    waiting(text) {
+      if (interactive) live.show(text === undefined ? undefined : escapeText(text))
     },
   }
+}
+
+/** Columns of a terminal; undefined where there is none. */
+export function widthOf(stream: NodeJS.WriteStream): number | undefined {
+  return stream.isTTY ? stream.columns : undefined
 }
 
 function toStdout(text: string): void {
@@ -62,6 +89,24 @@ async function serialise(value: object, format: 'json' | 'yaml'): Promise<string
   return harmless === json
     ? stringify(JSON.parse(json))
     : escapeText(stringify(JSON.parse(json), { defaultStringType: 'QUOTE_DOUBLE' }))
+}
+
+/** A table without as many of its spare columns, from the right, as it takes to fit. */
+export function fittedTable<Row>(
+  rows: readonly Row[],
+  columns: readonly Column<Row>[],
+  width: number | undefined,
+): { readonly text: string; readonly hidden: readonly string[] } {
+  let shown = columns
+  const hidden: string[] = []
+  for (;;) {
+    const text = table(rows, shown)
+    const spare = shown.findLast((column) => column.spare === true)
+    const fits = width === undefined || text.split('\n').every((row) => visibleWidth(row) <= width)
+    if (fits || spare === undefined) return { text, hidden }
+    shown = shown.filter((column) => column !== spare)
+    hidden.unshift(spare.title)
+  }
 }
 
 /** Columns padded by their visible width, two blanks apart. */
@@ -86,9 +131,6 @@ export function table<Row>(rows: readonly Row[], columns: readonly Column<Row>[]
     .join('')
 }
 
-// oxlint-disable-next-line no-control-regex -- colour sequences start with the escape character
-const COLOUR = /\u001B\[[0-9;]*m/g
-
 /** Made harmless for a terminal, but for our own colours. Whoever paints beside another's words escapes those first. */
 function escapeAround(text: string): string {
   const colours = text.match(COLOUR) ?? []
@@ -96,8 +138,4 @@ function escapeAround(text: string): string {
     .split(COLOUR)
     .map((words, index) => escapeText(words) + (colours[index] ?? ''))
     .join('')
-}
-
-function visibleWidth(text: string): number {
-  return text.replace(COLOUR, '').length
 }

@@ -1,7 +1,9 @@
 /** Prints the one error: as the error object with `-o json`, else as lines on standard error. */
 import type { CloisterError } from '@cloister/protocol/error'
 import { escapeText } from './escape-text.ts'
+import { widthOf } from './output.ts'
 import { paint } from './paint.ts'
+import { wrapText } from './wrap-text.ts'
 
 export function renderError(error: CloisterError, argv: readonly string[]): void {
   const json =
@@ -14,13 +16,13 @@ export function renderError(error: CloisterError, argv: readonly string[]): void
   if (json) process.stdout.write(`${escapeText(JSON.stringify({ error }, null, 2))}\n`)
   const color =
     process.stderr.isTTY && (process.env['NO_COLOR'] ?? '') === '' && !argv.includes('--no-color')
-  process.stderr.write(errorText(error, color))
+  process.stderr.write(errorText(error, color, widthOf(process.stderr)))
   if (argv.includes('--verbose') && error.stack !== undefined)
     process.stderr.write(`${escapeText(stackOf(error))}\n`)
 }
 
 /** The lines that a person reads. What a host, guest or registry said in them cannot write over others. */
-export function errorText(error: CloisterError, color: boolean): string {
+export function errorText(error: CloisterError, color: boolean, columns?: number): string {
   const painter = paint(color)
   const object = error.toJSON()
   const lines: string[] = [
@@ -34,8 +36,11 @@ export function errorText(error: CloisterError, color: boolean): string {
   for (const [index, fix] of object.fix.entries())
     lines.push(`  ${(index === 0 ? 'fix' : '').padEnd(9)} ${escapeText(fix)}`)
   lines.push(`  more      cloister explain ${object.code}`)
-  return `${lines.join('\n')}\n`
+  return `${lines.map((line) => (COMMAND.test(line) ? line : wrapText(line, columns))).join('\n')}\n`
 }
+
+/** A command is copied, so it stays in one piece. */
+const COMMAND = /^ {2}(?:fix|more| {4}) +(?:cloister|sudo|apt-get|apt) /
 
 function stackOf(error: Error): string {
   const { cause } = error

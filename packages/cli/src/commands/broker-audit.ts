@@ -2,6 +2,7 @@ import { readAuditLeaf } from '@cloister/protocol/audit-entry'
 import { assertGoesOn, assertIncluded, openLog, type OpenLog } from '../audit/open-log.ts'
 import { noteSeenHashes, noteSeenLog, readSeenHashes } from '../audit/seen-log.ts'
 import { verifyLog } from '../audit/verify-log.ts'
+import { checkLines } from '../check-lines.ts'
 import { textOption, type Command, type Invocation } from '../command.ts'
 import { escapeText } from '../escape-text.ts'
 import { count } from '../option-values.ts'
@@ -10,7 +11,7 @@ import { openBroker } from '../owner/broker-client.ts'
 export const command: Command = {
   usage: 'broker audit [--request ID] [--workload NAME] [--limit N] | --verify [--new-log]',
   details:
-    'Newest first. Failed checks show what was expected and what came. The audit is a Merkle tree whose size and root the broker signs; each time it is proved that the entries shown are in it and that it goes on from what this machine saw last. --verify reads all entries and works out the root anew, and names the first one that does not fit.',
+    'Newest first; --request shows the checks of one decision, with what was expected and what came. The audit is a Merkle tree whose size and root the broker signs; each time it is proved that the entries shown are in it and that it goes on from what this machine saw last. --verify reads all entries and works out the root anew, and names the first one that does not fit.',
   options: {
     request: { type: 'string', value: 'ID', help: 'only this request id' },
     workload: { type: 'string', value: 'NAME', help: 'only this workload' },
@@ -35,19 +36,40 @@ export const command: Command = {
     await assertGoesOn(log)
     await assertIncluded(log, leaves)
     note(invocation, log)
-    await invocation.output.list(leaves.map(readAuditLeaf), {
+    const entries = leaves.map(readAuditLeaf)
+    if (requestId !== undefined && invocation.format === 'table') {
+      await invocation.output.object(entries, {
+        name: requestId,
+        text: () => entries.map((entry) => entryText(entry, invocation)).join('\n\n') || 'no entry',
+      })
+      return
+    }
+    await invocation.output.list(entries, {
       name: (entry) => entry.requestId,
       columns: [
         { title: 'TIME', cell: (entry) => new Date(entry.time).toISOString().slice(0, 19) },
-        { title: 'REQUEST', cell: (entry) => entry.requestId },
-        { title: 'KIND', cell: (entry) => entry.kind },
+        { title: 'REQUEST', spare: true, cell: (entry) => entry.requestId },
+        { title: 'KIND', spare: true, cell: (entry) => entry.kind },
         { title: 'OUTCOME', cell: (entry) => entry.outcome },
         { title: 'CODE', cell: (entry) => entry.code ?? '-' },
         { title: 'WORKLOAD', cell: (entry) => escapeText(entry.workload ?? '-') },
-        { title: 'SUBJECT', cell: (entry) => escapeText(entry.subject ?? '-') },
+        { title: 'SUBJECT', spare: true, cell: (entry) => escapeText(entry.subject ?? '-') },
       ],
     })
   },
+}
+
+/** One decision with its checks. */
+function entryText(
+  entry: ReturnType<typeof readAuditLeaf>,
+  { output, verbose }: Invocation,
+): string {
+  const { time, kind, outcome, code, workload, subject, checks } = entry
+  const words = [kind, outcome, code, workload, subject].filter((word) => word !== undefined)
+  return [
+    `${new Date(time).toISOString().slice(0, 19)}  ${escapeText(words.join('  '))}`,
+    ...checkLines(checks, output.painter, verbose),
+  ].join('\n')
 }
 
 async function verify(invocation: Invocation): Promise<void> {

@@ -14,8 +14,8 @@ export const command: Command = {
         [
           `broker ${status.version}  ${status.url}`,
           `  TLS key     ${status.spki.join(' ')}`,
-          `  holds       ${status.counts.secrets} secrets, ${status.counts.workloads} workload revisions, ${status.counts.guestImages} guest images`,
-          `  simulation  ${status.simulatedRoots.length === 0 ? 'no simulated root is trusted' : `${status.simulatedRoots.length} simulated root(s) pinned`}`,
+          `  holds       secrets: ${status.counts.secrets}, workload revisions: ${status.counts.workloads}, guest images: ${status.counts.guestImages}`,
+          `  simulation  ${status.simulatedRoots.length === 0 ? 'no simulated root is trusted' : `simulated roots pinned: ${status.simulatedRoots.length}`}`,
           `  AMD lists   ${listsText(status)}`,
           `  Intel       ${collateralText(status)}`,
           `  audit       ${status.counts.auditEntries} entries`,

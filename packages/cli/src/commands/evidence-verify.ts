@@ -67,7 +67,7 @@ export const command: Command = {
       name: appraisal.status,
       text: () =>
         [
-          ...checkLines(appraisal.checks, output.painter),
+          ...checkLines(appraisal.checks, output.painter, invocation.verbose),
           '',
           `${appraisal.status}${'reasons' in appraisal ? `: ${appraisal.reasons.join(', ')}` : ''}`,
         ].join('\n'),

@@ -25,7 +25,7 @@ export const command: Command = {
       changes.length === 0 ? before : await hostd.setQuota(changed(before.set, changes), { signal })
     const { limit, used } = answer
     const line = (title: string, have: number, most: number | undefined, unit: string) =>
-      `${title.padEnd(7)} ${have} of ${most === undefined ? 'no limit' : `${most}`}${unit}`
+      `${title.padEnd(7)} ${have}${most === undefined ? `${unit}, no limit` : ` of ${most}${unit}`}`
     await output.object(answer, {
       name: 'quota',
       text: () =>

@@ -1,22 +1,24 @@
 import { parseInitdata, parseWorkload } from '@cloister/protocol/initdata'
 import type { Command } from '../command.ts'
-import { escapeText } from '../escape-text.ts'
 import { openHostd } from '../hostd.ts'
+import { workloadText } from '../workload/workload-text.ts'
+import { trustOfWorkloads } from '../workload/workload-trust.ts'
 
 export const command: Command = {
   usage: 'inspect NAME',
   details:
-    'What hostd knows, and the workload as it stands in the initdata. Trust is not in it: `cloister verify NAME` computes that.',
+    'What hostd knows, and the workload as it stands in the initdata; -o json gives all of it. Trust is computed here, from fresh evidence: `cloister verify NAME` says why.',
   positionals: [1, 1],
   async run(invocation) {
     const [name = ''] = invocation.positionals
     const hostd = await openHostd(invocation)
     const { initdata, ...view } = await hostd.get(name, { signal: invocation.signal })
     const workload = parseWorkload(parseInitdata(Buffer.from(initdata, 'base64')))
-    const whole = { ...view, workload }
+    const [trust = 'unattested'] = await trustOfWorkloads([view], invocation, hostd)
+    const whole = { ...view, trust, workload }
     await invocation.output.object(whole, {
       name,
-      text: () => escapeText(JSON.stringify(whole, null, 2)),
+      text: () => workloadText(whole, invocation.output.painter),
     })
   },
 }

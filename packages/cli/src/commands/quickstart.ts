@@ -23,11 +23,16 @@ export const command: Command = {
         'This host has no TEE, so this is a simulation: the same steps and refusals as on hardware, but memory is not encrypted and nothing is protected.',
       )
     output.talk('Owner and host are one person on this machine: its operator is the data owner.')
-    const result = await quickstart(
-      invocation,
-      async (question) => await confirm(question, options['yes'] === true, signal),
-    )
-    await output.object(result, { name: result.trust, text: () => summary(result, output.painter) })
+    const result = await quickstart(invocation, async (question) => {
+      output.waiting(undefined)
+      return await confirm(question, options['yes'] === true, signal)
+    })
+    // Who follows it on a terminal has seen attacks and boot go by.
+    const seen = output.interactive && process.stdout.isTTY
+    await output.object(result, {
+      name: result.trust,
+      text: () => summary(result, { painter: output.painter, seen, each: invocation.verbose }),
+    })
     const next =
       options['keep'] === true
         ? ['cloister verify demo', 'cloister ps', 'cloister rm --force demo']
@@ -39,25 +44,37 @@ export const command: Command = {
   },
 }
 
-function summary(result: QuickstartResult, painter: Painter): string {
+function summary(
+  result: QuickstartResult,
+  { painter, seen, each }: { painter: Painter; seen: boolean; each: boolean },
+): string {
   return [
     '',
     painter.bold('Chain of checks, over a fresh nonce'),
-    ...checkLines(result.checks, painter),
-    `  launch digest ${result.launchDigest}`,
-    `  predicted     ${result.measured}`,
-    '',
-    painter.bold('Attacks'),
-    ...result.attacks.map(
-      ({ refused, code, story, by }) =>
-        `  ${refused ? 'refused' : painter.red('NOT REFUSED')}  ${code}  (${by})  ${story}`,
-    ),
-    '',
-    painter.bold('Boot'),
-    ...result.boot.map(
-      ({ name, hostMs }) => `  ${(hostMs / 1000).toFixed(1).padStart(5)} s  ${name}`,
-    ),
+    ...checkLines(result.checks, painter, each),
+    `  launch digest  ${result.launchDigest}`,
+    `  predicted      ${result.measured}`,
+    ...(seen ? [] : [...attackLines(result, painter), ...bootLines(result, painter)]),
     '',
     `trust: ${paintTrust(result.trust, painter)}  ${trustMeaning(result.trust)}`,
   ].join('\n')
+}
+
+function attackLines({ attacks }: QuickstartResult, painter: Painter): string[] {
+  return [
+    '',
+    painter.bold('Attacks'),
+    ...attacks.map(
+      ({ refused, code, story, by }) =>
+        `  ${refused ? 'refused' : painter.red('NOT REFUSED')}  ${code}  (${by})  ${story}`,
+    ),
+  ]
+}
+
+function bootLines({ boot }: QuickstartResult, painter: Painter): string[] {
+  return [
+    '',
+    painter.bold('Boot'),
+    ...boot.map(({ name, hostMs }) => `  ${(hostMs / 1000).toFixed(1).padStart(5)} s  ${name}`),
+  ]
 }

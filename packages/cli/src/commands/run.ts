@@ -88,12 +88,15 @@ async function follow(
 ): Promise<number> {
   const { name, plan } = prepared
   const { output } = invocation
+  output.waiting('  ...      boot')
   const view = await awaitRunning(name, {
     ...context,
     onStage: (stage) => {
       output.talk(`  ${(stage.hostMs / 1000).toFixed(1).padStart(5)} s  ${escapeText(stage.name)}`)
+      output.waiting(`  ...      after ${stage.name}`)
     },
   })
+  output.waiting(undefined)
   const verdict = view.state === 'running' ? await verdictOf(name, context) : undefined
   const trust = verdict?.trust ?? 'unattested'
   const detached = invocation.options['detach'] === true

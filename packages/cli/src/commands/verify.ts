@@ -41,7 +41,7 @@ async function verifyWorkload(name: string, invocation: Invocation): Promise<0 |
       name: verdict.trust,
       text: () =>
         [
-          ...checkLines(verdict.checks, painter),
+          ...checkLines(verdict.checks, painter, invocation.verbose),
           '',
           `trust: ${paintTrust(verdict.trust, painter)}  ${trustMeaning(verdict.trust)}`,
         ].join('\n'),

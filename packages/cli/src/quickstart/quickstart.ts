@@ -58,7 +58,7 @@ export async function quickstart(
   confirmInstall: InstallOptions['confirm'],
 ): Promise<QuickstartResult> {
   const { output, directories, signal } = invocation
-  const clock = new StageClock(output.talk)
+  const clock = new StageClock(output)
   const tee = await clock.stage('look at this host', async () => await findTee(invocation), sayTee)
   await clock.stage(
     'packages',

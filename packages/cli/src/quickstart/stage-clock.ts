@@ -1,3 +1,5 @@
+import type { Output } from '../output.ts'
+
 /** Times the stages of a run and tells them as they come and go. */
 export interface StageTime {
   readonly name: string
@@ -6,11 +8,14 @@ export interface StageTime {
 
 export class StageClock {
   readonly stages: StageTime[] = []
-  readonly #talk: (line: string) => void
+  readonly #output: Pick<Output, 'talk' | 'waiting' | 'interactive'>
   readonly #now: () => number
 
-  constructor(talk: (line: string) => void, now: () => number = () => performance.now()) {
-    this.#talk = talk
+  constructor(
+    output: Pick<Output, 'talk' | 'waiting' | 'interactive'>,
+    now: () => number = () => performance.now(),
+  ) {
+    this.#output = output
     this.#now = now
   }
 
@@ -21,11 +26,14 @@ export class StageClock {
     found: (result: Result) => string = () => '',
   ): Promise<Result> {
     const start = this.#now()
-    this.#talk(`  ...   ${name}`)
+    // A terminal shows it only as long as it lasts.
+    if (this.#output.interactive) this.#output.waiting(`  ...   ${name}`)
+    else this.#output.talk(`  ...   ${name}`)
     const result = await work()
     const seconds = Math.round((this.#now() - start) / 10) / 100
     this.stages.push({ name, seconds })
-    this.#talk(
+    this.#output.waiting(undefined)
+    this.#output.talk(
       `  ok    ${name.padEnd(22)} ${`${seconds.toFixed(1)} s`.padStart(8)}   ${found(result)}`.trimEnd(),
     )
     return result

@@ -50,7 +50,7 @@ export async function verifyVm(name: string, invocation: Invocation): Promise<0 
       name: trust,
       text: () =>
         [
-          ...checkLines(checks, painter),
+          ...checkLines(checks, painter, invocation.verbose),
           ...(claims.length === 0 ? [] : ['']),
           ...claims.map(
             ({ claim, value, behind }) =>

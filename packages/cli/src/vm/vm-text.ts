@@ -27,11 +27,11 @@ export function vmColumns(painter: Painter): readonly Column<ShownVm>[] {
     { title: 'IMAGE', cell: (vm) => escapeText(vm.image.name.slice(0, 32)) },
     { title: 'STATE', cell: vmStateCell },
     { title: 'TRUST', cell: (vm) => paintTrust(vm.trust, painter) },
-    { title: 'TEE', cell: (vm) => vm.tee },
-    { title: 'CPUS', cell: (vm) => String(vm.cpus) },
-    { title: 'MEMORY', cell: (vm) => `${vm.memoryMiB} MiB` },
-    { title: 'DISK', cell: (vm) => `${vm.diskMiB} MiB` },
-    { title: 'AGE', cell: (vm) => age(Date.parse(vm.createdAt), Date.now()) },
+    { title: 'TEE', spare: true, cell: (vm) => vm.tee },
+    { title: 'CPUS', spare: true, cell: (vm) => String(vm.cpus) },
+    { title: 'MEMORY', spare: true, cell: (vm) => `${vm.memoryMiB} MiB` },
+    { title: 'DISK', spare: true, cell: (vm) => `${vm.diskMiB} MiB` },
+    { title: 'AGE', spare: true, cell: (vm) => age(Date.parse(vm.createdAt), Date.now()) },
     { title: 'PORTS (clear)', cell: (vm) => portsCell(vm.ports) },
   ]
 }
