@@ -11,6 +11,8 @@ import {
   CreateContainerRequestSchema,
   Health,
 } from '@cloister/protocol/agent-service_pb'
+import { readAuditLeaf } from '@cloister/protocol/audit-entry'
+import { AuditListSchema } from '@cloister/protocol/broker-admin-api'
 import { Guest as GuestService } from '@cloister/protocol/guest_pb'
 import { isCode } from '@cloister/protocol/testing'
 import { verifyReportData } from '@cloister/protocol/report-data'
@@ -211,7 +213,7 @@ test('what hostPolicy opens is open', async () => {
   )
 })
 
-test('a policy in Rego narrows what the workload opens, and says why in the guest only', async () => {
+test('a policy in Rego narrows what the workload opens, and says why in the guest and to the owner only', async () => {
   const policy = `package agent_policy
     default ReadStreamRequest := false
     CreateSandboxRequest := true
@@ -238,9 +240,64 @@ test('a policy in Rego narrows what the workload opens, and says why in the gues
     client.call(signalProcess, { ...ID, signal: 15 }),
     isRefused('agent.request-denied'),
   )
+  const told = await toldByGuests(guest.workload.revision)
+  assert.deepEqual(
+    told.map(({ code, where }) => [code, where]),
+    [
+      ['agent.request-denied', 'SignalProcess'],
+      ['agent.request-denied', 'ExecProcess'],
+    ],
+  )
+  assert.ok(told.every(({ received = '' }) => received !== ''))
   const console = guest.console.join('\n')
   assert.match(console, /exec of \["\/bin\/sh"\]/)
   assert.match(console, /input\.process\.Args == \["\/ok"\]/)
+})
+
+/** What guests of a revision have told the broker of their refusals, newest first. */
+async function toldByGuests(revision: number) {
+  const answer = await world.broker.owner('GET', '/audit?workload=demo&limit=100')
+  return AuditListSchema.parse(answer)
+    .entries.map(readAuditLeaf)
+    .filter((entry) => entry.kind === 'guest' && entry.revision === revision)
+    .flatMap(({ checks }) => checks)
+}
+
+test('why an image is refused goes to the owner; the host learns the code', async () => {
+  const other = `sha256:${'1'.repeat(64)}`
+  await using guest = await startGuest(world, {
+    workload: {
+      image: {
+        reference: `layout.invalid/demo@${other}`,
+        digest: other,
+        registry: { target: 'registry', plainHttp: true },
+      },
+    },
+  })
+  const { client, workload } = guest
+  await client.call(createSandbox, sandboxRequest(workload))
+  await assert.rejects(
+    client.call(createContainer, containerRequest(workload)),
+    isRefused('image.not-found'),
+  )
+  const [told] = await toldByGuests(workload.revision)
+  assert.equal(told?.code, 'image.not-found')
+  assert.ok(told.where !== undefined)
+})
+
+test('a host that asks for what is denied a thousand times fills no audit', async () => {
+  await using guest = await startGuest(world)
+  await startDemo(guest)
+  for (let index = 0; index < 1000; index++)
+    await assert.rejects(
+      guest.client.call(execProcess, {
+        ...ID,
+        execId: `e${index}`,
+        process: { Args: [`/${index}`] },
+      }),
+      isRefused('agent.request-denied'),
+    )
+  assert.ok((await toldByGuests(guest.workload.revision)).length <= 8)
 })
 
 test('an unknown field or method is refused', async () => {

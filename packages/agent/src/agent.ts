@@ -53,7 +53,7 @@ class GuestAgent {
   async run(): Promise<void> {
     const destroyed = Promise.withResolvers<void>()
     const { workload } = this.#bound
-    const prepared = this.#prepare()
+    const prepared = this.#guest.telling(this.#prepare())
     prepared.catch((error: unknown) => void this.#guest.fail(error))
     const container = new Container({
       workload,
@@ -76,8 +76,7 @@ class GuestAgent {
     const { workload } = this.#bound
     const { scratch, scratchDirectory, pullImage } = this.#machine
     const { signal } = guest
-    await guest.broker.attest(signal)
-    guest.reach('attested')
+    await guest.attest()
     guest.reach('pull')
     const rootfs = join(scratchDirectory, 'rootfs')
     const getResource = (path: string) => guest.broker.getResource(path, signal)

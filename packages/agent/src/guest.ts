@@ -16,6 +16,7 @@ import type { Attester } from './attesters/attester.ts'
 import { httpExchange } from './broker/http-exchange.ts'
 import { KbsClient } from './broker/kbs-client.ts'
 import { connectPinned } from './broker/pinned-tls.ts'
+import { RefusalReports } from './broker/refusal-reports.ts'
 import { renewTokens } from './broker/renewal.ts'
 import { channelCertificate } from './channel/certificate.ts'
 import { channelServer } from './channel/server.ts'
@@ -59,6 +60,7 @@ export class Guest {
   readonly #ending = new AbortController()
   readonly #failed = Promise.withResolvers<never>()
   readonly #streams: HostStreams
+  readonly #reports: RefusalReports
   #stage: StageName = 'initdata'
   #errorCode: ErrorCode | '' = ''
 
@@ -76,6 +78,7 @@ export class Guest {
       }),
     })
     this.broker = this.brokerClient(this.#agentKey)
+    this.#reports = new RefusalReports(this.broker)
     this.#failed.promise.catch(() => undefined)
     // A port that is gone does not come again: nobody could reach this guest any more.
     for (const port of [parts.agentPort, parts.netPort])
@@ -112,6 +115,7 @@ export class Guest {
         }),
       },
       log,
+      onDenied: (error) => this.#reports.tell(error, this.signal),
     })
     servePortSessions(agentPort, TTRPC_FRAMING, (channel) =>
       serveTtrpc(channel, {
@@ -191,6 +195,28 @@ export class Guest {
       (error) => log(`no new token: ${describe(error)}`),
       this.signal,
     )
+  }
+
+  /** The first attestation. @throws CloisterError `agent.attestation-refused`, `agent.broker-*`, `agent.report-failed` */
+  async attest(): Promise<void> {
+    try {
+      await this.broker.attest(this.signal)
+    } catch (error) {
+      this.#reports.attested(false)
+      throw error
+    }
+    this.#reports.attested(true)
+    this.reach('attested')
+  }
+
+  /** Gives what `work` gives; why it failed is told to the owner before the host hears of it. */
+  async telling<Result>(work: Promise<Result>): Promise<Result> {
+    try {
+      return await work
+    } catch (error) {
+      await this.#reports.tell(error, this.signal)
+      throw error
+    }
   }
 
   /** A later handshake does not bring the guest back to an earlier stage. */

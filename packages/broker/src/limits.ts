@@ -13,6 +13,8 @@ export interface BrokerLimits {
   readonly authBytes: number
   /** Body of a request of TPM enrolment, bytes. */
   readonly enrolmentBytes: number
+  /** Body of a guest's refusal, bytes. */
+  readonly refusalBytes: number
   /** Bodies under way, all together, bytes. */
   readonly bodiesBytes: number
   /** From connection or first byte to the end of the head, milliseconds. */
@@ -38,6 +40,7 @@ export const BROKER_LIMITS: BrokerLimits = {
   bodyBytes: 2 << 20,
   authBytes: 16 << 10,
   enrolmentBytes: 64 << 10,
+  refusalBytes: 16 << 10,
   bodiesBytes: 32 << 20,
   headMs: 10_000,
   requestMs: 20_000,

@@ -1,7 +1,7 @@
 /** What the end of a VM means for its workload. */
 import { CloisterError } from '@cloister/protocol/error'
 import type { VmExit, VmExitReason } from '@cloister/launcher/vm-spec'
-import { guestCode } from './guest-code.ts'
+import { guestCode } from '@cloister/protocol/guest-code'
 
 const REASONS: Readonly<Record<VmExitReason, string>> = {
   'guest-shutdown': 'it powered itself off without a code',

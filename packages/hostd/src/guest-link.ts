@@ -10,7 +10,7 @@ import { openPortSession } from '@cloister/protocol/port-session'
 import { TtrpcClient, type CallOptions, type Unary } from '@cloister/protocol/ttrpc/client'
 import { TTRPC_FRAMING } from '@cloister/protocol/ttrpc/frame'
 import { STATUS, TtrpcError } from '@cloister/protocol/ttrpc/status'
-import { guestCode } from './guest-code.ts'
+import { guestCode } from '@cloister/protocol/guest-code'
 
 /** The session ended before the answer came; whether the guest acted on the request is unknown. */
 export class SessionLost extends Error {

@@ -8,7 +8,7 @@ import { Guest } from '@cloister/protocol/guest_pb'
 import type { Unary } from '@cloister/protocol/ttrpc/client'
 import type { Workload as WorkloadDocument } from '@cloister/protocol/workload'
 import { containerRequest, sandboxRequest } from '@cloister/protocol/workload-requests'
-import { guestCode } from './guest-code.ts'
+import { guestCode } from '@cloister/protocol/guest-code'
 import { SessionLost, type GuestLink } from './guest-link.ts'
 import { isPast, type Step } from './record.ts'
 

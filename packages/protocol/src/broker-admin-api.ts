@@ -338,7 +338,8 @@ export const PutRevocationListSchema = z.strictObject({ der: z.base64() })
 export const AuditContentSchema = z.object({
   time: Time,
   requestId: Hex(16),
-  kind: z.enum(['attestation', 'enrolment', 'release', 'admin']),
+  /** `guest`: what a guest has said of a refusal of its own. */
+  kind: z.enum(['attestation', 'enrolment', 'release', 'guest', 'admin']),
   outcome: z.enum(['allowed', 'refused']),
   /** The first failed check, or the admin call; absent when allowed. */
   code: z.string().optional(),

@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CloisterError } from '@cloister/protocol/error'
+import { GUEST_REFUSAL_PATH, type GuestRefusal } from '@cloister/protocol/guest-refusal'
 import { decryptJwe } from '@cloister/protocol/jwe'
 import {
   KBS_PATH,
@@ -134,6 +135,19 @@ export class KbsClient {
     if (resource.length > LIMITS.resourceBytes)
       throw new CloisterError('agent.resource-malformed', { where: path })
     return resource
+  }
+
+  /**
+   * Tells the owner of a refusal of this guest's own, with the session for proof: the host knows the token.
+   *
+   * @returns whether the broker has taken it; false before the first handshake
+   */
+  async tellRefusal(refusal: GuestRefusal, signal: AbortSignal): Promise<boolean> {
+    if (this.#token === undefined) return false
+    const { cookie } = await this.attest(signal)
+    const body = JSON.stringify(refusal)
+    const answer = await this.#ask('POST', GUEST_REFUSAL_PATH, signal, { cookie }, body)
+    return answer.status === 204
   }
 
   async #askResource(path: string, current: BrokerToken, signal: AbortSignal): Promise<HttpAnswer> {

@@ -2,6 +2,7 @@
 import { create, type DescMethod, type Message } from '@bufbuild/protobuf'
 import { ReadStreamResponseSchema } from '@cloister/protocol/agent-service_pb'
 import { CloisterError } from '@cloister/protocol/error'
+import type { ErrorCode } from '@cloister/protocol/errors/catalogue'
 import type { TtrpcHandler } from '@cloister/protocol/ttrpc/server'
 import { findUnknownFields } from '@cloister/protocol/ttrpc/unknown-fields'
 import {
@@ -23,6 +24,8 @@ export interface DispatchOptions {
   readonly methods: Methods
   /** For the guest's own console. */
   readonly log: Log
+  /** Told of what was denied, before the host is, with what the host does not hear. Absent: nobody is. */
+  readonly onDenied?: (error: CloisterError) => Promise<void>
 }
 
 /** A message that is made only where somebody reads it. */
@@ -43,7 +46,10 @@ export function dispatch(options: DispatchOptions): TtrpcHandler {
     const decision = decide(policy, state, method, request)
     if (!decision.allow) {
       log(() => refusalText(method, decision))
-      return refused(method, decision)
+      // Output that is not given is no refusal that anybody wants to hear of.
+      if (method.output === ReadStreamResponseSchema) return create(ReadStreamResponseSchema)
+      await options.onDenied?.(denialError(method, decision))
+      throw new CloisterError(denialCode(decision))
     }
     // Before the work: two requests at once must not both find an id unused.
     state = { ...state, ...decision.statePatch }
@@ -75,8 +81,14 @@ function refusalText(method: DescMethod, { reasons, explain }: Denial): string {
   }
 }
 
-/** Output that may not be read is empty: a host that waits for its end is not kept waiting. */
-function refused(method: DescMethod, decision: Denial): Message {
-  if (method.output === ReadStreamResponseSchema) return create(ReadStreamResponseSchema)
-  throw new CloisterError(decision.code ?? 'agent.request-denied')
+function denialCode({ code }: Denial): ErrorCode {
+  return code ?? 'agent.request-denied'
+}
+
+/** For the owner alone. */
+function denialError(method: DescMethod, decision: Denial): CloisterError {
+  return new CloisterError(denialCode(decision), {
+    where: method.name,
+    received: decision.reasons.join('; '),
+  })
 }

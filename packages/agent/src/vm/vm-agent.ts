@@ -59,13 +59,14 @@ export async function runVmAgent(
   const { vm } = bound.workload
   guest.serveHost(healthMethods())
   await guest.serveLocal(vm.resources, undefined)
-  bringUp(guest, machine, bound.workload).catch((error: unknown) => void guest.fail(error))
+  guest
+    .telling(bringUp(guest, machine, bound.workload))
+    .catch((error: unknown) => void guest.fail(error))
   await guest.until(new Promise(() => undefined))
 }
 
 async function bringUp(guest: Guest, machine: VmMachine, { name, vm }: VmWorkload): Promise<void> {
-  await guest.broker.attest(guest.signal)
-  guest.reach('attested')
+  await guest.attest()
   const seed =
     vm.cloudInit === undefined
       ? undefined

@@ -7,7 +7,7 @@ import type { ErrorCode } from '@cloister/protocol/errors/catalogue'
 import { kbsError, type KbsError, type KbsErrorVariant } from '@cloister/protocol/kbs'
 
 /** A step of the guests' side, and the words of upstream for its failure. */
-export type KbsStep = 'auth' | 'attest' | 'enrolment' | 'resource' | 'admin'
+export type KbsStep = 'auth' | 'attest' | 'enrolment' | 'resource' | 'refusal' | 'admin'
 
 interface Wording {
   readonly variant: KbsErrorVariant
@@ -19,6 +19,7 @@ const STEPS: Readonly<Record<KbsStep, Wording>> = {
   attest: { variant: 'AttestationError', text: 'Attestation error: RCAR handshake Attest failed' },
   enrolment: { variant: 'AttestationError', text: 'Attestation error: TPM enrolment failed' },
   resource: { variant: 'PluginInternalError', text: 'Plugin internal error' },
+  refusal: { variant: 'PluginInternalError', text: 'Plugin internal error' },
   admin: {
     variant: 'AdminAuthInitialization',
     text: 'failed to initialize [admin] configuration: Cannot verify token with any of the issuers',

@@ -58,7 +58,8 @@ function isLive({ instances, now }: BrokerParts, { hostData, runtimeData }: TeeR
   return instances.isLive(hostData, instanceName(runtimeData['tee-pubkey']), now())
 }
 
-function registryState(parts: BrokerParts, attestation: AttestationResult): RegistryState {
+/** What the owner has registered about who asks, as it stands now. */
+export function registryState(parts: BrokerParts, attestation: AttestationResult): RegistryState {
   const { workloads, referenceValues, trust } = parts
   const pinned = {
     simulatedRoots: trust.simulatedRoots(),

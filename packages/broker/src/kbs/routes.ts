@@ -5,6 +5,7 @@
 import { Hono, type Context } from 'hono'
 import { CloisterError } from '@cloister/protocol/error'
 import { encryptJwe } from '@cloister/protocol/jwe'
+import { GUEST_REFUSAL_PATH, GuestRefusalSchema } from '@cloister/protocol/guest-refusal'
 import {
   KBS_SESSION_COOKIE,
   KBS_VERSION,
@@ -28,6 +29,7 @@ import type { BrokerParts } from '../parts.ts'
 import { certifyTpm, challengeTpm, type Requester } from '../tpm/enrol.ts'
 import { attest } from './attest.ts'
 import { kbsAnswer, type KbsStep } from './errors.ts'
+import { recordGuestRefusal } from './guest-refusal.ts'
 import { release } from './release.ts'
 import type { Session } from './sessions.ts'
 
@@ -120,6 +122,19 @@ export function kbsRoutes(parts: BrokerParts, authorizeAdmin: AuthorizeAdmin): H
     }),
   )
 
+  routes.post(
+    GUEST_REFUSAL_PATH,
+    step('refusal', async (c) => {
+      const refusal = await parse(c, parts, {
+        schema: GuestRefusalSchema,
+        limit: parts.limits.refusalBytes,
+      })
+      const session = parts.sessions.find(sessionId(c), parts.now())
+      recordGuestRefusal(parts, session, refusal, c.get('requestId'))
+      return new Response(null, { status: 204 })
+    }),
+  )
+
   routes.on(
     ['POST', 'DELETE'],
     '/resource/:path{.+}',
@@ -139,7 +154,7 @@ export function kbsRoutes(parts: BrokerParts, authorizeAdmin: AuthorizeAdmin): H
 
   routes.all('*', (c) => {
     const [, , , plugin = ''] = c.req.path.split('/')
-    const known = ['auth', 'attest', 'resource', 'tpm-enrolment'].includes(plugin)
+    const known = ['auth', 'attest', 'resource', 'tpm-enrolment', 'guest-refusals'].includes(plugin)
     return refuse(c, new CloisterError(known ? 'kbs.path' : 'kbs.plugin'), 'resource')
   })
   return routes

@@ -6,6 +6,8 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import type { BrokerLimits } from '../limits.ts'
 
 const NONCE_BYTES = 32
+/** Refusals that the guest of one session may tell its owner about. */
+const REPORTS = 8
 
 export interface Session {
   /** 32 hex digits, the value of the cookie. */
@@ -16,6 +18,8 @@ export interface Session {
   readonly expiresAt: number
   /** Absent: nothing was attested yet. What it says is not kept here: thousands of sessions may live at once. */
   readonly token?: string
+  /** Refusals of its own that the guest has told about. Absent: none. */
+  readonly reports?: number
 }
 
 export class Sessions {
@@ -61,6 +65,14 @@ export class Sessions {
   /** Puts a claimed session back with its token. */
   attest(session: Session, token: string): void {
     this.#sessions.set(session.id, { ...session, token })
+  }
+
+  /** Takes one of the session's reports. @returns false when it has none left */
+  takeReport(session: Session): boolean {
+    const { reports = 0 } = session
+    if (reports >= REPORTS) return false
+    this.#sessions.set(session.id, { ...session, reports: reports + 1 })
+    return true
   }
 
   get size(): number {

@@ -87,6 +87,7 @@ export async function refusalOf({ t }: Pick<World, 't'>, guest: RcarGuest): Prom
   if (
     kind === 'admin' ||
     kind === 'enrolment' ||
+    kind === 'guest' ||
     answer.status !== 401 ||
     answer.code !== `${kind}.refused`
   )

@@ -1,5 +1,5 @@
 /** Error codes that a guest may give. It must not speak in the name of the host's parts. */
-import { ERROR_CODES, type ErrorCode } from '@cloister/protocol/errors/catalogue'
+import { ERROR_CODES, type ErrorCode } from './errors/catalogue.ts'
 
 /** First parts of the codes that the initrd and the agent use. */
 const GUEST_AREAS: ReadonlySet<string> = new Set([
