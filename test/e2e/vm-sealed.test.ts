@@ -52,7 +52,7 @@ test('a VM with an encrypted disk', { timeout: 2_400_000 }, async (t) => {
   const hasStarted = ({ stages }: VmView) => stages.some(({ name }) => name === 'started')
   /** Starts it and gives the code with which it ends. */
   const refusal = async () => {
-    await deployment.succeed('vm', 'start', NAME)
+    await deployment.succeed('vm', 'start', NAME, '--detach')
     const ended = await until(hasStarted)
     if (ended.state !== 'failed') await deployment.succeed('vm', 'stop', NAME, '--force')
     return ended.error?.code

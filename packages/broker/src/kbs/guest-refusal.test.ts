@@ -63,7 +63,7 @@ describe('a refusal that a guest tells of', () => {
 
   test('is not taken from a guest that nobody registered, or whose registration has ended', async () => {
     await using world = await hardwareWorld()
-    const { client, owner } = world.t
+    const { client } = world.t
     const stranger = await attested(world, { initdata: fakeInitdata({ name: 'stranger' }) })
     assert.equal(refusal(await tell(client, stranger.cookie)).code, 'release.refused')
     const unknownImage = await attested(world, {
@@ -74,7 +74,7 @@ describe('a refusal that a guest tells of', () => {
     await registerWorkload(world, { revision: 2 })
     assert.equal(refusal(await tell(client, cookie)).code, 'release.refused')
     const newer = await attested(world, { initdata: fakeInitdata({ revision: 2 }) })
-    await owner('POST', '/workloads/demo/withdraw', {})
+    await world.t.owner('POST', '/workloads/demo/withdraw', {})
     assert.equal(refusal(await tell(client, newer.cookie)).code, 'release.refused')
     assert.deepEqual(await told(world), [])
   })

@@ -1,6 +1,7 @@
 import type { Command } from '../command.ts'
 import { openHostd } from '../hostd.ts'
 import { ATTEST_OPTIONS, printAttestation } from '../print-attestation.ts'
+import { explainingFailure } from '../vm/explaining-failure.ts'
 import { workloadOrVm } from '../vm/workload-or-vm.ts'
 
 export const command: Command = {
@@ -14,7 +15,10 @@ export const command: Command = {
     const hostd = await openHostd(invocation)
     await workloadOrVm(
       () => printAttestation(name, hostd, invocation),
-      () => printAttestation(name, hostd.vms, invocation),
+      () =>
+        explainingFailure(name, hostd.vms, invocation, () =>
+          printAttestation(name, hostd.vms, invocation),
+        ),
     )
   },
 }

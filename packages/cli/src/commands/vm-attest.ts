@@ -1,5 +1,6 @@
 import type { Command } from '../command.ts'
 import { openHostd } from '../hostd.ts'
+import { explainingFailure } from '../vm/explaining-failure.ts'
 import { ATTEST_OPTIONS, printAttestation } from '../print-attestation.ts'
 
 export const command: Command = {
@@ -10,6 +11,7 @@ export const command: Command = {
   positionals: [1, 1],
   async run(invocation) {
     const { vms } = await openHostd(invocation)
-    await printAttestation(invocation.positionals[0] ?? '', vms, invocation)
+    const [name = ''] = invocation.positionals
+    await explainingFailure(name, vms, invocation, () => printAttestation(name, vms, invocation))
   },
 }

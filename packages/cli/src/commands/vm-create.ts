@@ -12,6 +12,7 @@ import {
   RUN_REQUIREMENTS,
   VM_REQUIREMENTS,
 } from '../setup/requirements.ts'
+import { DETACH_OPTION, followStart } from '../vm/follow-start.ts'
 import { createVm, planLines, prepareVm, type CreateContext } from '../vm/create-vm.ts'
 import { readCreatePlan, VM_CREATE_OPTIONS, type CreatePlan } from '../vm/create-plan.ts'
 import { storePrediction } from '../vm/store-prediction.ts'
@@ -22,7 +23,7 @@ export const command: Command = {
   usage: 'vm create NAME --image FILE|NAME [options]',
   details:
     'Makes a VM from a copy of the disk image and starts it. The plan is shown first; on a terminal it asks.\nWith --tee none the disk boots unchanged under Secure Boot with a vTPM: protection against changes inside the guest, none against the host.',
-  options: VM_CREATE_OPTIONS,
+  options: { ...VM_CREATE_OPTIONS, ...DETACH_OPTION },
   positionals: [1, 1],
   async run(invocation) {
     const { directories, output, signal } = invocation
@@ -35,7 +36,9 @@ export const command: Command = {
     if (!(await agreed('Create it?', invocation))) throw new CloisterError('cli.declined')
     const defined = await createVm(prepared, context)
     for (const line of await storePrediction(prepared, context)) output.talk(line)
-    const view = plan.start ? await hostd.vms.start(plan.name, { signal }) : defined
+    const view = plan.start
+      ? await followStart(await hostd.vms.start(plan.name, { signal }), hostd, invocation)
+      : defined
     const [trust = 'unattested'] = await trustOfVms([view], hostd, invocation)
     const shown = { ...view, trust }
     await output.object(shown, {

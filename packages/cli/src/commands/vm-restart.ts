@@ -1,17 +1,19 @@
 import type { Command } from '../command.ts'
 import { openHostd } from '../hostd.ts'
+import { DETACH_OPTION, followStart } from '../vm/follow-start.ts'
 import { stopRequest, STOP_OPTIONS } from '../vm/stop-options.ts'
 
 export const command: Command = {
-  usage: 'vm restart NAME [--force] [--grace SECONDS]',
+  usage: 'vm restart NAME [--force] [--grace SECONDS] [--detach]',
   details: 'Stops and starts it: a new QEMU, and a new TPM process.',
-  options: STOP_OPTIONS,
+  options: { ...STOP_OPTIONS, ...DETACH_OPTION },
   positionals: [1, 1],
   async run(invocation) {
     const { output, positionals, signal } = invocation
     const [name = ''] = positionals
     const hostd = await openHostd(invocation)
-    const view = await hostd.vms.restart(name, stopRequest(invocation), { signal })
+    const restarted = await hostd.vms.restart(name, stopRequest(invocation), { signal })
+    const view = await followStart(restarted, hostd, invocation)
     await output.object(view, { name, text: () => `${name} ${view.state}` })
     output.talk(`next: cloister vm ssh ${name}`)
   },
