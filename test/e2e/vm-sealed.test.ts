@@ -4,10 +4,21 @@
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { appendFileSync, copyFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { UpdatedBoot } from '@cloister/cli/vm/update-boot'
+import { readDiskSystem } from '@cloister/image/boot-bundle/disk-system'
 import { ensureCatalogueImage } from '@cloister/image/disk/catalogue'
 import type { VmView } from '@cloister/protocol/hostd-vm-api'
 import { directories } from '@cloister/protocol/directories'
@@ -128,23 +139,46 @@ test('a VM with an encrypted disk', { timeout: 2_400_000 }, async (t) => {
     copyFileSync(`${image}.own`, image)
   })
 
+  const bundle = join(deployment.home, 'images', `vm-${NAME}`)
+  const bundleBefore = join(deployment.home, 'bundle-before')
+
   await t.test(
-    'boots another bundle with the disk that it has, after its owner made one',
+    'boots another kernel with the disk that it has, once its owner gave it',
     async () => {
+      cpSync(bundle, bundleBefore, { recursive: true })
       const before = (await view()).guestImage?.imageVersion ?? Infinity
-      const words = ['vm', 'update-boot', NAME, '--image', disk.path]
-      const { imageVersion } = (await deployment.succeed(...words)) as { imageVersion: number }
-      assert.ok(imageVersion > before)
+      const work = join(deployment.home, 'kernel')
+      mkdirSync(work)
+      const { kernel } = await readDiskSystem(disk.path, work, {})
+      // Padding that the kernel does not know of makes another kernel.
+      appendFileSync(kernel.image, Buffer.alloc(4096))
+      const modules = join(kernel.tree, 'usr/lib/modules', kernel.release)
+      const words = ['vm', 'update-boot', NAME, '--kernel', kernel.image, '--modules', modules]
+      const updated = (await deployment.succeed(...words)) as UpdatedBoot
+      assert.ok(updated.imageVersion > before)
+      assert.ok(updated.secrets.includes(`vm-${NAME}/disk-key/current`))
       await deployment.succeed('vm', 'start', NAME)
       const up = await until(hasStarted)
       assert.deepEqual(
         [up.error, up.guestImage?.imageVersion, up.stages.some(({ name }) => name === 'install')],
-        [undefined, imageVersion, false],
+        [undefined, updated.imageVersion, false],
       )
       assert.equal((await verdict()).trust, 'simulated')
       await deployment.succeed('vm', 'stop', NAME, '--force')
     },
   )
+
+  await t.test('gets no key when the host boots the kernel before', async () => {
+    const now = join(deployment.home, 'bundle-now')
+    cpSync(bundle, now, { recursive: true })
+    const exchange = (from: string) => {
+      rmSync(bundle, { recursive: true })
+      cpSync(from, bundle, { recursive: true })
+    }
+    exchange(bundleBefore)
+    assert.equal(await refusal(), 'agent.resource-refused')
+    exchange(now)
+  })
 
   await t.test('stays closed when its owner withdraws the key', async () => {
     await deployment.succeed('secret', 'rm', `vm-${NAME}/disk-key/current`)

@@ -15,7 +15,7 @@ import { updateBoot, type KernelSource } from '../vm/update-boot.ts'
 export const command: Command = {
   usage: 'vm update-boot NAME --image FILE|NAME | --kernel FILE --modules DIR [--yes]',
   details:
-    'Gives a stopped VM with a measured boot another kernel: its boot bundle is made anew, its digests are registered at the broker, and from then on no\nkernel before gets its disk key. The disk is not touched. DIR is the folder of the modules, named by the kernel’s release.',
+    'Gives a stopped VM with a measured boot another kernel: its boot bundle is made anew, its digests are registered at the broker, and from then on no\nkernel before gets its disk key, nor any other secret whose policy names the bundle. The disk is not touched. DIR is the folder of the modules, named by the kernel’s release.',
   options: {
     image: {
       type: 'string',
@@ -49,7 +49,10 @@ export const command: Command = {
       {
         name,
         text: () =>
-          `${name} boots kernel ${updated.kernel} from its next start; boot bundle ${updated.guestImage} version ${updated.imageVersion}`,
+          [
+            `${name} boots kernel ${updated.kernel} from its next start; boot bundle ${updated.guestImage} version ${updated.imageVersion}`,
+            ...updated.secrets.map((path) => `${path} goes to no kernel before it`),
+          ].join('\n'),
       },
     )
     output.talk(`next: cloister vm start ${name}`)

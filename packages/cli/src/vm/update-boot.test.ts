@@ -16,22 +16,26 @@ const RELEASE = {
   ],
 }
 
-test('demandVersion() raises the version in the policies of the own secrets, and in no others', async () => {
+test('demandVersion() raises the version in each policy that names the bundle, and in no others', async () => {
   const put = new Map<string, unknown>()
   const secret = (path: string, release: unknown) => ({ path, release })
-  await demandVersion('db', IMAGE, {
+  const later = { ...RELEASE, guestImages: [{ name: 'vm-db', minimumVersion: 9 }] }
+  const elsewhere = { ...RELEASE, guestImages: [{ name: 'vm-db2', minimumVersion: 1 }] }
+  const raised = await demandVersion(IMAGE, {
     secrets: async () =>
       [
         secret('vm-db/disk-key/current', RELEASE),
-        secret('vm-db/cloud-init/seed', RELEASE),
         secret('vm-db/disk-key/next', null),
-        secret('vm-db2/disk-key/current', RELEASE),
+        secret('vm-db2/disk-key/current', elsewhere),
         secret('default/secret/x', RELEASE),
+        secret('default/secret/later', later),
+        secret('default/secret/tpm', { version: 1, kind: 'tpm' }),
       ] as never,
     putReleasePolicy: async (path, policy) => void put.set(path, policy),
   })
-  assert.deepEqual([...put.keys()], ['vm-db/disk-key/current', 'vm-db/cloud-init/seed'])
-  assert.deepEqual(put.get('vm-db/disk-key/current'), {
+  assert.deepEqual(raised, ['vm-db/disk-key/current', 'default/secret/x'])
+  assert.deepEqual([...put.keys()], raised)
+  assert.deepEqual(put.get('default/secret/x'), {
     ...RELEASE,
     guestImages: [
       { name: 'vm-db', minimumVersion: 7 },

@@ -13,11 +13,11 @@ import { CloisterError } from '@cloister/protocol/error'
 import { isAtRest, type VmView } from '@cloister/protocol/hostd-vm-api'
 import type { BrokerClient } from '../owner/broker-client.ts'
 import { ensureGuestImage } from '../setup/ensure-guest-image.ts'
+import type { MeasuredTee } from '../workload/choose-tee.ts'
 import { registerGuestImage } from '../workload/register.ts'
 import { openDiskImage } from './disk-catalogue.ts'
 import { latestVersion, placeBundle } from './measured-boot.ts'
 import { rawDisk } from './raw-disk.ts'
-import { vmResources } from './vm-resources.ts'
 
 /** Where the kernel comes from: a disk image, or a kernel's file with the folder of its modules, which is named by its release. */
 export type KernelSource =
@@ -37,6 +37,8 @@ export interface UpdatedBoot {
   readonly imageVersion: number
   /** As `uname -r` says it. */
   readonly kernel: string
+  /** Paths of the secrets whose release policies demand this bundle, or a later one, from now on. */
+  readonly secrets: readonly string[]
 }
 
 /** @throws CloisterError `vm.not-found`, `vm.still-running`, `vm.combination-unfit`, `vm-boot.*`, `guest-image.*`, `owner.broker-*` */
@@ -62,16 +64,17 @@ export async function updateBoot(
       directory,
       above: await latestVersion(broker, bundleName(name)),
     })
-    if (tee === 'snp' && !attests.snp)
+    if (tee !== 'simulated' && !attests[tee])
       throw new CloisterError('vm-boot.tee-driver-missing', { where: kernel.release })
     // In this order each step may be the last one: the same command again does the rest.
     await registerGuestImage(broker, manifest, { tee, debug: false })
     await placeBundle(directory, join(directories.images, manifest.name))
-    await demandVersion(name, manifest, broker)
+    const secrets = await demandVersion(manifest, broker)
     return {
       guestImage: manifest.name,
       imageVersion: manifest.imageVersion,
       kernel: kernel.release,
+      secrets,
     }
   } finally {
     await rm(work, { recursive: true, force: true })
@@ -79,14 +82,8 @@ export async function updateBoot(
 }
 
 /** The bundle of a VM that runs must stay, for its evidence is held against it. */
-function measuredTee({ name, tee, state }: VmView): 'snp' | 'simulated' {
-  if (tee === 'tdx')
-    throw new CloisterError('vm.combination-unfit', {
-      received: '--tee tdx',
-      why: 'another kernel for a TD is not made yet: an update in the guest does not change the kernel that it boots',
-      fix: ['create the VM anew from an image with the new kernel: cloister vm create'],
-    })
-  if (tee !== 'snp' && tee !== 'simulated')
+function measuredTee({ name, tee, state }: VmView): MeasuredTee {
+  if (tee !== 'snp' && tee !== 'tdx' && tee !== 'simulated')
     throw new CloisterError('vm.combination-unfit', {
       received: `--tee ${tee}`,
       why: 'this VM boots the kernel of its own disk: an update in the guest is all it needs',
@@ -132,18 +129,26 @@ async function isThere(path: string): Promise<'file' | 'folder' | undefined> {
   return found?.isDirectory() === true ? 'folder' : undefined
 }
 
-/** From now on the kernels before get nothing. */
+/**
+ * From now on the kernels before get nothing: no secret whose policy names the bundle, whoever wrote that policy.
+ *
+ * @returns paths of those whose policy was raised
+ */
 export async function demandVersion(
-  vm: string,
   { name, imageVersion }: { readonly name: string; readonly imageVersion: number },
   broker: Pick<BrokerClient, 'secrets' | 'putReleasePolicy'>,
-): Promise<void> {
-  const own: readonly string[] = Object.values(vmResources(vm))
+): Promise<readonly string[]> {
+  const raised: string[] = []
   for (const { path, release } of await broker.secrets()) {
-    if (!own.includes(path) || release === null || release.kind === 'tpm') continue
+    if (release === null || release.kind === 'tpm') continue
+    const isBelow = (image: (typeof release.guestImages)[number]) =>
+      image.name === name && image.minimumVersion < imageVersion
+    if (!release.guestImages.some(isBelow)) continue
     const guestImages = release.guestImages.map((image) =>
-      image.name === name ? { ...image, minimumVersion: imageVersion } : image,
+      isBelow(image) ? { ...image, minimumVersion: imageVersion } : image,
     )
     await broker.putReleasePolicy(path, { ...release, guestImages })
+    raised.push(path)
   }
+  return raised
 }
