@@ -16,7 +16,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { tdxAttester } from '@cloister/agent/attesters/tdx'
+import { configfsQuotes, tdxAttester } from '@cloister/agent/attesters/tdx'
 import { bindInitdata } from '@cloister/agent/initdata-binding'
 import { runVmAgent } from '@cloister/agent/vm/vm-agent'
 import { giveCollateral } from '@cloister/broker/testing/fake-td'
@@ -132,7 +132,7 @@ describe('a VM under TDX', { timeout: 1_200_000 }, () => {
 
   /** The agent of the guest, at the other end of QEMU's ports. Settles with the code that ended it. */
   async function runGuest() {
-    const attester = tdxAttester(tsm.directory, join(home, 'no-log'))
+    const attester = tdxAttester(configfsQuotes(tsm.directory), join(home, 'no-log'))
     const bound = await bindInitdata(readFileSync(recording.file('initdata')), attester)
     const { workload } = bound
     assert.ok(isVmWorkload(workload))

@@ -21,15 +21,14 @@ export interface AttesterPlaces {
 const TEE_DEVICES = ['/dev/sev-guest', '/dev/tdx_guest'] as const
 
 export async function kernelHasTee(paths: readonly string[] = TEE_DEVICES): Promise<boolean> {
-  const found = await Promise.all(
-    paths.map((path) =>
-      access(path).then(
-        () => true,
-        () => false,
-      ),
-    ),
+  return (await Promise.all(paths.map(isThere))).includes(true)
+}
+
+export function isThere(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
   )
-  return found.includes(true)
 }
 
 /**

@@ -9,13 +9,20 @@ import { CONFIGFS_TSM, tsmReport } from './configfs-tsm.ts'
 /** The log area of ACPI's CCEL table. */
 const EVENT_LOG_FILE = '/sys/firmware/acpi/tables/data/CCEL'
 
+/** Has a quote made over 64 bytes. @throws CloisterError `agent.report-failed` */
+export type QuoteSource = (reportData: Uint8Array) => Promise<Uint8Array>
+
+export function configfsQuotes(directory = CONFIGFS_TSM): QuoteSource {
+  return async (reportData) => (await tsmReport(reportData, 'tdx_guest', directory)).report
+}
+
 /** What the initdata is bound to is MRCONFIGID, 48 bytes. It answers one call after the other. */
 export function tdxAttester(
-  directory = CONFIGFS_TSM,
+  source: QuoteSource = configfsQuotes(),
   eventLogFile: string = EVENT_LOG_FILE,
 ): MeasuredAttester {
   const attest = async (reportData: Uint8Array) => {
-    const { report: quote } = await tsmReport(reportData, 'tdx_guest', directory)
+    const quote = await source(reportData)
     const hostData = checkedConfigId(quote, reportData)
     // Firmware without a log is a matter for who appraises.
     const log = await readFile(eventLogFile).catch(() => undefined)

@@ -1,11 +1,11 @@
 /** The best way that a VM has to prove itself: a TEE by the kernel, else the TPM. Never the simulator: there is none in such a VM. */
-import { CloisterError } from '@cloister/protocol/error'
 import { snpAttester, type Attester } from '../attesters/attester.ts'
 import { CONFIGFS_TSM, configfsSource, tsmProvider } from '../attesters/configfs-tsm.ts'
-import { kernelHasTee } from '../attesters/table.ts'
-import { tdxAttester } from '../attesters/tdx.ts'
+import { isThere } from '../attesters/table.ts'
+import { configfsQuotes, tdxAttester } from '../attesters/tdx.ts'
 import { vtpmAttester, type VtpmAttester } from '../attesters/vtpm.ts'
 import { openTpmDevice, TPM_DEVICE } from '../tpm/device.ts'
+import { snpDeviceSource, TEE_DEVICE, tdxDeviceSource } from './tee-device.ts'
 
 export interface FoundAttester {
   readonly attester: Attester
@@ -16,23 +16,25 @@ export interface FoundAttester {
 export interface AttesterSearch {
   readonly tsmDirectory?: string
   readonly tpmDevice?: string
-  readonly hasTee?: () => Promise<boolean>
+  /** Of the guest drivers; asked only where the kernel has no configfs-tsm. */
+  readonly teeDevices?: Readonly<Record<'snp' | 'tdx', string>>
 }
 
-/**
- * @throws CloisterError `agent.tee-unusable` in a TEE whose kernel has no configfs-tsm: its TPM would say less than what the VM is; `agent.tpm-absent`
- */
+/** @throws CloisterError `agent.tpm-absent`. In a TEE never the TPM: it would say less than what the VM is. */
 export async function findAttester(search: AttesterSearch = {}): Promise<FoundAttester> {
-  const { tsmDirectory = CONFIGFS_TSM, tpmDevice = TPM_DEVICE, hasTee = kernelHasTee } = search
+  const { tsmDirectory = CONFIGFS_TSM, tpmDevice = TPM_DEVICE, teeDevices = TEE_DEVICE } = search
   switch (await tsmProvider(tsmDirectory)) {
     case 'sev_guest':
       return { attester: snpAttester(configfsSource(tsmDirectory)) }
     case 'tdx_guest':
-      return { attester: tdxAttester(tsmDirectory) }
+      return { attester: tdxAttester(configfsQuotes(tsmDirectory)) }
     default:
       break
   }
-  if (await hasTee()) throw new CloisterError('agent.tee-unusable')
+  if (await isThere(teeDevices.snp))
+    return { attester: snpAttester(snpDeviceSource({ device: teeDevices.snp })) }
+  if (await isThere(teeDevices.tdx))
+    return { attester: tdxAttester(tdxDeviceSource({ device: teeDevices.tdx })) }
   const tpm = await vtpmAttester({ device: await openTpmDevice(tpmDevice) })
   return { attester: tpm, tpm }
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -75,16 +75,24 @@ test('without anything to prove itself with it says so, and goes on', async () =
   await assert.rejects(ask(), isTold)
 })
 
-test('findAttester() takes no TPM for a TEE that it cannot use', async (t) => {
+test('findAttester() asks the device of a TEE whose kernel has no configfs-tsm, and never the TPM then', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'cloister-tsm-'))
   t.after(() => rm(folder, { recursive: true }))
-  const search = { tsmDirectory: join(folder, 'absent'), tpmDevice: join(folder, 'tpm') }
-  await assert.rejects(
-    findAttester({ ...search, hasTee: async () => true }),
-    isCode('agent.tee-unusable'),
-  )
-  await assert.rejects(
-    findAttester({ ...search, hasTee: async () => false }),
-    isCode('agent.tpm-absent'),
-  )
+  const [snp, tdx] = [join(folder, 'sev-guest'), join(folder, 'tdx_guest')]
+  const search = {
+    tsmDirectory: join(folder, 'absent'),
+    tpmDevice: join(folder, 'tpm'),
+    teeDevices: { snp, tdx },
+  }
+  await assert.rejects(findAttester(search), isCode('agent.tpm-absent'))
+  for (const [tee, device] of [
+    ['tdx', tdx],
+    ['snp', snp],
+  ] as const) {
+    await writeFile(device, '')
+    const { attester, tpm } = await findAttester(search)
+    assert.deepEqual([attester.tee, tpm], [tee, undefined])
+    // No driver stands behind the file.
+    await assert.rejects(attester.attest(new Uint8Array(64)), isCode('agent.report-failed'))
+  }
 })

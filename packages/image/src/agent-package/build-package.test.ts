@@ -38,6 +38,7 @@ test('dpkg-deb reads the package, and what it unpacks is what was put in', async
     [...paths].map(([, path]) => path),
     [
       '/usr/lib/cloister-agent/agent.mjs',
+      '/usr/lib/cloister-agent/tee-report.pl',
       '/usr/lib/cloister-agent/node',
       '/usr/lib/systemd/system/cloister-agent.service',
       '/usr/share/doc/cloister-agent/copyright',

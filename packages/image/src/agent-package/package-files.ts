@@ -14,6 +14,8 @@ export interface PackageFile {
 export const INSTALLED_AGENT_ENTRY = fileURLToPath(
   new URL('../../../agent/src/installed/main.ts', import.meta.url),
 )
+/** Beside the agent, which starts it in a TEE whose kernel has no configfs-tsm. */
+const TEE_REPORT = 'tee-report.pl'
 const LICENCE = fileURLToPath(new URL('../../../../LICENSE', import.meta.url))
 const FOLDER = '/usr/lib/cloister-agent'
 export const CONFIGURATION_FILE = '/etc/cloister/agent.json'
@@ -42,6 +44,11 @@ export async function packageFiles({
     // May name addresses inside: for root alone.
     ...(configuration === undefined ? [] : [text(CONFIGURATION_FILE, configuration, 0o600)]),
     ...programs,
+    {
+      path: `${FOLDER}/${TEE_REPORT}`,
+      content: await readFile(join(dirname(INSTALLED_AGENT_ENTRY), TEE_REPORT)),
+      mode: 0o644,
+    },
     { path: `${FOLDER}/node`, content: await readFile(node), mode: 0o755 },
     text(`/usr/lib/systemd/system/${UNIT}`, SYSTEMD_UNIT),
     text('/usr/share/doc/cloister-agent/copyright', await copyright(node)),
@@ -58,7 +65,7 @@ async function copyright(node: string): Promise<string> {
 }
 
 /**
- * The agent needs the TPM, the host's port, configfs and the network. It stays root, for the kernel gives the TPM and the event log to root alone, and
+ * The agent needs the TPM or the TEE's device, the host's port, configfs, the network, and vsock for a quote service of the host's. It stays root, for the kernel gives the TPM and the event log to root alone, and
  * has of root's capabilities only the one to open them. Node's compiler writes code, so MemoryDenyWriteExecute is out of the question.
  */
 export const SYSTEMD_UNIT = `[Unit]
@@ -75,6 +82,8 @@ CapabilityBoundingSet=CAP_DAC_OVERRIDE
 DevicePolicy=closed
 DeviceAllow=/dev/tpmrm0 rw
 DeviceAllow=char-virtio-portsdev rw
+DeviceAllow=/dev/sev-guest rw
+DeviceAllow=/dev/tdx_guest rw
 LockPersonality=yes
 NoNewPrivileges=yes
 PrivateTmp=yes
@@ -85,7 +94,7 @@ ProtectHostname=yes
 ProtectKernelLogs=yes
 ProtectKernelModules=yes
 ProtectSystem=strict
-RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_VSOCK
 RestrictNamespaces=yes
 RestrictRealtime=yes
 RestrictSUIDSGID=yes

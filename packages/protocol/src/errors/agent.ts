@@ -200,8 +200,8 @@ export const AGENT_ERRORS = {
   },
   'agent.tee-unusable': {
     title: 'The agent cannot use the TEE of this VM',
-    why: 'the kernel gives no reports by configfs-tsm, which came with Linux 6.7',
-    fix: ['install a newer kernel in the VM'],
+    why: 'the kernel gives no reports by configfs-tsm, which came with Linux 6.7, and there is no /usr/bin/perl to ask its device',
+    fix: ['install a newer kernel, or perl-base, in the VM'],
     status: 500,
     exit: 5,
   },
