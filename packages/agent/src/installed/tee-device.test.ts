@@ -165,9 +165,10 @@ test('tdx: the TD report goes to the quote service at vsock 2:4050, and its quot
     assert.deepEqual(calls(), [
       `ioctl ${NUMBER.tdReport} ${order}`,
       'socket 40 1 0',
-      `connect ${'28000000d20f00000200000000000000'}`,
+      'connect 28000000d20f00000200000000000000',
     ])
-    const head = '00000418' + '01000100' + '00000000' + '18040000' + '00000000'
+    // Length; version 1.1, type, length, no error.
+    const head = '0000041801000100000000001804000000000000'
     const wanted = `${head}0004000000000000${TD_REPORT.toString('hex')}`
     assert.deepEqual(
       asked.map((bytes) => bytes.toString('hex')),

@@ -183,6 +183,7 @@ const REFUSED: readonly [string, VmSpec, hosts.FakeHost, string][] = [
   ['tdx in a full cgroup', specFor('tdx'), hosts.XEON_CGROUP_FULL, 'tee.unavailable'],
   ['tdx with an old QEMU', specFor('tdx'), hosts.XEON_OLD_QEMU, 'qemu.too-old'],
   ['tdx without a quote service', specFor('tdx'), hosts.XEON_NO_QGS, 'tee.unavailable'],
+  ['tdx with a closed quote service', specFor('tdx'), hosts.XEON_QGS_CLOSED, 'tee.unavailable'],
   [
     'tdx with firmware of AMD',
     specFor('tdx', { boot: { kernel, initrd, firmware: amd } }),

@@ -2,12 +2,10 @@
 import { CloisterError } from '@cloister/protocol/error'
 import { toBase64 } from '@cloister/verifier/bytes/base64'
 import { toHex } from '@cloister/verifier/bytes/hex'
-import { FormatError } from '@cloister/verifier/bytes/format-error'
-import { OVMF_GUID, parseOvmf } from '@cloister/verifier/formats/ovmf'
 import { predictMrTd } from '@cloister/verifier/tdx/mr-td'
 import { predictUnifiedKernel } from '@cloister/verifier/tdx/unified-kernel'
 import { bootFiles, unifiedKernel } from '../boot-files.ts'
-import { QGS_SOCKET, tdxLeaves } from '../probe/tdx-leaves.ts'
+import { hasTdxMetadata, QGS_SOCKET, tdxLeaves } from '../probe/tdx-leaves.ts'
 import type { QmpClient } from '../qmp.ts'
 import type { VmSpec } from '../vm-spec.ts'
 import type { LaunchPrediction, TeeDriver } from './driver.ts'
@@ -20,7 +18,8 @@ export const tdx: TeeDriver = {
   id: 'tdx',
   title: 'Intel TDX',
   isHardware: true,
-  devices: [],
+  // It connects there for each quote.
+  devices: [QGS_SOCKET],
   pinsMemory: false,
   probe: tdxLeaves,
   async arguments(spec, host) {
@@ -96,11 +95,6 @@ function mrConfigId({ hostData }: VmSpec): Uint8Array {
 }
 
 function requireTdxFirmware(firmware: Uint8Array): void {
-  try {
-    if (parseOvmf(firmware).table.has(OVMF_GUID.tdxMetadata)) return
-  } catch (error) {
-    if (!(error instanceof FormatError)) throw error
-    throw new CloisterError('tee.firmware-unfit', { received: error.message, cause: error })
-  }
-  throw new CloisterError('tee.firmware-unfit', { received: 'no TDX metadata' })
+  if (!hasTdxMetadata(firmware))
+    throw new CloisterError('tee.firmware-unfit', { received: 'no TDX metadata' })
 }

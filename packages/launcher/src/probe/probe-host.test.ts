@@ -3,8 +3,7 @@ import { test } from 'node:test'
 import { directories } from '@cloister/protocol/directories'
 import type { AcceleratorChoice } from '../accelerator.ts'
 import * as hosts from '../testing/hosts.ts'
-import { amdSevFirmware } from '../testing/measured-files.ts'
-import { TEE_IDS } from '../vm-spec.ts'
+import { amdSevFirmware, tdxFirmware } from '../testing/measured-files.ts'
 import { probeHost } from './probe-host.ts'
 import { branch, finding, leavesOf, pass } from './probe-node.ts'
 
@@ -13,7 +12,7 @@ const KVM: AcceleratorChoice = { accelerator: 'kvm' }
 async function probe(host: hosts.FakeHost, accelerator = KVM) {
   const view = hosts.fakeHostView(host)
   const request = { directories: directories({ CLOISTER_HOME: '/none' }), view, accelerator }
-  return probeHost({ ...request, offered: TEE_IDS })
+  return probeHost(request)
 }
 
 /** Leaves of one TEE that stand in its way. */
@@ -26,22 +25,28 @@ test('probeHost() finds what hosts can run', async () => {
   assert.deepEqual((await probe(hosts.GENOA_SNP)).canRun, ['snp', 'sev-es', 'sev', 'simulated'])
   assert.deepEqual((await probe(hosts.NAPLES)).canRun, ['sev-es', 'sev', 'simulated'])
   assert.deepEqual((await probe(hosts.XEON_TDX)).canRun, ['tdx', 'simulated'])
-  assert.deepEqual((await probe(hosts.Z16)).canRun, ['se', 'simulated'])
+  assert.deepEqual((await probe(hosts.Z16)).canRun, ['simulated'])
   assert.deepEqual((await probe(hosts.PLAIN_VM, { accelerator: 'tcg' })).canRun, ['simulated'])
   assert.deepEqual((await probe({})).canRun, [])
 })
 
 const FIRMWARE = '/none/images/base/OVMF.amdsev.fd'
+const TDX_FIRMWARE = '/none/images/base/OVMF.inteltdx.fd'
+const TDX_STUB = '/none/images/base/linuxx64.efi.stub'
 
-test('probeHost() does not count a TEE that workloads cannot ask for', async () => {
-  const view = hosts.fakeHostView(hosts.XEON_TDX)
-  const found = await probeHost({
-    directories: directories({ CLOISTER_HOME: '/none' }),
-    view,
-    accelerator: KVM,
-  })
-  assert.deepEqual(found.canRun, ['simulated'])
-  assert.deepEqual(found.tees.find(({ tee }) => tee === 'tdx')?.missing, ['tdx.workloads'])
+test('probeHost() says which TEEs run VMs only, and looks at what the guest image has for them', async () => {
+  const state = async (host: hosts.FakeHost) =>
+    new Map(leavesOf((await probe(host)).tree).map(({ id, state }) => [id, state]))
+  const bare = await state(hosts.XEON_TDX)
+  assert.deepEqual(
+    ['tdx.workloads', 'tdx.firmware', 'tdx.stub'].map((id) => bare.get(id)),
+    ['warn', 'warn', 'warn'],
+  )
+  const binaries = { [TDX_FIRMWARE]: tdxFirmware(), [TDX_STUB]: new Uint8Array(1) }
+  const fit = await state({ ...hosts.XEON_TDX, binaries })
+  assert.deepEqual([fit.get('tdx.firmware'), fit.get('tdx.stub')], ['pass', 'pass'])
+  const amd = await state(hosts.GENOA_SNP)
+  assert.deepEqual([amd.get('sev-es.workloads'), amd.has('snp.workloads')], ['warn', false])
 })
 
 const CASES: readonly [string, hosts.FakeHost, string, readonly string[]][] = [
@@ -64,12 +69,20 @@ const CASES: readonly [string, hosts.FakeHost, string, readonly string[]][] = [
   ['TDX hidden by the firmware', hosts.XEON_NO_TDX_BIOS, 'tdx', ['tdx.cpu']],
   ['TDX off in the kernel', hosts.XEON_TDX_OFF, 'tdx', ['tdx.kvm']],
   ['no quote service', hosts.XEON_NO_QGS, 'tdx', ['tdx.quotes']],
+  ['a quote service closed to QEMU', hosts.XEON_QGS_CLOSED, 'tdx', ['tdx.quotes']],
+  [
+    'firmware without TDX metadata',
+    { ...hosts.XEON_TDX, binaries: { [TDX_FIRMWARE]: amdSevFirmware() } },
+    'tdx',
+    ['tdx.firmware'],
+  ],
   ['no key id left', hosts.XEON_NO_KEYS, 'tdx', ['tdx.keys']],
   ['a full cgroup', hosts.XEON_CGROUP_FULL, 'tdx', ['tdx.keys']],
   ['an old QEMU', hosts.XEON_OLD_QEMU, 'tdx', ['tdx.qemu']],
   ['another vendor', hosts.XEON_TDX, 'snp', ['snp.cpu']],
-  ['no prot_virt', hosts.Z16_NO_PROT_VIRT, 'se', ['se.ultravisor']],
-  ['an older machine', hosts.Z14, 'se', ['se.cpu', 'se.ultravisor']],
+  ['nothing amiss', hosts.Z16, 'se', ['se.workloads']],
+  ['no prot_virt', hosts.Z16_NO_PROT_VIRT, 'se', ['se.ultravisor', 'se.workloads']],
+  ['an older machine', hosts.Z14, 'se', ['se.cpu', 'se.ultravisor', 'se.workloads']],
 ]
 for (const [name, host, tee, ids] of CASES)
   test(`probeHost() says what ${tee} lacks on a host with ${name}`, async () => {

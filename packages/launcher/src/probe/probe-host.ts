@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import type { Directories } from '@cloister/protocol/directories'
 import { TeeSchema } from '@cloister/protocol/hostd-api'
+import { VmTeeSchema } from '@cloister/protocol/hostd-vm-api'
 import { recallAccelerator, type AcceleratorChoice } from '../accelerator.ts'
 import { DRIVERS } from '../drivers/table.ts'
 import { acceleratorCacheFile, qemuCacheFile } from '../open-vm-host.ts'
@@ -52,8 +53,6 @@ export interface ProbeRequest {
   readonly view?: HostView
   /** As found before. Absent: what is remembered of this boot. */
   readonly accelerator?: AcceleratorChoice
-  /** TEEs that workloads can ask for. Absent: those of hostd's interface. */
-  readonly offered?: readonly string[]
 }
 
 /** Looks at everything at once; starts no guest, so it takes as long as asking QEMU for its version. */
@@ -88,16 +87,30 @@ async function hostBranch(view: HostView, request: ProbeRequest): Promise<ProbeB
 async function teeLeaves(
   tee: TeeId,
   view: HostView,
-  { directories, offered = TeeSchema.options }: ProbeRequest,
+  { directories }: ProbeRequest,
 ): Promise<ProbeBranch> {
   const { title } = DRIVERS[tee]
   const leaves = await DRIVERS[tee].probe(view, join(directories.images, 'base'))
   const isForeign = leaves.some(({ state }) => state === 'skip')
-  if (isForeign || offered.includes(tee)) return branch(`tee.${tee}`, title, leaves)
+  return branch(`tee.${tee}`, title, isForeign ? leaves : [...leaves, ...offerLeaves(tee)])
+}
+
+const OFFERED: { readonly workloads: readonly string[]; readonly vms: readonly string[] } = {
+  workloads: TeeSchema.options,
+  vms: VmTeeSchema.options,
+}
+
+/** A TEE may be of use to one kind of guest alone, or its driver to none yet. */
+function offerLeaves(tee: TeeId): ProbeLeaf[] {
+  if (OFFERED.workloads.includes(tee)) return []
   const name = { id: `${tee}.workloads`, title: 'Workloads' }
+  if (OFFERED.vms.includes(tee)) {
+    const reason = `containers do not run under it: --tee ${OFFERED.workloads.join(' or ')}`
+    return [finding(name, 'warn', 'VMs only', reason, `cloister vm create --tee ${tee}`)]
+  }
   const reason = 'the driver is there, but neither hostd nor the guest image offers this TEE yet'
-  const leaf = finding(name, 'fail', 'not offered', reason, `use --tee ${offered.join(' or ')}`)
-  return branch(`tee.${tee}`, title, [...leaves, leaf])
+  const fix = `use --tee ${OFFERED.workloads.join(' or ')}`
+  return [finding(name, 'fail', 'not offered', reason, fix)]
 }
 
 async function accelerator(

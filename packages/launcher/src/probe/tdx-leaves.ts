@@ -1,4 +1,7 @@
 /** Leaves of Intel TDX on the host. */
+import { join } from 'node:path'
+import { FormatError } from '@cloister/verifier/bytes/format-error'
+import { OVMF_GUID, parseOvmf } from '@cloister/verifier/formats/ovmf'
 import { hasCpuFlag } from './host-leaves.ts'
 import type { HostView } from './host-view.ts'
 import { exhaustedCgroup, keySlots, moduleSwitch } from './kernel-parameters.ts'
@@ -7,7 +10,12 @@ import { cgroupFinding, finding, pass, type ProbeLeaf } from './probe-node.ts'
 /** Where Intel's quote generation service listens when it is set to a unix socket. */
 export const QGS_SOCKET = '/var/run/tdx-qgs/qgs.socket'
 
-export async function tdxLeaves(view: HostView): Promise<ProbeLeaf[]> {
+/** As the guest image names them. */
+const FIRMWARE_FILE = 'OVMF.inteltdx.fd'
+const STUB_FILE = 'linuxx64.efi.stub'
+
+/** @param imageDirectory - of the guest image whose firmware is looked at; absent: firmware is not */
+export async function tdxLeaves(view: HostView, imageDirectory?: string): Promise<ProbeLeaf[]> {
   const info = (await view.readFile('/proc/cpuinfo')) ?? ''
   const cpu = { id: 'tdx.cpu', title: 'Processor' }
   if (!/^vendor_id\s*:\s*GenuineIntel$/m.test(info))
@@ -31,6 +39,41 @@ export async function tdxLeaves(view: HostView): Promise<ProbeLeaf[]> {
     await slotLeaf(view),
     qemu,
     await quoteLeaf(view),
+    ...(imageDirectory === undefined ? [] : await imageLeaves(view, imageDirectory)),
+  ]
+}
+
+/** Whether a TD can start with it. */
+export function hasTdxMetadata(firmware: Uint8Array): boolean {
+  try {
+    return parseOvmf(firmware).table.has(OVMF_GUID.tdxMetadata)
+  } catch (error) {
+    if (error instanceof FormatError) return false
+    throw error
+  }
+}
+
+async function imageLeaves(view: HostView, imageDirectory: string): Promise<ProbeLeaf[]> {
+  const build = 'cloister guest-image build --refresh'
+  const isMissing = 'the image is not built, or without it'
+  const firmware = { id: 'tdx.firmware', title: 'Firmware of the guest image' }
+  const stub = { id: 'tdx.stub', title: 'EFI stub of the guest image' }
+  const [firmwarePath, stubPath] = [FIRMWARE_FILE, STUB_FILE].map((file) =>
+    join(imageDirectory, file),
+  ) as [string, string]
+  const [firmwareBytes, stubBytes] = await Promise.all([
+    view.readBytes(firmwarePath),
+    view.readBytes(stubPath),
+  ])
+  return [
+    firmwareBytes === undefined
+      ? finding(firmware, 'warn', `no ${firmwarePath}`, isMissing, build)
+      : hasTdxMetadata(firmwareBytes)
+        ? pass(firmware, 'has TDX metadata')
+        : finding(firmware, 'fail', firmwarePath, 'it has no TDX metadata: no TD starts it', build),
+    stubBytes === undefined
+      ? finding(stub, 'warn', `no ${stubPath}`, isMissing, build)
+      : pass(stub, 'makes one kernel of kernel, initrd and command line'),
   ]
 }
 
@@ -87,7 +130,16 @@ async function qemuLeaf(view: HostView): Promise<ProbeLeaf> {
 /** Without it the guest runs and cannot prove itself to anybody. */
 async function quoteLeaf(view: HostView): Promise<ProbeLeaf> {
   const name = { id: 'tdx.quotes', title: 'Quote generation service' }
-  if ((await view.deviceAccess(QGS_SOCKET)) !== 'absent') return pass(name, QGS_SOCKET)
+  const access = await view.deviceAccess(QGS_SOCKET)
+  if (access === 'usable') return pass(name, QGS_SOCKET)
+  if (access === 'denied')
+    return finding(
+      name,
+      'fail',
+      `${QGS_SOCKET} is closed to QEMU, which runs without privileges`,
+      'guests get no quotes',
+      `chmod 666 ${QGS_SOCKET}, or group read and write for a group other than root's, at each start of qgsd`,
+    )
   return finding(
     name,
     'fail',

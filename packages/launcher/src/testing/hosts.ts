@@ -160,6 +160,11 @@ export const XEON_TDX_OFF: FakeHost = {
   files: { ...XEON_TDX.files, '/sys/module/kvm_intel/parameters/tdx': 'N' },
 }
 export const XEON_NO_QGS: FakeHost = { ...XEON_TDX, devices: { '/dev/kvm': 'usable' } }
+/** The same; the service's socket belongs to its own user alone. */
+export const XEON_QGS_CLOSED: FakeHost = {
+  ...XEON_TDX,
+  devices: { '/dev/kvm': 'usable', [QGS]: 'denied' },
+}
 export const XEON_NO_KEYS: FakeHost = {
   ...XEON_TDX,
   files: { ...XEON_TDX.files, [`${MISC}/misc.current`]: 'tdx 31' },
