@@ -80,6 +80,14 @@ const CASES: readonly (readonly [
   ['zeros as a canonical log', (size) => new Uint8Array(size), parseCel],
   ['line ends as an event log in base64', (size) => toUtf8(text(size, '\n')), recogniseTpmEvidence],
   ['opening brackets', (size) => toUtf8(text(size, '[')), parseSnpEvidenceJson],
+  [
+    'a chain beside a number of 20 digits',
+    (size) =>
+      toUtf8(
+        `{"attestation_report":{"policy":18446744073709551615},"cert_chain":[${text(size, '7,')}7]}`,
+      ),
+    parseSnpEvidenceJson,
+  ],
   ['opening braces', (size) => toUtf8(text(size, '{"a":')), recogniseTpmEvidence],
   ['backslashes in a name', (size) => toUtf8(`{"${text(size, '\\\\')}":1}`), parseTcbInfo],
   ['many names', (size) => toUtf8(`{${manyNames(size)}}`), parseTcbInfo],
