@@ -1,6 +1,7 @@
 /** Entry of `cloister`: reads the command line, runs one command, prints one error, sets the exit code. */
 import { CloisterError } from '@cloister/protocol/error'
 import { findCommand, isGroup, loadCommand } from './command-table.ts'
+import { concreteFixes } from './concrete-fixes.ts'
 import { parseCommandLine } from './command-line.ts'
 import { printHelp } from './help.ts'
 import { openOutput } from './output.ts'
@@ -29,8 +30,10 @@ async function main(argv: readonly string[]): Promise<number> {
   try {
     return (await command.run({ ...line, output, signal: interrupt.signal })) ?? 0
   } catch (error) {
-    // Whatever an interrupted step makes of it, the interruption is the cause.
-    throw interrupt.signal.aborted ? interrupt.signal.reason : error
+    // Whatever an interrupted step makes of it, the interruption is the cause; a command may say more about it.
+    const says = error instanceof CloisterError && error.code === 'cli.interrupted'
+    const cause: unknown = interrupt.signal.aborted && !says ? interrupt.signal.reason : error
+    throw concreteFixes(CloisterError.from(cause), { ...command, positionals: line.positionals })
   } finally {
     output.waiting(undefined)
   }

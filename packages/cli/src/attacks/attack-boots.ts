@@ -69,7 +69,10 @@ async function refusalSince(
   const refused = entries.find(
     ({ kind, outcome, time }) => kind !== 'admin' && outcome === 'refused' && time >= since,
   )
-  return { code: refused?.code ?? seen.code, by: refused === undefined ? 'guest' : 'broker' }
+  return {
+    code: refused?.code ?? seen.code,
+    by: refused === undefined || refused.kind === 'guest' ? 'guest' : 'broker',
+  }
 }
 
 /** How a copy of the guest image differs from it. */

@@ -1,3 +1,4 @@
+import { parseInitdata, parseWorkload } from '@cloister/protocol/initdata'
 import { escapeText } from '../escape-text.ts'
 import type { Command } from '../command.ts'
 import { openHostd } from '../hostd.ts'
@@ -24,7 +25,14 @@ export const command: Command = {
           process[entry.stream].isTTY ? escapeText(entry.text) : entry.text,
         )
     }
-    if (!any)
-      invocation.output.talk(`${name} has given no output; it does only when started with --logs`)
+    if (!any) invocation.output.talk(`${name} has given no output${await reason(name, hostd)}`)
   },
+}
+
+/** Why there may be none. */
+async function reason(name: string, hostd: Awaited<ReturnType<typeof openHostd>>): Promise<string> {
+  const { initdata } = await hostd.get(name)
+  const { hostPolicy } = parseWorkload(parseInitdata(Buffer.from(initdata, 'base64')))
+  const gives = hostPolicy.readStdout || hostPolicy.readStderr
+  return gives ? '' : '; its policy gives none to the host, for it was started without --logs'
 }

@@ -41,7 +41,7 @@ export const command: Command = {
       columns: [
         { title: 'NAME', cell: (row) => row.name },
         { title: 'KIND', spare: true, cell: (row) => row.kind },
-        { title: 'IMAGE', cell: imageCell },
+        { title: 'IMAGE', spare: true, cell: imageCell },
         { title: 'STATE', cell: (row) => (row.kind === 'vm' ? vmStateCell(row) : stateText(row)) },
         { title: 'TRUST', cell: (row) => paintTrust(row.trust, output.painter) },
         { title: 'TEE', spare: true, cell: (row) => row.tee },

@@ -37,6 +37,9 @@ export const command: Command = {
       options['keep'] === true
         ? ['cloister verify demo', 'cloister ps', 'cloister rm --force demo']
         : ['cloister quickstart --keep', 'cloister run IMAGE --tee simulated']
+    output.talk(
+      'broker and hostd stay in the background: cloister broker stop, cloister hostd stop',
+    )
     output.talk(`next: ${next.join(', ')}`)
     return result.attacks.every(({ refused }) => refused) && result.launchDigest === result.measured
       ? 0

@@ -1,3 +1,4 @@
+import { CloisterError } from '@cloister/protocol/error'
 import type { Command } from '../command.ts'
 import { openHostd } from '../hostd.ts'
 
@@ -9,7 +10,8 @@ export const command: Command = {
     const hostd = await openHostd(invocation)
     const { signal } = invocation
     for (const name of invocation.positionals) {
-      if (invocation.options['force'] === true) await hostd.stop(name, { force: true }, { signal })
+      if (invocation.options['force'] === true)
+        await hostd.stop(name, { force: true }, { signal }).catch(alreadyEnded)
       await hostd.remove(name, { signal })
     }
     await invocation.output.list(
@@ -17,4 +19,8 @@ export const command: Command = {
       { name: (row) => row.name, columns: [{ title: 'REMOVED', cell: (row) => row.name }] },
     )
   },
+}
+
+function alreadyEnded(error: unknown): void {
+  if (!(error instanceof CloisterError && error.code === 'workload.not-running')) throw error
 }

@@ -1,4 +1,5 @@
 import { CloisterError } from '@cloister/protocol/error'
+import type { WorkloadView } from '@cloister/protocol/hostd-api'
 import { confirm } from '../confirm.ts'
 import type { Command, Invocation } from '../command.ts'
 import { escapeText } from '../escape-text.ts'
@@ -10,6 +11,7 @@ import { ensureGuestImage } from '../setup/ensure-guest-image.ts'
 import { installPackages } from '../setup/install-packages.ts'
 import { missingRequirements, RUN_REQUIREMENTS } from '../setup/requirements.ts'
 import type { TrustVerdict } from '../owner/trust-state.ts'
+import { clearWorkload, stopInterrupted } from '../workload/abandon-run.ts'
 import { awaitRunning } from '../workload/await-running.ts'
 import { followWorkload } from '../workload/follow-workload.ts'
 import { chooseTee } from '../workload/choose-tee.ts'
@@ -24,7 +26,7 @@ import {
 export const command: Command = {
   usage: 'run IMAGE [options] [-- ARG…]',
   details:
-    'IMAGE is a registry reference, oci:DIR[:TAG] or oci-archive:FILE[:TAG]. The tag is resolved to a digest here; the guest pulls exactly that.\nWithout --detach the command stays until the workload ends and gives its exit code.',
+    'IMAGE is a registry reference, oci:DIR[:TAG] or oci-archive:FILE[:TAG]. The tag is resolved to a digest here; the guest pulls exactly that.\nWithout --detach the command stays until the workload ends and gives its exit code; Ctrl-C stops the workload.',
   options: RUN_OPTIONS,
   positionals: [1, 1],
   async run(invocation) {
@@ -32,9 +34,37 @@ export const command: Command = {
     const context = await openContext(plan, invocation)
     using prepared = await prepareRun(plan, context)
     await showPlan(prepared, context, invocation)
-    await startRun(prepared, context)
-    return await follow(prepared, context, invocation)
+    const view = await bringUp(prepared, context, invocation)
+    return await follow(view, prepared, { context, invocation })
   },
+}
+
+/** Starts it and waits until it runs; nothing of it is left when that is interrupted. A guest that refused stays, for `inspect`. */
+async function bringUp(
+  prepared: PreparedRun,
+  context: RunContext,
+  { output, signal }: Invocation,
+): Promise<WorkloadView> {
+  const { name } = prepared
+  try {
+    await startRun(prepared, context)
+    output.waiting('  ...      boot')
+    return await awaitRunning(name, {
+      ...context,
+      onStage: ({ hostMs, name: stage }) => {
+        output.talk(`  ${(hostMs / 1000).toFixed(1).padStart(5)} s  ${escapeText(stage)}`)
+        output.waiting(`  ...      after ${stage}`)
+      },
+    })
+  } catch (error) {
+    if (signal.aborted) {
+      output.waiting(`  ...      ending ${name}`)
+      await clearWorkload(context.hostd, name)
+    }
+    throw error
+  } finally {
+    output.waiting(undefined)
+  }
 }
 
 async function openContext(plan: RunPlan, invocation: Invocation): Promise<RunContext> {
@@ -61,7 +91,7 @@ async function showPlan(
   const { talk } = invocation.output
   talk(`plan  ${name}  ${plan.image} -> ${resolved.digest}`)
   talk(
-    `      guest ${guestImage.manifest.name} version ${guestImage.manifest.imageVersion}, ${plan.cpus} vCPUs, ${plan.memoryMiB} MiB, ${tee}`,
+    `      guest ${guestImage.manifest.name} version ${guestImage.manifest.imageVersion}, ${plan.cpus === 1 ? '1 vCPU' : `${plan.cpus} vCPUs`}, ${plan.memoryMiB} MiB, ${tee}`,
   )
   if (tee === 'simulated')
     talk('      SIMULATION: memory is not encrypted, the host can read everything')
@@ -82,21 +112,11 @@ async function showPlan(
 }
 
 async function follow(
-  prepared: PreparedRun,
-  context: RunContext,
-  invocation: Invocation,
+  view: WorkloadView,
+  { name, plan }: PreparedRun,
+  { context, invocation }: { context: RunContext; invocation: Invocation },
 ): Promise<number> {
-  const { name, plan } = prepared
   const { output } = invocation
-  output.waiting('  ...      boot')
-  const view = await awaitRunning(name, {
-    ...context,
-    onStage: (stage) => {
-      output.talk(`  ${(stage.hostMs / 1000).toFixed(1).padStart(5)} s  ${escapeText(stage.name)}`)
-      output.waiting(`  ...      after ${stage.name}`)
-    },
-  })
-  output.waiting(undefined)
   const verdict = view.state === 'running' ? await verdictOf(name, context) : undefined
   const trust = verdict?.trust ?? 'unattested'
   const detached = invocation.options['detach'] === true
@@ -113,7 +133,13 @@ async function follow(
     output.talk(`next: cloister verify ${name}, cloister stop ${name}`)
     return 0
   }
-  return await untilEnd(name, plan, context)
+  try {
+    return await untilEnd(name, plan, context)
+  } catch (error) {
+    const { aborted, reason } = invocation.signal
+    const isInterrupted = reason instanceof CloisterError && reason.code === 'cli.interrupted'
+    throw aborted && isInterrupted ? await stopInterrupted(context.hostd, name) : error
+  }
 }
 
 /** Absent when the workload has ended meanwhile. */

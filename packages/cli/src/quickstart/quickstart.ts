@@ -2,11 +2,13 @@
 import { randomBytes } from 'node:crypto'
 import { predictions } from '@cloister/image/predictions'
 import type { HostdClient } from '@cloister/hostd/client'
+import { ensureHostd } from '@cloister/hostd/ensure'
 import type { GuestImage } from '@cloister/image/images'
 import { CloisterError } from '@cloister/protocol/error'
 import type { StageRecord, WorkloadView } from '@cloister/protocol/hostd-api'
 import { runAttack, type Attack, type AttackResult, type Battlefield } from '../attacks/attack.ts'
 import type { Invocation } from '../command.ts'
+import type { Output } from '../output.ts'
 import { openHostd } from '../hostd.ts'
 import { appraiseWorkload, ownerReferences } from '../owner/appraise-workload.ts'
 import type { BrokerClient } from '../owner/broker-client.ts'
@@ -16,6 +18,7 @@ import type { TrustVerdict } from '../owner/trust-state.ts'
 import { ensureGuestImage } from '../setup/ensure-guest-image.ts'
 import { installPackages, type InstallOptions } from '../setup/install-packages.ts'
 import { missingRequirements, RUN_REQUIREMENTS } from '../setup/requirements.ts'
+import { clearWorkload } from '../workload/abandon-run.ts'
 import { awaitRunning } from '../workload/await-running.ts'
 import type { RunTee } from '../workload/choose-tee.ts'
 import { releasePolicyFor } from '../workload/register.ts'
@@ -90,35 +93,39 @@ export async function quickstart(
   )
   const secret = randomBytes(32)
   await clock.stage('secret and policies', async () => await giveSecret(broker, secret, image, tee))
-  await clearEarlierDemo(hostd)
+  await clearWorkload(hostd, DEMO.name)
   const context: RunContext = { directories, broker, hostd, guestImage: image, tee, signal }
-  const port = await freePort(PREFERRED_PORT)
-  const startedAt = Date.now()
-  const { run, view } = await clock.stage(
-    'run',
-    async () => await runDemo(demo, port, context, output.talk),
-  )
-  const endpoint = `http://127.0.0.1:${port}/`
-  const answer = await clock.stage(
-    'call the demo',
-    async () => await callDemo(port, secret, signal),
-    () => `${endpoint} proved that it holds the secret`,
-  )
-  const verdict = await clock.stage(
-    'verify',
-    async () => await verifyDemo(hostd, broker, invocation),
-    ({ trust }) => `trust: ${trust}`,
-  )
-  const attestations = await countAttestations(broker, startedAt)
-  const field = battlefield({ invocation, broker, image, demo, run, verdict })
-  const attacks = await clock.stage(
-    'attacks',
-    async () => await attackAll(field, tee, output.talk),
-    sayAttacks,
-  )
+  const attacked = await orNothing(invocation, async () => {
+    const port = await freePort(PREFERRED_PORT)
+    const startedAt = Date.now()
+    const { run, view } = await clock.stage(
+      'run',
+      async () => await runDemo(demo, port, context, output),
+    )
+    const endpoint = `http://127.0.0.1:${port}/`
+    const answer = await clock.stage(
+      'call the demo',
+      async () => await callDemo(port, secret, signal),
+      () => `${endpoint} proved that it holds the secret`,
+    )
+    const verdict = await clock.stage(
+      'verify',
+      async () => await verifyDemo(hostd, broker, invocation),
+      ({ trust }) => `trust: ${trust}`,
+    )
+    const attestations = await countAttestations(broker, startedAt)
+    const field = battlefield({ invocation, broker, image, demo, run, verdict })
+    const attacks = await clock.stage(
+      'attacks',
+      async () => await attackAll(field, tee, output),
+      sayAttacks,
+    )
+    return { endpoint, view, answer, verdict, attestations, attacks }
+  })
   const measured = await measuredDigest(image, tee)
   if (invocation.options['keep'] !== true)
-    await clock.stage('clean up', async () => await clearEarlierDemo(await openHostd(invocation)))
+    await clock.stage('clean up', async () => await clearDemo(invocation))
+  const { endpoint, view, answer, verdict, attestations, attacks } = attacked
   return {
     trust: verdict.trust,
     tee,
@@ -133,6 +140,28 @@ export async function quickstart(
     stages: clock.stages,
     boot: view.stages,
   }
+}
+
+/** What `work` gives. An interruption or a failure leaves no demo behind; only a failure with --keep does, to look at. */
+async function orNothing<Result>(
+  invocation: Invocation,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  try {
+    return await work()
+  } catch (error) {
+    const { signal, options, output } = invocation
+    if (signal.aborted || options['keep'] !== true) {
+      output.waiting('  ...   clean up')
+      await clearDemo(invocation)
+    }
+    throw error
+  }
+}
+
+/** Asks a hostd that may be another than before the attacks, and does so after an interruption too. */
+async function clearDemo({ directories }: Invocation): Promise<void> {
+  await clearWorkload(await ensureHostd(directories), DEMO.name)
 }
 
 async function findTee({ directories, signal }: Invocation): Promise<RunTee> {
@@ -161,23 +190,11 @@ async function giveSecret(
   await broker.putReleasePolicy(DEMO.imageKey, release)
 }
 
-/** A demo that an earlier quickstart left. */
-async function clearEarlierDemo(hostd: HostdClient): Promise<void> {
-  const found = (await hostd.list()).find(({ name }) => name === DEMO.name)
-  if (found === undefined) return
-  await hostd.stop(DEMO.name, { force: true }).catch(ignoreEnded)
-  await hostd.remove(DEMO.name)
-}
-
-function ignoreEnded(error: unknown): void {
-  if (!(error instanceof CloisterError && error.code === 'workload.not-running')) throw error
-}
-
 async function runDemo(
   demo: DemoImage,
   port: number,
   context: RunContext,
-  talk: (line: string) => void,
+  { talk, waiting }: Output,
 ): Promise<{ run: StartedRun; view: WorkloadView }> {
   using prepared = await prepareRun(demoPlan(demo, port), context)
   const run = await startRun(prepared, context)
@@ -185,6 +202,7 @@ async function runDemo(
     ...context,
     onStage: ({ name, hostMs }) => {
       talk(`        ${(hostMs / 1000).toFixed(1).padStart(5)} s  ${name}`)
+      waiting(`  ...         after ${name}`)
     },
   })
   return { run, view }
@@ -269,7 +287,7 @@ function battlefield(parts: {
 async function attackAll(
   field: Battlefield,
   tee: RunTee,
-  talk: (line: string) => void,
+  { talk, waiting }: Output,
 ): Promise<AttackResult[]> {
   const { EVIDENCE_ATTACKS } = await import('../attacks/evidence-attacks.ts')
   const { IMAGE_ATTACKS } = await import('../attacks/image-attacks.ts')
@@ -281,6 +299,7 @@ async function attackAll(
       : [...IMAGE_ATTACKS, ...RUNTIME_ATTACKS]
   const results: AttackResult[] = []
   for (const attack of chosen) {
+    waiting(`  ...   attack: ${attack.story}`)
     const result = await runAttack(attack, field)
     talk(
       `        ${result.refused ? 'refused' : 'NOT REFUSED'}  ${result.code.padEnd(32)} ${result.story}`,
