@@ -9,7 +9,7 @@ export async function run(): Promise<readonly Figure[]> {
   const intel = new FakeIntel()
   const initialised = Uint8Array.of(5, ...new Uint8Array(15))
   const quote = intel.quote({ kind: 'sgx', report: { ...FAKE_QE, attributes: initialised } })
-  return dcapFigures('SGX', intel, (options: Omit<SgxAppraiseOptions, 'expect'>) =>
+  return dcapFigures('SGX', intel, quote, (options: Omit<SgxAppraiseOptions, 'expect'>) =>
     intel.appraiseSgx(quote, { expect: ANY_ENCLAVE, ...options }),
   )
 }

@@ -11,7 +11,7 @@ import { dcapFigures } from './support/dcap-figures.ts'
 export async function run(): Promise<readonly Figure[]> {
   const intel = new FakeIntel()
   const quote = intel.quote({ kind: 'tdx', report: FAKE_TD })
-  return dcapFigures('TDX', intel, (options: Omit<TdxAppraiseOptions, 'expect'>) =>
+  return dcapFigures('TDX', intel, quote, (options: Omit<TdxAppraiseOptions, 'expect'>) =>
     intel.appraiseTdx(quote, { expect: ANY_TD, ...options }),
   )
 }

@@ -9,14 +9,10 @@ import type { FakeIntel } from '@cloister/verifier/testing/fake-intel'
 import { cpuInTurns } from '../figure.ts'
 import type { Figure } from '../figure.ts'
 import { ecdsaCheck } from './native-checks.ts'
+import { nativeQuoteChecks } from './quote-checks.ts'
 
 const NOW = new Date('2026-06-01')
 const DAY = 86_400_000
-
-/** PCK by its CA, CA and TCB signer by the root, TCB info, QE identity, two lists, QE report, quote. */
-const COLD_CHECKS = 9
-/** Of the root, the CA, the TCB signer, the PCK and the quoting enclave: cold, a native check begins with reading its key. */
-const COLD_KEYS = 5
 
 interface Options {
   readonly now: Date
@@ -27,6 +23,7 @@ interface Options {
 export async function dcapFigures(
   tee: 'TDX' | 'SGX',
   intel: FakeIntel,
+  quote: Uint8Array,
   appraise: (options: Options) => Promise<{ readonly status: string }>,
 ): Promise<readonly Figure[]> {
   const day = (offset: number) => new Date(NOW.getTime() + offset * DAY)
@@ -36,21 +33,14 @@ export async function dcapFigures(
     const { status } = await appraise({ ...options, now: NOW })
     if (status !== 'affirming') throw new Error(`the quote is ${status}`)
   }
-  const { check, importAndCheck } = ecdsaCheck('P-256', 632)
-  const times = (count: number, work: () => unknown) => {
-    for (let call = 0; call < count; call++) work()
-  }
+  const { check } = ecdsaCheck('P-256', 632)
   const cache = new EndorsementCache()
   const [two, cached] = await cpuInTurns(
-    () => times(2, check),
+    () => [check(), check()],
     () => affirmed({ endorsements: prepared, cache }),
   )
-  const [nine, cold] = await cpuInTurns(
-    () => {
-      times(COLD_CHECKS - COLD_KEYS, check)
-      times(COLD_KEYS, importAndCheck)
-    },
-    () => affirmed({ endorsements: raw }),
+  const [nine, cold] = await cpuInTurns(nativeQuoteChecks(quote, raw), () =>
+    affirmed({ endorsements: raw }),
   )
   const figure = (name: string, floor: number, ours: number, limit: number): Figure => ({
     name: `appraise ${name}`,

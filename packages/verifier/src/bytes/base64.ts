@@ -1,8 +1,14 @@
 import { FormatError } from './format-error.ts'
+import { toUtf8 } from './text.ts'
 
 const STANDARD = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
 const URL_SAFE = `${STANDARD.slice(0, 62)}-_`
+/** In the tables of digits, besides the values 0 to 63. */
+const SPACE = 0x40
+const OTHER = 0x80
+const PAD = 0x3d
 const STANDARD_VALUES = values(STANDARD)
+const LINE_VALUES = values(STANDARD, '\n\r\t ')
 const URL_SAFE_VALUES = values(URL_SAFE)
 
 /** RFC 4648 section 4, with padding. */
@@ -21,10 +27,21 @@ export function toBase64Url(bytes: Uint8Array): string {
  * @throws FormatError
  */
 export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
-  if (text.length % 4 !== 0)
-    throw new FormatError('base64', 'text', text.length, 'length is not a multiple of 4')
-  const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0
-  return decode(text, text.length - padding, STANDARD_VALUES)
+  const bytes = toUtf8(text)
+  return decodePadded(bytes, 0, bytes.length, STANDARD_VALUES)
+}
+
+/**
+ * As {@link fromBase64}, of the text `bytes[start..end]` with white space anywhere, as in PEM.
+ *
+ * @throws FormatError
+ */
+export function fromBase64Lines(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): Uint8Array<ArrayBuffer> {
+  return decodePadded(bytes, start, end, LINE_VALUES)
 }
 
 /**
@@ -33,12 +50,14 @@ export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
  * @throws FormatError
  */
 export function fromBase64Url(text: string): Uint8Array<ArrayBuffer> {
-  return decode(text, text.length, URL_SAFE_VALUES)
+  const bytes = toUtf8(text)
+  return decode(bytes, 0, bytes.length, bytes.length, URL_SAFE_VALUES)
 }
 
-function values(alphabet: string): Uint8Array {
-  const table = new Uint8Array(128).fill(0xff)
+function values(alphabet: string, space = ''): Uint8Array {
+  const table = new Uint8Array(256).fill(OTHER)
   for (let value = 0; value < 64; value++) table[alphabet.charCodeAt(value)] = value
+  for (let index = 0; index < space.length; index++) table[space.charCodeAt(index)] = SPACE
   return table
 }
 
@@ -70,22 +89,74 @@ function encode(bytes: Uint8Array, alphabet: string, pad: string): string {
   )
 }
 
-function decode(text: string, length: number, table: Uint8Array): Uint8Array<ArrayBuffer> {
-  if (length % 4 === 1) throw new FormatError('base64', 'text', length, 'impossible length')
-  const bytes = new Uint8Array(Math.floor((length * 3) / 4))
+function decodePadded(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  table: Uint8Array,
+): Uint8Array<ArrayBuffer> {
+  let space = 0
+  for (let at = start; at < end; at++) if (table[bytes[at] as number] === SPACE) space++
+  const length = end - start - space
+  if (length % 4 !== 0)
+    throw new FormatError('base64', 'text', end, 'length is not a multiple of 4')
+  let last = end
+  let padding = 0
+  for (; last > start && padding < 2; last--) {
+    const byte = bytes[last - 1] as number
+    if (byte === PAD) padding++
+    else if (table[byte] !== SPACE) break
+  }
+  return decode(bytes, start, last, length - padding, table)
+}
+
+/** @param digits - how many of the bytes from start to end are no white space */
+function decode(
+  text: Uint8Array,
+  start: number,
+  end: number,
+  digits: number,
+  table: Uint8Array,
+): Uint8Array<ArrayBuffer> {
+  if (digits % 4 === 1) throw new FormatError('base64', 'text', end, 'impossible length')
+  const bytes = new Uint8Array(Math.floor((digits * 3) / 4))
   let word = 0
   let bits = 0
   let filled = 0
-  for (let index = 0; index < length; index++) {
-    const value = table[text.charCodeAt(index)] ?? 0xff
-    if (value === 0xff) throw new FormatError('base64', 'text', index, 'not in the alphabet')
+  let at = start
+  while (at < end) {
+    if (bits === 0 && at + 4 <= end) {
+      const group = groupAt(text, at, table)
+      if (group >= 0) {
+        bytes[filled] = group >> 16
+        bytes[filled + 1] = group >> 8
+        bytes[filled + 2] = group
+        filled += 3
+        at += 4
+        continue
+      }
+    }
+    const value = table[text[at] as number] as number
+    if (value === OTHER) throw new FormatError('base64', 'text', at, 'not in the alphabet')
+    at++
+    if (value === SPACE) continue
     word = ((word << 6) | value) & 0xffff
     bits += 6
     if (bits < 8) continue
     bits -= 8
-    bytes[filled++] = (word >> bits) & 0xff
+    bytes[filled++] = word >> bits
   }
   if ((word & ((1 << bits) - 1)) !== 0)
-    throw new FormatError('base64', 'text', length, 'unused bits are not zero')
+    throw new FormatError('base64', 'text', end, 'unused bits are not zero')
   return bytes
+}
+
+/** 24 bits of four digits in a row, as nearly all are; negative when one of them is no digit. */
+function groupAt(text: Uint8Array, at: number, table: Uint8Array): number {
+  const first = table[text[at] as number] as number
+  const second = table[text[at + 1] as number] as number
+  const third = table[text[at + 2] as number] as number
+  const fourth = table[text[at + 3] as number] as number
+  if ((first | second | third | fourth) >= SPACE) return -1
+  return (first << 18) | (second << 12) | (third << 6) | fourth
 }

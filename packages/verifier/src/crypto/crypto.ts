@@ -40,6 +40,10 @@ export interface RuntimeCrypto {
   ): PublicKey | undefined | Promise<PublicKey | undefined>
   /** @param signature - r and s, each of the curve's size, for ECDSA (IEEE P1363); as is for RSA */
   verify(key: PublicKey, data: Uint8Array, signature: Uint8Array): boolean | Promise<boolean>
+  /**
+   * @param signature - `SEQUENCE { r, s }` for ECDSA (RFC 3279 section 2.2.3), as X.509 has it, and false when that is not strict DER; as is for RSA
+   */
+  verifyDer(key: PublicKey, data: Uint8Array, signature: Uint8Array): boolean | Promise<boolean>
 }
 
 /** RFC 4055: the salt is as long as the digest. */

@@ -66,6 +66,11 @@ export const runtimeCrypto: RuntimeCrypto = {
       verify(hash, data, native, ecdsaToDer(signature))
     )
   },
+
+  // OpenSSL encodes what it read once more and compares: another form of the same numbers is refused.
+  verifyDer(key: PublicKey, data: Uint8Array, signature: Uint8Array): boolean {
+    return verify(SCHEMES[key.scheme].hash, data, key.native as KeyObject, signature)
+  },
 }
 
 function pemOf(spki: Uint8Array): string {

@@ -1,5 +1,7 @@
 /** WebCrypto, for browsers and edge runtimes. */
-import { PSS_SALT_BYTES, SCHEMES } from './crypto.ts'
+import { FormatError } from '../bytes/format-error.ts'
+import { ecdsaToP1363 } from '../formats/ecdsa-signature.ts'
+import { PSS_SALT_BYTES, SCALAR_BYTES, SCHEMES } from './crypto.ts'
 import type { DigestAlgorithm, PublicKey, RuntimeCrypto, SignatureScheme } from './crypto.ts'
 
 const HASH_NAMES = {
@@ -46,6 +48,17 @@ export const runtimeCrypto: RuntimeCrypto = {
       signature as BufferSource,
       data as BufferSource,
     )
+  },
+
+  async verifyDer(key: PublicKey, data: Uint8Array, signature: Uint8Array): Promise<boolean> {
+    const { curve } = SCHEMES[key.scheme]
+    if (curve === undefined) return runtimeCrypto.verify(key, data, signature)
+    try {
+      return await runtimeCrypto.verify(key, data, ecdsaToP1363(signature, SCALAR_BYTES[curve]))
+    } catch (error) {
+      if (error instanceof FormatError) return false
+      throw error
+    }
   },
 }
 

@@ -53,15 +53,12 @@ async function signerAmong(
   return undefined
 }
 
-const fingerprints = new WeakMap<Certificate, string>()
-
-/** The root is pinned by its content. */
+/** The root is pinned by its content; whoever names another issuer is none. */
 async function isRoot(certificate: Certificate, { fingerprint }: IntelRoot): Promise<boolean> {
-  const known = fingerprints.get(certificate)
-  if (known !== undefined) return known === fingerprint
-  const own = toHex(await runtimeCrypto.digest('SHA-256', certificate.raw))
-  fingerprints.set(certificate, own)
-  return own === fingerprint
+  const { subject, issuer, raw, memo } = certificate
+  if (!equalBytes(subject.raw, issuer.raw)) return false
+  memo.fingerprint ??= toHex(await runtimeCrypto.digest('SHA-256', raw))
+  return memo.fingerprint === fingerprint
 }
 
 /** @param below - intermediates under it on this path */

@@ -2,7 +2,6 @@
 import { equalBytes } from '../bytes/equal.ts'
 import { toHex } from '../bytes/hex.ts'
 import type { Certificate } from '../formats/x509-certificate.ts'
-import type { RevocationList } from '../formats/x509-crl.ts'
 import { commonName } from '../formats/x509-name.ts'
 import { isSignedBy } from '../formats/x509-verify.ts'
 import type { CheckSink } from '../result/check.ts'
@@ -61,9 +60,6 @@ export interface RevocationRequest {
   readonly allowMissing: boolean
 }
 
-/** Each list with the key that its signature holds under: checked once for each prepared set, whichever copy of the issuer is at hand. */
-const signers = new WeakMap<RevocationList, Uint8Array>()
-
 /** Each certificate but the root is looked up in the list of its issuer. @param chains - leaf first, root last */
 export async function checkRevocation(
   chains: readonly (readonly Certificate[])[],
@@ -99,7 +95,7 @@ async function checkIssuer(
   }
   checks.add('dcap.revocation.missing', 'pass', { where })
   for (const list of lists) {
-    const signed = await isSignedOnce(list, issuer)
+    const signed = isEcdsaSha256(list) && (await isSignedBy(list, issuer))
     if (!checks.require('dcap.revocation.signature-invalid', signed, { where })) return
   }
   const latest = others.reduce((a, b) => (a.nextUpdate >= b.nextUpdate ? a : b), first)
@@ -113,12 +109,4 @@ async function checkIssuer(
       where,
     })
   }
-}
-
-async function isSignedOnce(list: RevocationList, issuer: Certificate): Promise<boolean> {
-  const known = signers.get(list)
-  if (known !== undefined && equalBytes(known, issuer.spki)) return true
-  const good = isEcdsaSha256(list) && (await isSignedBy(list, issuer))
-  if (good) signers.set(list, issuer.spki)
-  return good
 }

@@ -8,7 +8,19 @@ import type { Certificate, Extension } from '../formats/x509-certificate.ts'
 
 const FORMAT = 'PCK extension'
 export const SGX_EXTENSION_OID = '1.2.840.113741.1.13.1'
-const COMPONENT_SUFFIXES = Array.from({ length: 16 }, (_, index) => `2.${index + 1}`)
+/** Parts of the extension. */
+const PART = {
+  ppid: `${SGX_EXTENSION_OID}.1`,
+  tcb: `${SGX_EXTENSION_OID}.2`,
+  pceId: `${SGX_EXTENSION_OID}.3`,
+  fmspc: `${SGX_EXTENSION_OID}.4`,
+  platformInstanceId: `${SGX_EXTENSION_OID}.6`,
+  configuration: `${SGX_EXTENSION_OID}.7`,
+  smtEnabled: `${SGX_EXTENSION_OID}.7.3`,
+  components: Array.from({ length: 16 }, (_, index) => `${SGX_EXTENSION_OID}.2.${index + 1}`),
+  pceSvn: `${SGX_EXTENSION_OID}.2.17`,
+  cpuSvn: `${SGX_EXTENSION_OID}.2.18`,
+} as const
 
 export interface PckIdentity {
   /** 16 bytes. */
@@ -34,16 +46,16 @@ export function readPckIdentity(certificate: Certificate): PckIdentity {
   const outer = new DerReader(FORMAT, value)
   const fields = readPairs(outer.sequence('extension'))
   outer.end()
-  const tcb = readPairs(need(fields, '2').sequence('tcb'))
-  const configuration = fields.get(`${SGX_EXTENSION_OID}.7`)
+  const tcb = readPairs(need(fields, PART.tcb).sequence('tcb'))
+  const configuration = fields.get(PART.configuration)
   return {
-    ppid: octets(need(fields, '1'), 16),
-    components: COMPONENT_SUFFIXES.map((suffix) => integer(need(tcb, suffix), 255)),
-    pceSvn: integer(need(tcb, '2.17'), 65_535),
-    cpuSvn: octets(need(tcb, '2.18'), 16),
-    pceId: toHex(octets(need(fields, '3'), 2)),
-    fmspc: toHex(octets(need(fields, '4'), 6)),
-    platformInstanceId: optionalOctets(fields.get(`${SGX_EXTENSION_OID}.6`), 16),
+    ppid: octets(need(fields, PART.ppid), 16),
+    components: PART.components.map((oid) => integer(need(tcb, oid), 255)),
+    pceSvn: integer(need(tcb, PART.pceSvn), 65_535),
+    cpuSvn: octets(need(tcb, PART.cpuSvn), 16),
+    pceId: toHex(octets(need(fields, PART.pceId), 2)),
+    fmspc: toHex(octets(need(fields, PART.fmspc), 6)),
+    platformInstanceId: optionalOctets(fields.get(PART.platformInstanceId), 16),
     smtEnabled: configuration && readSmt(configuration),
   }
 }
@@ -82,9 +94,9 @@ function readPairs(list: DerReader): Map<string, DerReader> {
   return pairs
 }
 
-function need(pairs: Map<string, DerReader>, suffix: string): DerReader {
-  const value = pairs.get(`${SGX_EXTENSION_OID}.${suffix}`)
-  if (value === undefined) throw new FormatError(FORMAT, suffix, 0, 'is missing')
+function need(pairs: Map<string, DerReader>, oid: string): DerReader {
+  const value = pairs.get(oid)
+  if (value === undefined) throw new FormatError(FORMAT, oid, 0, 'is missing')
   return value
 }
 
@@ -106,6 +118,6 @@ function integer(reader: DerReader, limit: number): number {
 }
 
 function readSmt(configuration: DerReader): boolean | undefined {
-  const smt = readPairs(configuration.sequence('configuration')).get(`${SGX_EXTENSION_OID}.7.3`)
+  const smt = readPairs(configuration.sequence('configuration')).get(PART.smtEnabled)
   return smt?.peek() === TAG.boolean ? smt.boolean('smt') : undefined
 }

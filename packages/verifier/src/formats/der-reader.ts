@@ -3,6 +3,7 @@
  * INTEGERs; nothing left over. Depth is bounded by the schema that calls it, never by the input.
  */
 import { FormatError } from '../bytes/format-error.ts'
+import { oidText } from './oid-text.ts'
 
 export const TAG = {
   boolean: 0x01,
@@ -29,13 +30,49 @@ export function contextTag(number: number, form: 'constructed' | 'primitive'): n
   return (form === 'constructed' ? 0xa0 : 0x80) | number
 }
 
-export interface DerElement {
+/** One element as a range of the outermost bytes; a view is made only of what is asked for. */
+export class DerElement {
   readonly tag: number
+  readonly #bytes: Uint8Array
+  readonly #start: number
+  readonly #contents: number
+  readonly #end: number
+
+  constructor(bytes: Uint8Array, start: number, contents: number, end: number) {
+    this.tag = bytes[start] as number
+    this.#bytes = bytes
+    this.#start = start
+    this.#contents = contents
+    this.#end = end
+  }
+
   /** Header and contents, a view into the input. */
-  readonly raw: Uint8Array
-  readonly contents: Uint8Array
-  /** Of the header, from the start of the outermost input. */
-  readonly offset: number
+  get raw(): Uint8Array {
+    return this.#bytes.subarray(this.#start, this.#end)
+  }
+
+  get contents(): Uint8Array {
+    return this.#bytes.subarray(this.#contents, this.#end)
+  }
+
+  /** Reads the contents of a constructed element. */
+  open(format: string, base: number): DerReader {
+    return new DerReader(format, this.#bytes, base, this.#contents, this.#end)
+  }
+
+  /** Reads the element again, from its header on. */
+  again(format: string, base: number): DerReader {
+    return new DerReader(format, this.#bytes, base, this.#start, this.#end)
+  }
+
+  /** Whether two elements are the same bytes. */
+  equals(other: DerElement): boolean {
+    const length = this.#end - this.#start
+    if (other.#end - other.#start !== length) return false
+    for (let at = 0; at < length; at++)
+      if (this.#bytes[this.#start + at] !== other.#bytes[other.#start + at]) return false
+    return true
+  }
 }
 
 /**
@@ -74,13 +111,8 @@ export class DerReader {
 
   any(field: string): DerElement {
     const start = this.#offset
-    const tag = this.#next(field)
-    return {
-      tag,
-      raw: this.#bytes.subarray(start, this.#offset),
-      contents: this.#view(),
-      offset: this.#base + start,
-    }
+    this.#next(field)
+    return new DerElement(this.#bytes, start, this.#contents, this.#offset)
   }
 
   element(tag: number, field: string): DerElement {
@@ -99,6 +131,18 @@ export class DerReader {
     return this.#view()
   }
 
+  /** Passes an element of that tag if all its contents are ASCII; else nothing is passed. */
+  passAscii(tag: number, field: string): boolean {
+    const start = this.#offset
+    this.#pass(tag, field)
+    for (let at = this.#contents; at < this.#offset; at++)
+      if ((this.#bytes[at] as number) >= 0x80) {
+        this.#offset = start
+        return false
+      }
+    return true
+  }
+
   /** Passes an element whatever its tag. @returns a reader of it alone, from its header on */
   next(field: string): DerReader {
     const start = this.#offset
@@ -113,13 +157,12 @@ export class DerReader {
   }
 
   open(element: DerElement): DerReader {
-    const header = element.raw.length - element.contents.length
-    return new DerReader(this.#format, element.contents, element.offset + header)
+    return element.open(this.#format, this.#base)
   }
 
   /** Reads an element again, from its header on. */
   again(element: DerElement): DerReader {
-    return new DerReader(this.#format, element.raw, element.offset)
+    return element.again(this.#format, this.#base)
   }
 
   sequence(field: string): DerReader {
@@ -232,29 +275,6 @@ export function readSequence(format: string, bytes: Uint8Array): DerReader {
   const inner = outer.sequence(format)
   outer.end()
   return inner
-}
-
-/** Dotted text of an OBJECT IDENTIFIER's contents; undefined when malformed or an arc exceeds 2^31. */
-function oidText(bytes: Uint8Array, start: number, end: number): string | undefined {
-  if (start === end || end - start > 64) return undefined
-  let text = ''
-  let arc = 0
-  let started = false
-  for (let at = start; at < end; at++) {
-    const byte = bytes[at] as number
-    if (!started && byte === 0x80) return undefined
-    if (arc > 0xffffff) return undefined
-    arc = (arc << 7) | (byte & 0x7f)
-    started = (byte & 0x80) !== 0
-    if (started) continue
-    // The first holds two: 40 times the root, which is 0 to 2, and the arc below it.
-    if (text === '') {
-      const root = Math.min(Math.floor(arc / 40), 2)
-      text = `${root}.${arc - root * 40}`
-    } else text += `.${arc}`
-    arc = 0
-  }
-  return started ? undefined : text
 }
 
 export function isMinimalInteger(bytes: Uint8Array, start = 0, end = bytes.length): boolean {

@@ -6,12 +6,12 @@ import { FormatError } from '../bytes/format-error.ts'
 
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
-const OPEN = new Set([0x7b, 0x5b])
-const CLOSE = new Set([0x7d, 0x5d])
+const OPEN_OBJECT = 0x7b
+const CLOSE_OBJECT = 0x7d
+const OPEN_ARRAY = 0x5b
+const CLOSE_ARRAY = 0x5d
 const COLON = 0x3a
 const COMMA = 0x2c
-const KEY = new TextDecoder()
-const SPACE = new Set([0x20, 0x09, 0x0a, 0x0d])
 
 /**
  * The value of a member of the outermost object, as a view.
@@ -20,14 +20,12 @@ const SPACE = new Set([0x20, 0x09, 0x0a, 0x0d])
  * @throws FormatError when there is no such member, or two of them
  */
 export function jsonMemberSpan(json: Uint8Array, member: string): Uint8Array {
-  const wanted = `"${member}"`
   let found: Uint8Array | undefined
   let depth = 0
-  let keyStart = -1
   let valueStart = -1
-  let key = ''
+  let isWanted = false
   const close = (end: number) => {
-    if (valueStart < 0 || key !== wanted) return
+    if (valueStart < 0 || !isWanted) return
     if (found !== undefined) throw new FormatError('JSON', member, valueStart, 'stands twice')
     found = trim(json.subarray(valueStart, end))
   }
@@ -35,13 +33,10 @@ export function jsonMemberSpan(json: Uint8Array, member: string): Uint8Array {
     const byte = json[at] as number
     if (byte === QUOTE) {
       const end = stringEnd(json, at)
-      if (depth === 1 && valueStart < 0) {
-        keyStart = at
-        key = KEY.decode(json.subarray(keyStart, end + 1))
-      }
+      if (depth === 1 && valueStart < 0) isWanted = isText(member, json, at + 1, end)
       at = end
-    } else if (OPEN.has(byte)) depth++
-    else if (CLOSE.has(byte)) {
+    } else if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) depth++
+    else if (byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) {
       depth--
       if (depth === 0) close(at)
     } else if (depth === 1 && byte === COLON && valueStart < 0) valueStart = at + 1
@@ -60,10 +55,22 @@ function stringEnd(json: Uint8Array, start: number): number {
   return at
 }
 
+/** Whether a string between its quotes is this one, spelt without escapes. @param text - ASCII */
+function isText(text: string, json: Uint8Array, start: number, end: number): boolean {
+  if (end - start !== text.length) return false
+  for (let at = 0; at < text.length; at++)
+    if (json[start + at] !== text.charCodeAt(at)) return false
+  return true
+}
+
+function isSpace(byte: number): boolean {
+  return byte === 0x20 || byte === 0x09 || byte === 0x0a || byte === 0x0d
+}
+
 function trim(span: Uint8Array): Uint8Array {
   let start = 0
   let end = span.length
-  while (start < end && SPACE.has(span[start] as number)) start++
-  while (end > start && SPACE.has(span[end - 1] as number)) end--
+  while (start < end && isSpace(span[start] as number)) start++
+  while (end > start && isSpace(span[end - 1] as number)) end--
   return span.subarray(start, end)
 }

@@ -1,5 +1,5 @@
 /** PEM (RFC 7468): text armour around DER. Both line ends, text between blocks and a trailing NUL are accepted. */
-import { fromBase64, toBase64 } from '../bytes/base64.ts'
+import { fromBase64Lines, toBase64 } from '../bytes/base64.ts'
 import { FormatError } from '../bytes/format-error.ts'
 import { fromUtf8, toUtf8 } from '../bytes/text.ts'
 
@@ -13,16 +13,20 @@ export interface PemBlock {
 
 const BEGIN = toUtf8('-----BEGIN ')
 const SEARCHED = 4096
+const LATIN1 = new TextDecoder('latin1')
 
-/** Whether armour begins within the first 4096 bytes; what one SEQUENCE of DER fills to the last byte is none. */
+/** Whether armour begins within the first 4096 bytes. */
 export function isPem(bytes: Uint8Array): boolean {
-  const [tag, form, high = 0, low = 0] = bytes
-  if (tag === 0x30 && form === 0x82 && high * 256 + low + 4 === bytes.length) return false
+  // A SEQUENCE of 128 bytes or more: not UTF-8, so no text.
+  if (bytes[0] === 0x30 && (bytes[1] ?? 0) > 0x80) return false
   const last = Math.min(bytes.length, SEARCHED) - BEGIN.length
-  for (let at = 0; at <= last; at++)
-    if (bytes[at] === BEGIN[0] && BEGIN.every((byte, index) => bytes[at + index] === byte))
-      return true
+  for (let at = 0; at <= last; at++) if (beginsAt(bytes, at)) return true
   return false
+}
+
+function beginsAt(bytes: Uint8Array, start: number): boolean {
+  for (let at = 0; at < BEGIN.length; at++) if (bytes[start + at] !== BEGIN[at]) return false
+  return true
 }
 
 /**
@@ -31,7 +35,8 @@ export function isPem(bytes: Uint8Array): boolean {
  * @throws FormatError when a block does not end, has another end label, or is not base64
  */
 export function parsePem(input: Uint8Array | string): PemBlock[] {
-  const text = typeof input === 'string' ? input : fromUtf8('PEM', 'text', input)
+  const bytes = typeof input === 'string' ? toUtf8(input) : input
+  const text = textOf(bytes)
   const blocks: PemBlock[] = []
   let cursor = 0
   for (;;) {
@@ -45,10 +50,15 @@ export function parsePem(input: Uint8Array | string): PemBlock[] {
     const end = text.indexOf('-----END ', labelEnd)
     if (end < 0 || !text.startsWith(`${label}-----`, end + 9))
       throw new FormatError('PEM', 'end', begin, 'is missing or has another label')
-    const body = text.slice(labelEnd + 5, end).replaceAll(/[\r\n\t ]+/g, '')
-    blocks.push({ label, der: fromBase64(body) })
+    blocks.push({ label, der: fromBase64Lines(bytes, labelEnd + 5, end) })
     cursor = end + 9 + label.length + 5
   }
+}
+
+/** One character for each byte, so that places in the text are places in the bytes. */
+function textOf(bytes: Uint8Array): string {
+  const text = fromUtf8('PEM', 'text', bytes)
+  return text.length === bytes.length ? text : LATIN1.decode(bytes)
 }
 
 /** Base64 in lines of 64, one line feed at the end. */

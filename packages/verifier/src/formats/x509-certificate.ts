@@ -2,11 +2,12 @@
  * X.509 v3 certificates (RFC 5280 section 4): bytes to values, no trust decisions. Lenient where vendors are: a serial
  * number may be 0 or negative (AMD's leaves have 0), extensions of unknown meaning keep their raw bytes.
  */
-import { equalBytes } from '../bytes/equal.ts'
 import { TAG, contextTag, readSequence } from './der-reader.ts'
 import type { DerReader } from './der-reader.ts'
 import { readKeyKind, readSignatureAlgorithm } from './x509-algorithm.ts'
 import type { KeyKind, SignatureAlgorithm } from './x509-algorithm.ts'
+import { emptyMemo } from './x509-memo.ts'
+import type { X509Memo } from './x509-memo.ts'
 import { readName } from './x509-name.ts'
 import type { Name } from './x509-name.ts'
 import { readTime } from './x509-time.ts'
@@ -37,6 +38,7 @@ export interface Certificate {
   readonly extensions: readonly Extension[]
   readonly signatureAlgorithm: SignatureAlgorithm
   readonly signature: Uint8Array
+  readonly memo: X509Memo
 }
 
 /** @throws FormatError */
@@ -54,7 +56,7 @@ export function parseCertificate(bytes: Uint8Array): Certificate {
   const serial = tbs.integer('serialNumber')
   if (serial.length > 21) tbs.fail('serialNumber', 'longer than 20 bytes')
   const innerAlgorithm = tbs.element(TAG.sequence, 'signature')
-  if (!equalBytes(innerAlgorithm.raw, outerAlgorithm.raw))
+  if (!innerAlgorithm.equals(outerAlgorithm))
     tbs.fail('signature', 'differs from signatureAlgorithm')
   const signatureAlgorithm = readSignatureAlgorithm(tbs.again(innerAlgorithm), 'signature')
   const issuer = readName(tbs, 'issuer')
@@ -83,6 +85,7 @@ export function parseCertificate(bytes: Uint8Array): Certificate {
     extensions,
     signatureAlgorithm,
     signature,
+    memo: emptyMemo(),
   }
 }
 

@@ -1,5 +1,4 @@
 /** X.509 v2 certificate revocation lists (RFC 5280 section 5): bytes to values, no trust decisions. */
-import { equalBytes } from '../bytes/equal.ts'
 import { toHex } from '../bytes/hex.ts'
 import { TAG, contextTag, readSequence } from './der-reader.ts'
 import type { DerReader } from './der-reader.ts'
@@ -8,6 +7,8 @@ import type { SignatureAlgorithm } from './x509-algorithm.ts'
 import { readExtensionList } from './x509-certificate.ts'
 import type { Extension } from './x509-certificate.ts'
 import { EXTENSION_OID } from './x509-extensions.ts'
+import { emptyMemo } from './x509-memo.ts'
+import type { X509Memo } from './x509-memo.ts'
 import { readName } from './x509-name.ts'
 import type { Name } from './x509-name.ts'
 import { readTime } from './x509-time.ts'
@@ -23,6 +24,7 @@ export interface RevocationList {
   readonly extensions: readonly Extension[]
   readonly signatureAlgorithm: SignatureAlgorithm
   readonly signature: Uint8Array
+  readonly memo: X509Memo
 }
 
 /** Critical extensions we understand; any other makes the list unusable (RFC 5280 section 5.2). */
@@ -48,7 +50,7 @@ export function parseRevocationList(bytes: Uint8Array): RevocationList {
   const tbs = outer.open(tbsElement)
   if (tbs.smallInteger('version') !== 1) tbs.fail('version', 'not 2')
   const innerAlgorithm = tbs.element(TAG.sequence, 'signature')
-  if (!equalBytes(innerAlgorithm.raw, outerAlgorithm.raw))
+  if (!innerAlgorithm.equals(outerAlgorithm))
     tbs.fail('signature', 'differs from signatureAlgorithm')
   const signatureAlgorithm = readSignatureAlgorithm(tbs.again(innerAlgorithm), 'signature')
   const issuer = readName(tbs, 'issuer')
@@ -67,6 +69,7 @@ export function parseRevocationList(bytes: Uint8Array): RevocationList {
     extensions,
     signatureAlgorithm,
     signature,
+    memo: emptyMemo(),
   }
 }
 

@@ -1,6 +1,6 @@
 /** Distinguished names (RFC 5280 section 4.1.2.4). */
 import { fromUtf8 } from '../bytes/text.ts'
-import { TAG } from './der-reader.ts'
+import { TAG, readSequence } from './der-reader.ts'
 import type { DerReader } from './der-reader.ts'
 import { der, derOid, derPrintableString, derSequence, derUtf8String } from './der-writer.ts'
 
@@ -30,22 +30,61 @@ export interface Name {
 
 const MAX_ATTRIBUTES = 32
 
+/** Checked whole when it is read; written out only when somebody asks, for chains are built from the bytes. */
+class ReadName implements Name {
+  readonly raw: Uint8Array
+  #attributes: readonly NameAttribute[] | undefined
+  /** Null until somebody asks. */
+  #commonName: string | undefined | null = null
+
+  constructor(raw: Uint8Array) {
+    this.raw = raw
+  }
+
+  get attributes(): readonly NameAttribute[] {
+    this.#attributes ??= attributesOf(this.raw)
+    return this.#attributes
+  }
+
+  get commonName(): string | undefined {
+    if (this.#commonName === null) {
+      const [first, second] = valuesOf(this.attributes, NAME_OID.commonName)
+      this.#commonName = second === undefined ? first : undefined
+    }
+    return this.#commonName
+  }
+}
+
 export function readName(outer: DerReader, field: string): Name {
   const element = outer.element(TAG.sequence, field)
-  const reader = outer.open(element)
+  passAttributes(outer.open(element), field, (pair) => checkText(pair, field))
+  return new ReadName(element.raw)
+}
+
+function attributesOf(name: Uint8Array): NameAttribute[] {
   const attributes: NameAttribute[] = []
+  passAttributes(readSequence('X.509 name', name), 'name', (pair, oid) =>
+    attributes.push({ oid, value: readText(pair, 'name') }),
+  )
+  return attributes
+}
+
+/** @param take - passes the value, which is all that is left of the pair */
+function passAttributes(
+  reader: DerReader,
+  field: string,
+  take: (pair: DerReader, oid: string) => void,
+): void {
+  let count = 0
   while (!reader.done) {
     const set = reader.enter(TAG.set, field)
     do {
-      if (attributes.length === MAX_ATTRIBUTES) reader.fail(field, 'too many attributes')
+      if (count++ === MAX_ATTRIBUTES) reader.fail(field, 'too many attributes')
       const pair = set.sequence(field)
-      const oid = pair.oid(field)
-      attributes.push({ oid, value: readText(pair, field) })
+      take(pair, pair.oid(field))
       pair.end()
     } while (!set.done)
   }
-  const [first, second] = valuesOf(attributes, NAME_OID.commonName)
-  return { raw: element.raw, attributes, commonName: second === undefined ? first : undefined }
 }
 
 /** Values of one attribute, in order. */
@@ -69,6 +108,13 @@ export function encodeName(attributes: readonly NameAttribute[]): Uint8Array<Arr
     return der(TAG.set, derSequence(derOid(oid), text))
   })
   return derSequence(...rdns)
+}
+
+/** Passes a text without writing it out. */
+function checkText(reader: DerReader, field: string): void {
+  const tag = reader.peek()
+  const mayBeAscii = tag === TAG.utf8String || tag === TAG.printableString || tag === TAG.ia5String
+  if (!mayBeAscii || !reader.passAscii(tag, field)) readText(reader, field)
 }
 
 function readText(reader: DerReader, field: string): string {

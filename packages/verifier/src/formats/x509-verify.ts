@@ -1,51 +1,51 @@
 /** Whether one certificate or list was signed by a key: the signature alone, no dates, no names. */
 import { runtimeCrypto } from '#crypto'
-import { FormatError } from '../bytes/format-error.ts'
-import { SCALAR_BYTES, SCHEMES } from '../crypto/crypto.ts'
+import { equalBytes } from '../bytes/equal.ts'
 import type { PublicKey, SignatureScheme } from '../crypto/crypto.ts'
-import { ecdsaToP1363 } from './ecdsa-signature.ts'
 import { schemeFor } from './x509-algorithm.ts'
 import type { KeyKind, SignatureAlgorithm } from './x509-algorithm.ts'
+import type { X509Memo } from './x509-memo.ts'
 
 /** A signed structure of X.509: a certificate or a revocation list. */
 export interface Signed {
   readonly tbs: Uint8Array
   readonly signatureAlgorithm: SignatureAlgorithm
   readonly signature: Uint8Array
+  /** Absent: nothing is remembered. */
+  readonly memo?: X509Memo
 }
 
 /** The key that should have signed: a certificate's, for instance. */
 export interface IssuerKey {
   readonly spki: Uint8Array
   readonly keyKind: KeyKind
+  /** Absent: nothing is remembered. */
+  readonly memo?: X509Memo
 }
 
-/** An import costs as much as a third of a P-256 check, and one issuer signs certificates, lists and statements. */
-const imported = new WeakMap<IssuerKey, PublicKey>()
-
-/** The key of a certificate, imported once for as long as the parsed certificate lives; undefined when the runtime refuses it. */
+/**
+ * The key of a certificate, imported once for as long as the parsed certificate lives: an import costs as much as a fifth of a P-256 check, and one
+ * issuer signs certificates, lists and statements. Undefined when the runtime refuses it.
+ */
 export async function keyOf(
-  certificate: IssuerKey,
+  { spki, memo }: IssuerKey,
   scheme: SignatureScheme,
 ): Promise<PublicKey | undefined> {
-  const known = imported.get(certificate)
-  if (known?.scheme === scheme) return known
-  const key = await runtimeCrypto.importPublicKey(certificate.spki, scheme)
-  if (key !== undefined) imported.set(certificate, key)
+  if (memo?.key?.scheme === scheme) return memo.key
+  const key = await runtimeCrypto.importPublicKey(spki, scheme)
+  if (memo !== undefined) memo.key = key
   return key
 }
 
-/** Parsed certificates and lists whose signature holds, with the parsed issuer under whose key it does. */
-const signers = new WeakMap<Signed, IssuerKey>()
-
 /**
  * False for a wrong signature, and also when algorithm and key do not fit or the key is unusable. What was found to hold is remembered for
- * as long as both parsed values live, so that nothing is checked twice in one appraisal or under one prepared set.
+ * as long as the parsed value lives, whichever copy of the issuer is at hand: nothing is checked twice in one appraisal or under one prepared set.
  */
 export async function isSignedBy(signed: Signed, issuer: IssuerKey): Promise<boolean> {
-  if (signers.get(signed) === issuer) return true
+  const { memo } = signed
+  if (memo?.signer !== undefined && equalBytes(memo.signer, issuer.spki)) return true
   const good = await holds(signed, issuer)
-  if (good) signers.set(signed, issuer)
+  if (good && memo !== undefined) memo.signer = issuer.spki
   return good
 }
 
@@ -54,13 +54,5 @@ async function holds(signed: Signed, issuer: IssuerKey): Promise<boolean> {
   if (scheme === undefined) return false
   const key = await keyOf(issuer, scheme)
   if (key === undefined) return false
-  const { curve } = SCHEMES[scheme]
-  try {
-    const signature =
-      curve === undefined ? signed.signature : ecdsaToP1363(signed.signature, SCALAR_BYTES[curve])
-    return await runtimeCrypto.verify(key, signed.tbs, signature)
-  } catch (error) {
-    if (error instanceof FormatError) return false
-    throw error
-  }
+  return runtimeCrypto.verifyDer(key, signed.tbs, signed.signature)
 }
