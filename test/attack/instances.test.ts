@@ -3,9 +3,15 @@ import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { refusal } from '@cloister/broker/testing/rcar-client'
-import { registerDemo, SECRET_PATH, startTestBroker } from '@cloister/broker/testing/test-broker'
+import {
+  fakePolicy,
+  registerDemo,
+  SECRET_PATH,
+  startTestBroker,
+} from '@cloister/broker/testing/test-broker'
 import { fakeInitdata, FakeGuest } from '@cloister/broker/testing/fake-guest'
 import {
   hardwareWorld,
@@ -92,7 +98,7 @@ test('an instance that the owner ends gets nothing by its token and no other tok
   const { text } = await world.t.client.attest(first)
   const { token } = JSON.parse(text) as { token: string }
   const [instance] = await live(world)
-  await world.t.owner('DELETE', `/instances/${instance?.key}`)
+  assert.deepEqual(await world.t.owner('DELETE', `/instances/${instance?.key}`), { lived: true })
   const authorization = `Bearer ${token}`
   const answer = await world.t.client.call('GET', `/resource/${SECRET_PATH}`, { authorization })
   assert.equal((await world.t.audit(refusal(answer).requestId)).code, 'release.instance')
@@ -100,8 +106,7 @@ test('an instance that the owner ends gets nothing by its token and no other tok
   await getsSecret(world, second)
   field.wait(20 * MINUTE_MS)
   assert.deepEqual(await refusalOf(world, first), FULL)
-  const again = await world.t.admin('DELETE', `/instances/${instance?.key}`)
-  assert.equal(again.status, 404)
+  assert.deepEqual(await world.t.owner('DELETE', `/instances/${instance?.key}`), { lived: false })
   assert.equal((await world.t.admin('DELETE', '/instances/x')).status, 400)
 })
 
@@ -117,6 +122,103 @@ test('a guest of another image takes no place, nor does one of another revision'
     step: 'release',
     code: 'release.measurement-unknown',
   })
+})
+
+test('an instance that the owner ends after its lease is over gets nothing when it comes back', async () => {
+  await using field = await limited(1)
+  const { world } = field
+  const [first, second] = [field.guest(), field.guest()]
+  await getsSecret(world, first)
+  const [instance] = await live(world)
+  field.wait(6 * MINUTE_MS)
+  // Another that comes takes what was kept of the first out of the database.
+  await getsSecret(world, second)
+  field.wait(6 * MINUTE_MS)
+  assert.deepEqual(await world.t.owner('DELETE', `/instances/${instance?.key}`), { lived: false })
+  assert.deepEqual(await refusalOf(world, first), FULL)
+  // Of every revision.
+  const initdata = await registerWorkload(world, { revision: 3, instances: 1 })
+  await getsSecret(world, world.guest({ initdata }))
+})
+
+test('a machine to which no secret of the workload would go holds no place', async () => {
+  await using field = await limited(1)
+  const { world } = field
+  const foreignTcb = { bootloader: 9, tee: 1, snp: 25, microcode: 72, fmc: null }
+  const old = () => world.guest({ initdata: field.initdata, template: { tcb: foreignTcb } })
+  const { text } = await world.t.client.attest(old())
+  const { token } = JSON.parse(text) as { token: string }
+  const claims = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())
+  assert.equal(claims.submods.cpu0['ear.status'], 'warning')
+  assert.deepEqual(await live(world), [])
+  const refused = { step: 'release', code: 'release.tcb.reported' }
+  assert.deepEqual(await refusalOf(world, old()), refused)
+  const own = field.guest()
+  await getsSecret(world, own)
+  // Nor does it hear of others that it is one too many, nor end what they hold.
+  assert.deepEqual(await refusalOf(world, old()), refused)
+  await getsSecret(world, own)
+  await world.t.owner(
+    'PUT',
+    `/release-policies/${SECRET_PATH}`,
+    fakePolicy({ platforms: 'enrolled' }),
+  )
+  field.wait(6 * MINUTE_MS)
+  assert.deepEqual(await refusalOf(world, own), { step: 'release', code: 'release.platform' })
+  assert.deepEqual(await live(world), [])
+})
+
+test('where another secret of the workload would go to a machine, it holds a place', async () => {
+  await using field = await limited(1)
+  const { world } = field
+  await world.t.owner('PUT', '/secrets/default/demo/zweites', {
+    value: Buffer.from('x').toString('base64'),
+    allowSimulated: false,
+    release: fakePolicy({
+      rego: 'package policy\nimport rego.v1\ndefault allow := false\nallow if input.submods',
+    }),
+  })
+  await world.t.owner(
+    'PUT',
+    `/release-policies/${SECRET_PATH}`,
+    fakePolicy({ platforms: 'enrolled' }),
+  )
+  assert.equal((await world.t.client.attest(field.guest())).status, 200)
+  assert.equal((await live(world)).length, 1)
+  assert.equal((await world.t.client.attest(field.guest())).status, 401)
+})
+
+test('a place is given back when the attestation comes to nothing after it', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'cloister-instances-test-'))
+  const changed = (sql: string) => {
+    using database = new DatabaseSync(join(directory, 'broker.db'))
+    database.exec(sql)
+  }
+  try {
+    const amd = new FakeAmd()
+    const initdata = fakeInitdata({ instances: 1 })
+    const now = Date.now()
+    const list = amd.revocationList(new Date(now - 3_600_000), new Date(now + 3_600_000))
+    const guest = () => new FakeGuest({ amd, initdata, revocationLists: [list] })
+    const start = () =>
+      startTestBroker({ directory, appraisers: { snp: amd.appraise.bind(amd) }, onBug: () => {} })
+    {
+      await using t = await start()
+      await registerDemo(t, { initdata, value: Buffer.from('s') })
+    }
+    changed(`CREATE TRIGGER full BEFORE INSERT ON audit_entries WHEN NEW.entry LIKE '%"kind":"attestation"%'
+      BEGIN SELECT RAISE(ABORT, 'full'); END`)
+    {
+      await using t = await start()
+      assert.equal((await t.client.attest(guest())).status, 500)
+      assert.deepEqual(await live({ t }), [])
+    }
+    changed('DROP TRIGGER full')
+    await using t = await start()
+    assert.equal((await t.client.attest(guest())).status, 200)
+  } finally {
+    rmSync(directory, { recursive: true })
+  }
 })
 
 test('of two instances the third is one too many; without a number there is no end', async () => {

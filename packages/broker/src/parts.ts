@@ -9,11 +9,11 @@ import type { AuditLog } from './storage/audit-log.ts'
 import type { Instances } from './storage/instances.ts'
 import type { ReferenceValueStore } from './storage/reference-values.ts'
 import type { SecretStore } from './storage/secrets.ts'
+import type { StrangerEntries } from './storage/stranger-entries.ts'
 import type { TrustSettings } from './storage/trust-settings.ts'
 import type { WorkloadRegistry } from './storage/workload-registry.ts'
 import type { AttestationAuthority } from './tpm/attestation-authority.ts'
 import type { Enrolments } from './tpm/enrolments.ts'
-import type { RefusalTally } from './tpm/refusal-tally.ts'
 
 export interface BrokerParts {
   readonly version: string
@@ -25,11 +25,12 @@ export interface BrokerParts {
   readonly referenceValues: ReferenceValueStore
   readonly trust: TrustSettings
   readonly audit: AuditLog
+  /** The audit, for what anybody on the network can cause. */
+  readonly strangers: StrangerEntries
   readonly instances: Instances
   readonly sessions: Sessions
   /** Of TPMs: activations under way, and who certifies what came of them. */
   readonly enrolments: Enrolments
-  readonly enrolmentRefusals: RefusalTally
   readonly attestationAuthority: AttestationAuthority
   readonly tokens: IssuedTokens
   /** Certificate of the key that signs tokens, PEM. */

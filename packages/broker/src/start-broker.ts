@@ -26,11 +26,11 @@ import { loadKek } from './storage/envelope.ts'
 import { Instances } from './storage/instances.ts'
 import { ReferenceValueStore } from './storage/reference-values.ts'
 import { SecretStore } from './storage/secrets.ts'
+import { StrangerEntries } from './storage/stranger-entries.ts'
 import { TrustSettings } from './storage/trust-settings.ts'
 import { WorkloadRegistry } from './storage/workload-registry.ts'
 import { AttestationAuthority } from './tpm/attestation-authority.ts'
 import { Enrolments } from './tpm/enrolments.ts'
-import { RefusalTally } from './tpm/refusal-tally.ts'
 
 const VERSION = '0.1.0'
 
@@ -120,6 +120,7 @@ export async function startBrokerUnder(
       await using _database = { [Symbol.asyncDispose]: async () => database.close() }
       await using _refresher = refresher
       await server.close()
+      parts.strangers.flush(now())
     }
     const stop = () => (stopped ??= end())
     refresher?.start()
@@ -163,6 +164,11 @@ function createParts(
       now: now(),
     }),
   )
+  const audit = new AuditLog(
+    database,
+    loadAuditKey(join(directory, 'audit.key')),
+    limits.auditBytes,
+  )
   return {
     version: VERSION,
     limits,
@@ -171,11 +177,11 @@ function createParts(
     workloads: new WorkloadRegistry(database),
     referenceValues: new ReferenceValueStore(database),
     trust,
-    audit: new AuditLog(database, loadAuditKey(join(directory, 'audit.key')), limits.auditBytes),
+    audit,
+    strangers: new StrangerEntries(audit),
     instances: new Instances(database),
     sessions: new Sessions(limits),
     enrolments: new Enrolments(),
-    enrolmentRefusals: new RefusalTally(),
     attestationAuthority,
     tokens: new IssuedTokens(new TokenSigner(identity)),
     tokenSigner: identity.certificatePem,

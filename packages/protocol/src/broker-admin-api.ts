@@ -253,7 +253,7 @@ export const WithdrawWorkloadSchema = z.strictObject({ revision: z.int().min(1).
 /** SHA-256 of the key's required members (RFC 7638), hex. */
 export const InstanceNameSchema = Hex(32)
 
-/** GET /instances: those that live, of workloads that may have only so many. DELETE /instances/<key> ends one for good. */
+/** GET /instances: those that live, of workloads that may have only so many. DELETE /instances/<key> ends one for good, also one that does not live now. */
 export const InstanceListSchema = z.object({
   instances: z.array(
     z.object({
@@ -268,6 +268,10 @@ export const InstanceListSchema = z.object({
     }),
   ),
 })
+/** The answer to DELETE /instances/<key>. */
+export const EndedInstanceSchema = z.object({ lived: z.boolean() })
+export type EndedInstance = z.infer<typeof EndedInstanceSchema>
+
 export type Instance = z.infer<typeof InstanceListSchema>['instances'][number]
 
 /** PUT /guest-images/<name> */

@@ -12,6 +12,7 @@ export const TPM_ENROLMENT_PATH = {
 } as const
 
 const MAX_TEXT = 16_384
+const MAX_ID = 4096
 const Bytes = z.base64().min(4).max(MAX_TEXT)
 
 /** POST challenge. */
@@ -24,8 +25,11 @@ export const TpmChallengeRequestSchema = z.object({
 export type TpmChallengeRequest = z.infer<typeof TpmChallengeRequestSchema>
 
 export const TpmChallengeSchema = z.object({
-  /** 32 hex digits; good for one answer. */
-  id: z.string().regex(/^[0-9a-f]{32}$/),
+  /** Base64url; good for one answer, by this broker's process, for a minute. */
+  id: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]+$/)
+    .max(MAX_ID),
   /** TPM2B_ID_OBJECT without its size. */
   credential: Bytes,
   /** TPM2B_ENCRYPTED_SECRET without its size. */
@@ -35,7 +39,7 @@ export type TpmChallenge = z.infer<typeof TpmChallengeSchema>
 
 /** POST certificate. */
 export const TpmCertificateRequestSchema = z.object({
-  id: z.string().max(64),
+  id: z.string().max(MAX_ID),
   /** What the TPM opened. */
   secret: Bytes,
 })

@@ -16,6 +16,7 @@ import {
   WithdrawGuestImageSchema,
   WithdrawWorkloadSchema,
   type BrokerStatus,
+  type EndedInstance,
   type GuestImageList,
   type AnyReleasePolicy,
   type SecretList,
@@ -129,8 +130,7 @@ export function adminRoutes(
     if (!key.success)
       throw new CloisterError('request.malformed', { why: 'an instance has 64 hex digits' })
     record(c, 'instance.end', key.data)
-    if (!instances.end(key.data, parts.now())) throw new CloisterError('broker.not-found')
-    return c.body(null, 204)
+    return c.json({ lived: instances.end(key.data, parts.now()) } satisfies EndedInstance)
   })
 
   routes.get('/guest-images', (c) =>
@@ -226,6 +226,7 @@ export function adminRoutes(
   routes.get(AUDIT_LOG_PATH, (c) => {
     const query = AuditQuerySchema.safeParse(c.req.query())
     if (!query.success) throw new CloisterError('request.malformed')
+    parts.strangers.flush(parts.now())
     return c.json({ entries: audit.find(query.data) })
   })
   routes.get(`${AUDIT_LOG_PATH}/checkpoint`, (c) => c.text(audit.checkpoint()))

@@ -9,6 +9,7 @@ import type { AuthorizeAdmin } from '../admin/authorize.ts'
 import { adminRoutes, type BrokerFacts } from '../admin/routes.ts'
 import { kbsRoutes } from '../kbs/routes.ts'
 import type { BrokerParts } from '../parts.ts'
+import { networkOf } from './network-of.ts'
 import { RateLimit } from './rate-limit.ts'
 
 export interface BrokerEnv {
@@ -33,7 +34,7 @@ export function brokerApp(
 
   app.use(async (c, next) => {
     c.set('requestId', randomBytes(16).toString('hex'))
-    const address = c.env.incoming.socket.remoteAddress ?? ''
+    const address = networkOf(c.env.incoming.socket.remoteAddress ?? '')
     // Guests that share the owner's address, as on one machine, must not keep the owner from withdrawing something.
     const side = c.req.path.startsWith(ADMIN_PATH) ? 'owner' : 'guests'
     if (!rate.take(`${side} ${address}`, parts.now())) throw new CloisterError('broker.busy')

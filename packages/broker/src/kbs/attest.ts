@@ -2,12 +2,14 @@
 import { CloisterError } from '@cloister/protocol/error'
 import type { Check } from '@cloister/verifier/result/check'
 import type { KbsAttestation } from '@cloister/protocol/kbs'
-import { earClaims, tokenEnd } from '../attestation/ear.ts'
+import { earClaims } from '../attestation/ear.ts'
 import type { EvidenceAppraisal } from '../attestation/appraise-evidence.ts'
-import { measurementOf, type AttestationFindings } from '../attestation/attestation-result.ts'
+import type { AttestationFindings } from '../attestation/attestation-result.ts'
 import type { BrokerParts } from '../parts.ts'
-import { instanceName } from '../storage/instances.ts'
+import type { StrangerEntry } from '../storage/stranger-entries.ts'
 import type { WorkloadRevision } from '../storage/workload-registry.ts'
+import { isKnownMeasurement, regoFor, takePlace } from './place.ts'
+import type { Requester } from './requester.ts'
 import type { Session } from './sessions.ts'
 
 /**
@@ -19,53 +21,62 @@ export async function attest(
   parts: BrokerParts,
   session: Session,
   attestation: KbsAttestation,
-  requestId: string,
+  from: Requester,
 ): Promise<string> {
   const appraised = await appraise(parts, session, attestation)
-  const workload = appraised.accepted ? findWorkload(parts, appraised.result) : undefined
-  const appraisal = withInstance(parts, appraised, workload)
-  record(parts, appraisal, { requestId, workload })
-  if (!appraisal.accepted) {
-    parts.metrics.count('kbs_attestation_failures_total')
-    throw new CloisterError('attestation.refused', { requestId })
+  if (!appraised.accepted) throw refuse(parts, appraised.checks, { from })
+  const rego = await regoFor(parts, findWorkload(parts, appraised.result))
+  // INVARIANT: from here nothing is awaited, so that whoever is counted is recorded by the registry of the same moment.
+  const { result, degraded } = appraised
+  const workload = findWorkload(parts, result)
+  const now = parts.now()
+  const issue = (isDegraded: boolean) =>
+    parts.tokens.issue(
+      earClaims(result, {
+        knownMeasurement: isKnownMeasurement(parts, result),
+        currentWorkload: workload?.state === 'current',
+        degraded: isDegraded,
+        initdataClaims: appraised.initdataClaims,
+        version: parts.version,
+        now,
+      }),
+    )
+  const token = issue(degraded)
+  const place = takePlace(parts, workload, { token, result, context: { ...rego, now } })
+  const checks = place === undefined ? appraised.checks : [...appraised.checks, place.check]
+  if (place?.held === 'full') throw refuse(parts, checks, { from, workload })
+  try {
+    const given = place?.held === 'none' ? issue(true) : token
+    record(
+      parts,
+      { accepted: true, checks },
+      { from, workload, isKnown: isKnown(result, workload) },
+    )
+    parts.sessions.attest(session, given)
+    parts.metrics.count('kbs_attestation_successes_total')
+    return given
+  } catch (error) {
+    place?.giveBack()
+    throw error
   }
-  parts.metrics.count('kbs_attestation_successes_total')
-  const { result, degraded, initdataClaims } = appraisal
-  const claims = earClaims(result, {
-    knownMeasurement: isKnownMeasurement(parts, result),
-    currentWorkload: workload?.state === 'current',
-    degraded,
-    initdataClaims,
-    version: parts.version,
-    now: parts.now(),
-  })
-  const token = parts.tokens.issue(claims)
-  parts.sessions.attest(session, token)
-  return token
 }
 
-/** Counts the instance where the workload may have only so many; nothing is awaited between counting and recording. */
-function withInstance(
-  parts: BrokerParts,
-  appraisal: EvidenceAppraisal,
-  workload: WorkloadRevision | undefined,
-): EvidenceAppraisal {
-  if (!appraisal.accepted || workload?.instances === undefined) return appraisal
-  // What runs another image gets no secret, and so must not take the place of one that does.
-  if (!isKnownMeasurement(parts, appraisal.result)) return appraisal
-  const { instances, now } = parts
-  const name = instanceName(appraisal.result.runtimeData['tee-pubkey'])
-  const time = now()
-  const lifetime = { now: time, expiresAt: tokenEnd(time) }
-  const { admitted, others } = instances.admit(workload, name, lifetime)
-  const check: Check = {
-    code: 'attestation.instances',
-    outcome: admitted ? 'pass' : 'fail',
-    expected: `${workload.instances} at most`,
-    received: others.length === 0 ? name : `${name} beside ${others.join(', ')}`,
-  }
-  const checks = [...appraisal.checks, check]
-  return admitted ? { ...appraisal, checks } : { accepted: false, checks }
+/** Evidence of hardware is for everybody to make who has some; the owner knows a registered workload, and a TPM that was enrolled. */
+function isKnown(result: AttestationFindings, workload: WorkloadRevision | undefined): boolean {
+  return workload !== undefined || result.anchors === 'tpm'
+}
+
+interface Asked {
+  readonly from: Requester
+  readonly workload?: WorkloadRevision | undefined
+  /** Absent: anybody could have caused it. */
+  readonly isKnown?: boolean
+}
+
+function refuse(parts: BrokerParts, checks: readonly Check[], asked: Asked): CloisterError {
+  record(parts, { accepted: false, checks }, asked)
+  parts.metrics.count('kbs_attestation_failures_total')
+  return new CloisterError('attestation.refused', { requestId: asked.from.requestId })
 }
 
 /** A TPM holds nothing that was registered before it started. */
@@ -74,13 +85,6 @@ function findWorkload(
   result: AttestationFindings,
 ): WorkloadRevision | undefined {
   return result.anchors === 'tpm' ? undefined : workloads.findByInitdata(result.hostData)
-}
-
-function isKnownMeasurement({ referenceValues }: BrokerParts, result: AttestationFindings) {
-  return (
-    result.anchors !== 'tpm' &&
-    referenceValues.find(result.anchors, measurementOf(result)).some(({ withdrawn }) => !withdrawn)
-  )
 }
 
 async function appraise(
@@ -114,24 +118,23 @@ async function appraise(
 
 function record(
   parts: BrokerParts,
-  appraisal: EvidenceAppraisal,
-  {
-    requestId,
-    workload,
-  }: { readonly requestId: string; readonly workload: WorkloadRevision | undefined },
+  { accepted, checks }: Pick<EvidenceAppraisal, 'accepted' | 'checks'>,
+  { from, workload, isKnown = false }: Asked,
 ): void {
   const failed =
-    appraisal.checks.find(({ outcome }) => outcome === 'fail') ??
-    appraisal.checks.find(({ outcome }) => outcome === 'undecided')
-  parts.audit.append({
+    checks.find(({ outcome }) => outcome === 'fail') ??
+    checks.find(({ outcome }) => outcome === 'undecided')
+  const entry: StrangerEntry = {
     time: parts.now(),
-    requestId,
+    requestId: from.requestId,
     kind: 'attestation',
-    outcome: appraisal.accepted ? 'allowed' : 'refused',
-    ...(!appraisal.accepted && failed !== undefined && { code: failed.code }),
+    outcome: accepted ? 'allowed' : 'refused',
+    ...(!accepted && failed !== undefined && { code: failed.code }),
     ...(workload !== undefined && { workload: workload.name, revision: workload.revision }),
-    checks: appraisal.accepted ? [...appraisal.checks] : appraisal.checks.map(shorten),
-  })
+    checks: accepted ? [...checks] : checks.map(shorten),
+  }
+  if (isKnown) parts.audit.append(entry)
+  else parts.strangers.append(from.address, entry)
 }
 
 /** Anybody can have evidence refused, so what passed in it is kept short: the audit shall not fill the disk. */

@@ -10,6 +10,8 @@ import type { BrokerParts } from '../parts.ts'
 import { decideRelease } from '../release/decide-release.ts'
 import type { RegistryState } from '../release/release-rules.ts'
 import { instanceName } from '../storage/instances.ts'
+import type { StrangerEntry } from '../storage/stranger-entries.ts'
+import type { Requester } from './requester.ts'
 
 /**
  * @param path - `repository/type/tag`; attacker-controlled
@@ -20,9 +22,9 @@ export async function release(
   parts: BrokerParts,
   path: string,
   attestation: AttestationResult,
-  requestId: string,
+  { requestId, address }: Requester,
 ): Promise<Buffer> {
-  const { secrets, audit, metrics } = parts
+  const { secrets, audit, strangers, metrics } = parts
   let secret = secrets.find(path)
   const rego =
     secret?.policy?.rego === undefined ? undefined : await import('../release/rego-policy.ts')
@@ -37,7 +39,7 @@ export async function release(
   metrics.count('kbs_policy_evaluations_total')
   metrics.count(allow ? 'kbs_policy_approvals_total' : 'kbs_policy_violations_total')
   const failed = checks.find(({ outcome }) => outcome === 'fail')
-  audit.append({
+  const entry: StrangerEntry = {
     time,
     requestId,
     kind: 'release',
@@ -49,7 +51,9 @@ export async function release(
     }),
     subject: path.slice(0, 256),
     checks: [...checks],
-  })
+  }
+  if (allow) audit.append(entry)
+  else strangers.append(address, entry)
   if (!allow || secret === undefined) throw new CloisterError('release.refused', { requestId })
   return secrets.reveal(secret)
 }

@@ -25,12 +25,14 @@ import { isSupportedTee } from '../attestation/appraise-evidence.ts'
 import type { AttestationResult } from '../attestation/attestation-result.ts'
 import { parseJson } from '../http/body.ts'
 import type { BrokerEnv } from '../http/app.ts'
+import { networkOf } from '../http/network-of.ts'
 import type { BrokerParts } from '../parts.ts'
-import { certifyTpm, challengeTpm, type Requester } from '../tpm/enrol.ts'
+import { certifyTpm, challengeTpm } from '../tpm/enrol.ts'
 import { attest } from './attest.ts'
 import { kbsAnswer, type KbsStep } from './errors.ts'
 import { recordGuestRefusal } from './guest-refusal.ts'
 import { release } from './release.ts'
+import type { Requester } from './requester.ts'
 import type { Session } from './sessions.ts'
 
 type KbsContext = Context<BrokerEnv>
@@ -82,7 +84,7 @@ export function kbsRoutes(parts: BrokerParts, authorizeAdmin: AuthorizeAdmin): H
       })
       const session = id === undefined ? undefined : parts.sessions.claim(id, parts.now())
       if (session === undefined) throw new CloisterError('kbs.session')
-      const token = session.token ?? (await attest(parts, session, attestation, c.get('requestId')))
+      const token = session.token ?? (await attest(parts, session, attestation, requester(c)))
       return json({ token }, session)
     }),
   )
@@ -113,7 +115,7 @@ export function kbsRoutes(parts: BrokerParts, authorizeAdmin: AuthorizeAdmin): H
     step('resource', async (c) => {
       const attestation = attested(c, parts)
       const path = c.req.param('path') ?? ''
-      const value = await release(parts, path, attestation, c.get('requestId'))
+      const value = await release(parts, path, attestation, requester(c))
       try {
         return json(encryptJwe(value, attestation.runtimeData['tee-pubkey']))
       } finally {
@@ -163,7 +165,7 @@ export function kbsRoutes(parts: BrokerParts, authorizeAdmin: AuthorizeAdmin): H
 function requester(c: KbsContext): Requester {
   return {
     requestId: c.get('requestId'),
-    address: c.env.incoming.socket.remoteAddress ?? '',
+    address: networkOf(c.env.incoming.socket.remoteAddress ?? ''),
   }
 }
 

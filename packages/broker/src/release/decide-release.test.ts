@@ -330,6 +330,7 @@ test('decideRelease() gives a TEE nothing whose policy is for TPMs', () => {
 test('every release code of the catalogue is yielded by some test here', () => {
   const elsewhere = [
     'release.refused',
+    'release.many',
     'release.secret-unknown',
     'release.workload-unregistered',
     'release.measurement-unknown',

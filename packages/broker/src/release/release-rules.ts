@@ -74,7 +74,6 @@ export const TEE_RULES: readonly ReleaseRule[] = [
   workloadInForce,
   workloadCurrent,
   workloadListed,
-  instanceLive,
 ]
 
 export const SNP_RULES: readonly ReleaseRule<SnpResult>[] = [
@@ -91,6 +90,7 @@ export const SNP_RULES: readonly ReleaseRule<SnpResult>[] = [
   minimumTcb('release.tcb.launch', ({ launch_tcb }) => launch_tcb),
   platformListed,
   regoAllows,
+  instanceLive,
 ]
 
 /** What rules for every kind of Attester look at. */
@@ -229,7 +229,8 @@ function workloadListed({ policy, registry: { workload } }: ReleaseRequest): Rel
   })
 }
 
-function instanceLive({ registry, attestation }: ReleaseRequest): ReleaseCheck | undefined {
+/** The last: whom another rule refuses has no place, and is refused for that rule. */
+export function instanceLive({ registry, attestation }: ReleaseRequest): ReleaseCheck | undefined {
   if (registry.isLiveInstance === undefined) return undefined
   const received = instanceName(attestation.runtimeData['tee-pubkey'])
   return check('release.instance', registry.isLiveInstance, { received })

@@ -3,6 +3,7 @@ import { TdxReleaseSchema, type TdxRelease } from '@cloister/protocol/broker-adm
 import type { TdxResult } from '../attestation/attestation-result.ts'
 import {
   check,
+  instanceLive,
   platformListed,
   regoAllows,
   TEE_RULES,
@@ -26,6 +27,7 @@ export const TDX_RULES: readonly ReleaseRule<TdxResult>[] = [
   featuresAccepted,
   platformListed,
   regoAllows,
+  instanceLive,
 ]
 
 const DEFAULTS = TdxReleaseSchema.parse({})

@@ -17,10 +17,15 @@ export function instanceName(key: TeePublicKey): string {
   return createHash('sha256').update(JSON.stringify(members)).digest('hex')
 }
 
+/** Stands in place of an initdata digest for a key that the owner ended. */
+const ANY_WORKLOAD = ''
+
 export interface Admission {
   readonly admitted: boolean
   /** Names of those that live besides. */
   readonly others: readonly string[]
+  /** Takes back what the admission changed, where what it was for did not come about. */
+  readonly giveBack: () => void
 }
 
 export class Instances {
@@ -28,6 +33,7 @@ export class Instances {
   readonly #find
   readonly #others
   readonly #put
+  readonly #remove
   readonly #sweep
 
   constructor(database: Database) {
@@ -41,6 +47,9 @@ export class Instances {
     this.#put = database.prepare(
       `INSERT INTO instances (initdata_digest, key, since, expires_at) VALUES (?, ?, ?, ?)
        ON CONFLICT (initdata_digest, key) DO UPDATE SET expires_at = excluded.expires_at`,
+    )
+    this.#remove = database.prepare(
+      'DELETE FROM instances WHERE initdata_digest = ? AND key = ? AND NOT ended',
     )
     this.#sweep = database.prepare('DELETE FROM instances WHERE expires_at <= ? AND NOT ended')
   }
@@ -57,19 +66,32 @@ export class Instances {
   ): Admission {
     const known = this.#find.get(initdataDigest, name)
     const others = this.#others.all(initdataDigest, name, now).map(({ key }) => String(key))
-    if (known?.['ended'] === 1 || others.length >= instances) return { admitted: false, others }
+    if (this.#isEnded(initdataDigest, name) || others.length >= instances)
+      return { admitted: false, others, giveBack: () => {} }
     const isLive = known !== undefined && Number(known['expires_at']) > now
     // INVARIANT: a new one is on the disk before its token leaves; losing the end of a renewal makes room sooner by less than a token's life.
     this.#database.write(isLive ? 'ordered' : 'durable', () => {
       this.#sweep.run(now)
       this.#put.run(initdataDigest, name, now, expiresAt)
     })
-    return { admitted: true, others }
+    const giveBack = () => {
+      this.#database.write('durable', () => {
+        if (isLive) this.#put.run(initdataDigest, name, now, Number(known['expires_at']))
+        else this.#remove.run(initdataDigest, name)
+      })
+    }
+    return { admitted: true, others, giveBack }
   }
 
   isLive(initdataDigest: string, name: string, now: number): boolean {
     const known = this.#find.get(initdataDigest, name)
-    return known !== undefined && known['ended'] === 0 && Number(known['expires_at']) > now
+    const isInTime = known !== undefined && Number(known['expires_at']) > now
+    return isInTime && !this.#isEnded(initdataDigest, name)
+  }
+
+  #isEnded(initdataDigest: string, name: string): boolean {
+    const ofAll = [initdataDigest, ANY_WORKLOAD].map((digest) => this.#find.get(digest, name))
+    return ofAll.some((known) => known?.['ended'] === 1)
   }
 
   list(now: number): readonly Instance[] {
@@ -90,13 +112,24 @@ export class Instances {
       }))
   }
 
-  /** For good: its key gets no token and no secret any more. @returns false when no such instance lives */
+  /**
+   * For good, and whether or not it lives: its key gets no token and no secret any more, of any workload.
+   *
+   * @returns whether it lived
+   */
   end(name: string, now: number): boolean {
     return this.#database.write('durable', () => {
-      const { changes } = this.#database
+      const lived = this.#database
         .prepare('UPDATE instances SET ended = 1 WHERE key = ? AND expires_at > ? AND NOT ended')
         .run(name, now)
-      return Number(changes) > 0
+      // One whose token has ended is kept nowhere, and could attest again.
+      this.#database
+        .prepare(
+          `INSERT INTO instances (initdata_digest, key, since, expires_at, ended) VALUES (?, ?, ?, ?, 1)
+           ON CONFLICT (initdata_digest, key) DO NOTHING`,
+        )
+        .run(ANY_WORKLOAD, name, now, now)
+      return Number(lived.changes) > 0
     })
   }
 }

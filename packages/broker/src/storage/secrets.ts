@@ -35,6 +35,7 @@ export class SecretStore {
   readonly #kek: KeyObject
   readonly #find
   readonly #findValue
+  readonly #findOf
   /** By their stored text: a fleet asks for the same few secrets again and again. */
   readonly #policies = new Map<string, AnyReleasePolicy>()
 
@@ -42,6 +43,10 @@ export class SecretStore {
     this.#database = database
     this.#kek = kek
     this.#find = database.prepare(`${SELECT} WHERE s.path = ?`)
+    this.#findOf = database.prepare(
+      `${SELECT} WHERE EXISTS (SELECT 1 FROM json_each(s.release_policy, '$.workloads') w
+         WHERE json_extract(w.value, '$.name') = ?) ORDER BY s.path`,
+    )
     this.#findValue = database.prepare(
       'SELECT wrapped_key, ciphertext FROM secret_versions WHERE path = ? AND version = ?',
     )
@@ -50,6 +55,11 @@ export class SecretStore {
   find(path: string): Secret | undefined {
     const row = this.#find.get(path)
     return row === undefined ? undefined : this.#read(row)
+  }
+
+  /** Those whose policy names the workload, whatever the revision. */
+  findOf(workload: string): readonly Secret[] {
+    return this.#findOf.all(workload).map((row) => this.#read(row))
   }
 
   list(): readonly Secret[] {

@@ -35,7 +35,11 @@ export class AttestationAuthority {
   }
 
   /** @param spki - of the attestation key. @returns DER */
-  issue(spki: Uint8Array, { fingerprint, anchor }: EndorsementKey, now: number): Uint8Array {
+  issue(
+    spki: Uint8Array,
+    { fingerprint, anchor }: Pick<EndorsementKey, 'fingerprint' | 'anchor'>,
+    now: number,
+  ): Uint8Array {
     const serial = randomBytes(16)
     serial[0] = ((serial[0] as number) & 0x3f) | 0x40
     return issueCertificate(

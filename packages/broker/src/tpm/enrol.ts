@@ -1,10 +1,8 @@
 /** The two steps of credential activation, each with its reasons in the audit; the guest only learns that it was refused. */
-import { randomBytes } from 'node:crypto'
 import { FormatError } from '@cloister/verifier/bytes/format-error'
 import { isAttestationKey, parseTpmPublicArea, tpmName } from '@cloister/verifier/tpm/public-area'
 import type { TpmPublicArea } from '@cloister/verifier/tpm/public-area'
 import { readAttestationKey } from '@cloister/verifier/tpm/verify'
-import type { AuditContent } from '@cloister/protocol/broker-admin-api'
 import { CloisterError } from '@cloister/protocol/error'
 import type { EnrolmentCheckCode } from '@cloister/protocol/errors/broker'
 import type {
@@ -13,18 +11,12 @@ import type {
   TpmChallenge,
   TpmChallengeRequest,
 } from '@cloister/protocol/tpm-enrolment'
+import type { Requester } from '../kbs/requester.ts'
 import type { BrokerParts } from '../parts.ts'
 import { CERTIFICATE_MS } from './attestation-authority.ts'
 import { judgeEndorsementKey } from './endorsement-key.ts'
 import { isSecretOf } from './enrolments.ts'
-import type { Counted } from './refusal-tally.ts'
 import { makeCredential } from '@cloister/verifier/node/make-credential'
-
-/** Who asks, as far as it is known. */
-export interface Requester {
-  readonly requestId: string
-  readonly address: string
-}
 
 const bytes = (base64: string): Uint8Array => new Uint8Array(Buffer.from(base64, 'base64'))
 const SHA1 = 0x0004
@@ -46,7 +38,7 @@ export async function challengeTpm(
   const attestationKey = await readKey(bytes(request['ak-public']))
   if (attestationKey === undefined) throw refused(parts, from, 'tpm.enrolment.key', fingerprint)
   const { id, secret } = parts.enrolments.open(
-    { endorsementKey, attestationKey, address: from.address },
+    { endorsementKey, attestationKey: attestationKey.spki },
     now,
   )
   const name = await tpmName(attestationKey)
@@ -82,7 +74,7 @@ export function certifyTpm(
     subject: fingerprint,
     checks: [{ code: 'tpm.enrolment.secret', outcome: 'pass' }],
   })
-  const certificate = parts.attestationAuthority.issue(attestationKey.spki, endorsementKey, now)
+  const certificate = parts.attestationAuthority.issue(attestationKey, endorsementKey, now)
   return {
     certificate: Buffer.from(certificate).toString('base64'),
     expiresAt: now + CERTIFICATE_MS,
@@ -110,37 +102,14 @@ function refused(
   code: EnrolmentCheckCode,
   subject?: string,
 ): CloisterError {
-  const { audit, enrolmentRefusals, now } = parts
-  const time = now()
-  const [first, ...others] = enrolmentRefusals.over(time)
-  if (first !== undefined) audit.append(countedEntry(time, [first, ...others]))
-  if (enrolmentRefusals.take(address, time))
-    audit.append({
-      time,
-      requestId,
-      kind: 'enrolment',
-      outcome: 'refused',
-      code,
-      ...(subject !== undefined && { subject }),
-      checks: [{ code, outcome: 'fail' }],
-    })
-  return new CloisterError('tpm.enrolment-refused', { requestId })
-}
-
-/** Addresses that an entry names. */
-const NAMED = 16
-
-function countedEntry(time: number, counted: readonly Counted[]): AuditContent {
-  const code: EnrolmentCheckCode = 'tpm.enrolment.many'
-  const all = counted.reduce((sum, { refusals }) => sum + refusals, 0)
-  const named = counted.slice(0, NAMED).map(({ address, refusals }) => `${refusals} of ${address}`)
-  return {
-    time,
-    requestId: randomBytes(16).toString('hex'),
+  parts.strangers.append(address, {
+    time: parts.now(),
+    requestId,
     kind: 'enrolment',
     outcome: 'refused',
     code,
-    subject: `${all} refusals of ${counted.length} addresses in ten minutes`,
-    checks: [{ code, outcome: 'fail', received: named.join(', ') }],
-  }
+    ...(subject !== undefined && { subject }),
+    checks: [{ code, outcome: 'fail' }],
+  })
+  return new CloisterError('tpm.enrolment-refused', { requestId })
 }

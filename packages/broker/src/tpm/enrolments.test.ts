@@ -1,48 +1,48 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { TpmPublicArea } from '@cloister/verifier/tpm/public-area'
-import { Enrolments } from './enrolments.ts'
-import { RefusalTally } from './refusal-tally.ts'
+import { Enrolments, isSecretOf } from './enrolments.ts'
 
-const endorsementKey = (fingerprint: string) => ({
-  spki: new Uint8Array(),
-  fingerprint,
-  anchor: 'ca',
+const enrolmentOf = (fingerprint: string) => ({
+  endorsementKey: { fingerprint, anchor: 'ca' },
+  attestationKey: Buffer.from(`key of ${fingerprint}`),
 })
-const attestationKey = {} as TpmPublicArea
 
-test('one TPM cannot push out what others have under way, nor one address what others began for it', () => {
+test('nobody who begins in the name of a TPM, or of others, pushes out what it has under way', () => {
   const enrolments = new Enrolments()
-  const open = (fingerprint: string, address: string) =>
-    enrolments.open({ endorsementKey: endorsementKey(fingerprint), attestationKey, address }, 0)
-  const other = open('other', 'x')
-  const own = open('victim', 'victim')
-  for (let n = 0; n < 5000; n++) open('victim', 'attacker')
-  assert.equal(enrolments.claim(other.id, 1)?.id, other.id)
-  assert.equal(enrolments.claim(own.id, 1)?.id, own.id)
-  assert.equal(enrolments.claim(own.id, 1), undefined)
-  const opened = Array.from({ length: 40 }, (_, n) => open('many', `address ${n}`))
-  const left = opened.filter(({ id }) => enrolments.claim(id, 1) !== undefined)
-  assert.deepEqual(left, opened.slice(-16))
+  const own = enrolments.open(enrolmentOf('victim'), 0)
+  for (let n = 0; n < 5000; n++) enrolments.open(enrolmentOf(n % 2 ? 'victim' : `other ${n}`), 0)
+  const { secret = Buffer.alloc(0), ...claimed } = enrolments.claim(own.id, 59_999) ?? {}
+  assert.deepEqual(claimed, { ...enrolmentOf('victim'), id: own.id, expiresAt: 60_000 })
+  assert.equal(isSecretOf(own, secret), true)
 })
 
-test('refusals have entries up to a number for each address and for all, and are counted beyond', () => {
-  const tally = new RefusalTally()
-  const taken = (address: string, times: number, now = 0) =>
-    Array.from({ length: times }, () => tally.take(address, now)).filter(Boolean).length
-  assert.equal(taken('a', 500), 10)
-  assert.equal(taken('b', 3), 3)
-  assert.deepEqual(tally.over(599_999), [])
-  assert.deepEqual(tally.over(600_000), [{ address: 'a', refusals: 500 }])
-  assert.deepEqual(tally.over(600_000), [])
-  assert.equal(taken('a', 11, 600_000), 10)
-  let all = 10
-  for (let n = 0; n < 5000; n++) all += taken(`address ${n}`, 11, 600_000)
-  assert.equal(all, 200)
-  const counted = tally.over(1_200_000)
-  assert.equal(counted.length, 1025)
-  assert.equal(counted[0]?.address, 'others')
-  // A clock that goes back.
-  taken('a', 20, 9_000_000)
-  assert.equal(tally.over(1_000).length, 1)
+test('an enrolment takes one answer, within its minute, under its own id only', () => {
+  const enrolments = new Enrolments()
+  const open = () => enrolments.open(enrolmentOf('a'), 0).id
+  const [spent, late, ok] = [open(), open(), open()]
+  assert.ok(enrolments.claim(spent, 1))
+  assert.equal(enrolments.claim(spent, 2), undefined)
+  assert.equal(enrolments.claim(late, 60_000), undefined)
+  // The last character may hold bits that no byte takes; a text with others is another text of the same bytes.
+  const others = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=+/'.split('')
+  for (const last of others.filter((character) => character !== ok.at(-1)))
+    assert.equal(enrolments.claim(ok.slice(0, -1) + last, 1), undefined)
+  for (const id of [
+    '',
+    'A'.repeat(37),
+    `${ok}=`,
+    `${ok}A`,
+    new Enrolments().open(enrolmentOf('a'), 0).id,
+  ])
+    assert.equal(enrolments.claim(id, 1), undefined)
+  assert.ok(enrolments.claim(ok, 1))
+})
+
+test('what is remembered of answers is bounded, and whoever gives many reaches no other enrolment', () => {
+  const enrolments = new Enrolments()
+  const own = enrolments.open(enrolmentOf('victim'), 0)
+  for (let n = 0; n < 5000; n++)
+    assert.ok(enrolments.claim(enrolments.open(enrolmentOf('x'), 0).id, 1))
+  assert.ok(enrolments.claim(own.id, 1))
+  assert.equal(enrolments.claim(own.id, 1), undefined)
 })

@@ -1,82 +1,115 @@
-/** Credential activations under way, in memory and bounded. Each is good for one answer. */
-import { randomBytes, timingSafeEqual } from 'node:crypto'
-import type { TpmPublicArea } from '@cloister/verifier/tpm/public-area'
+/**
+ * Credential activations under way. EK certificates are no secret, so anybody can begin in a machine's name, from as many addresses as he has: what was begun is therefore kept by him
+ * who began it, sealed into its id, and nobody's beginning takes another's place. Each is good for one answer.
+ */
+import { createCipheriv, createDecipheriv, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { EndorsementKey } from './endorsement-key.ts'
 
 /** The most that a credential holds with a Name by SHA-256. */
 const SECRET_BYTES = 32
 const ENROLMENT_MS = 60_000
-const MAX_ENROLMENTS = 1024
-/** Of one TPM. EK certificates are no secret, so anybody can begin in a machine's name: the oldest of the same address goes first. */
-const PER_TPM = 16
-const PER_TPM_AND_ADDRESS = 4
+/** Answers that are remembered. The oldest beyond could be given again in its minute, for the same certificate. */
+const MAX_SPENT = 4096
+
+const CIPHER = { name: 'aes-256-gcm', keyBytes: 32, nonceBytes: 12, tagBytes: 16 } as const
+const PURPOSE = Buffer.from('cloister/tpm-enrolment/1')
 
 export interface Enrolment {
-  /** 32 hex digits. */
+  /** Base64url. */
   readonly id: string
   readonly secret: Buffer
-  readonly endorsementKey: EndorsementKey
-  readonly attestationKey: TpmPublicArea
-  /** Who began it. */
-  readonly address: string
+  readonly endorsementKey: Pick<EndorsementKey, 'fingerprint' | 'anchor'>
+  /** Of the attestation key: SubjectPublicKeyInfo, DER. */
+  readonly attestationKey: Uint8Array
+  readonly expiresAt: number
+}
+
+interface Sealed {
+  readonly secret: string
+  readonly fingerprint: string
+  readonly anchor: string
+  readonly attestationKey: string
   readonly expiresAt: number
 }
 
 export class Enrolments {
-  /** In the order of their end. */
-  readonly #waiting = new Map<string, Enrolment>()
+  /** Ends with the process, and every enrolment under way with it. */
+  readonly #key = randomBytes(CIPHER.keyBytes)
+  /** End by id, in the order of the answers. */
+  readonly #spent = new Map<string, number>()
 
   open(
-    {
-      endorsementKey,
-      attestationKey,
-      address,
-    }: Pick<Enrolment, 'endorsementKey' | 'attestationKey' | 'address'>,
+    { endorsementKey, attestationKey }: Pick<Enrolment, 'endorsementKey' | 'attestationKey'>,
     now: number,
   ): Enrolment {
-    this.#sweep(now)
-    this.#makeRoom(endorsementKey.fingerprint, address)
-    const enrolment: Enrolment = {
-      id: randomBytes(16).toString('hex'),
-      secret: randomBytes(SECRET_BYTES),
-      endorsementKey,
-      attestationKey,
-      address,
-      expiresAt: now + ENROLMENT_MS,
-    }
-    this.#waiting.set(enrolment.id, enrolment)
-    return enrolment
+    const { fingerprint, anchor } = endorsementKey
+    const secret = randomBytes(SECRET_BYTES)
+    const expiresAt = now + ENROLMENT_MS
+    const id = this.#seal({
+      secret: secret.toString('base64'),
+      fingerprint,
+      anchor,
+      attestationKey: Buffer.from(attestationKey).toString('base64'),
+      expiresAt,
+    })
+    return { id, secret, endorsementKey: { fingerprint, anchor }, attestationKey, expiresAt }
   }
 
-  /** Takes it out, so that nobody can guess twice. @returns undefined when there is none, or its time is over */
+  /**
+   * Spends it, so that nobody can guess twice.
+   *
+   * @param id - attacker-controlled
+   * @returns undefined when this broker gave no such id, its time is over, or an answer was given
+   */
   claim(id: string, now: number): Enrolment | undefined {
-    const enrolment = this.#waiting.get(id)
-    this.#waiting.delete(id)
-    return enrolment !== undefined && now < enrolment.expiresAt ? enrolment : undefined
+    const sealed = this.#open(id)
+    if (sealed === undefined || now >= sealed.expiresAt || this.#spent.has(id)) return undefined
+    this.#spend(id, sealed.expiresAt, now)
+    const { secret, fingerprint, anchor, attestationKey, expiresAt } = sealed
+    return {
+      id,
+      secret: Buffer.from(secret, 'base64'),
+      endorsementKey: { fingerprint, anchor },
+      attestationKey: Buffer.from(attestationKey, 'base64'),
+      expiresAt,
+    }
   }
 
-  #makeRoom(fingerprint: string, address: string): void {
-    const ofTpm = [...this.#waiting.values()].filter(
-      ({ endorsementKey }) => endorsementKey.fingerprint === fingerprint,
-    )
-    const ofBoth = ofTpm.filter((enrolment) => enrolment.address === address)
-    const oldest =
-      ofBoth.length >= PER_TPM_AND_ADDRESS
-        ? ofBoth[0]
-        : ofTpm.length >= PER_TPM
-          ? ofTpm[0]
-          : undefined
-    if (oldest !== undefined) this.#waiting.delete(oldest.id)
+  #spend(id: string, expiresAt: number, now: number): void {
+    for (const [spent, end] of this.#spent) {
+      if (now < end && this.#spent.size < MAX_SPENT) break
+      this.#spent.delete(spent)
+    }
+    this.#spent.set(id, expiresAt)
   }
 
-  #sweep(now: number): void {
-    for (const [id, { expiresAt }] of this.#waiting) {
-      if (now < expiresAt && this.#waiting.size < MAX_ENROLMENTS) return
-      this.#waiting.delete(id)
+  #seal(sealed: Sealed): string {
+    const nonce = randomBytes(CIPHER.nonceBytes)
+    const cipher = createCipheriv(CIPHER.name, this.#key, nonce).setAAD(PURPOSE)
+    const body = Buffer.concat([cipher.update(JSON.stringify(sealed)), cipher.final()])
+    return Buffer.concat([nonce, body, cipher.getAuthTag()]).toString('base64url')
+  }
+
+  #open(id: string): Sealed | undefined {
+    const { name, nonceBytes, tagBytes: authTagLength } = CIPHER
+    const bytes = Buffer.from(id, 'base64url')
+    // One id has one text, or the same enrolment would be good for more answers.
+    if (bytes.length < nonceBytes + authTagLength || bytes.toString('base64url') !== id)
+      return undefined
+    const decipher = createDecipheriv(name, this.#key, bytes.subarray(0, nonceBytes), {
+      authTagLength,
+    })
+    decipher.setAAD(PURPOSE).setAuthTag(bytes.subarray(-authTagLength))
+    try {
+      const body = bytes.subarray(nonceBytes, -authTagLength)
+      const text = Buffer.concat([decipher.update(body), decipher.final()])
+      return JSON.parse(text.toString()) as Sealed
+    } catch {
+      return undefined
     }
   }
 }
 
-export function isSecretOf({ secret }: Enrolment, answer: Uint8Array): boolean {
+export function isSecretOf({ secret }: Pick<Enrolment, 'secret'>, answer: Uint8Array): boolean {
   return answer.length === secret.length && timingSafeEqual(answer, secret)
 }

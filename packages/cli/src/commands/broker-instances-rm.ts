@@ -4,11 +4,14 @@ import { openBroker } from '../owner/broker-client.ts'
 export const command: Command = {
   usage: 'broker instances rm KEY',
   details:
-    'For good: that key gets no token and no secret from then on, and another instance may take its place. What the guest has already it keeps.',
+    'For good: that key gets no token and no secret from then on, whether it lives now or not, and another instance may take its place. What the guest has already it keeps.',
   positionals: [1, 1],
   async run({ positionals, directories, output, signal }) {
     const key = (positionals[0] ?? '').toLowerCase()
-    await openBroker(directories, signal).endInstance(key)
-    await output.object({ key }, { name: key, text: () => `ended ${key}` })
+    const lived = await openBroker(directories, signal).endInstance(key)
+    const text = lived
+      ? `ended ${key}`
+      : `no live instance has ${key}; should one come, it gets nothing`
+    await output.object({ key, lived }, { name: key, text: () => text })
   },
 }

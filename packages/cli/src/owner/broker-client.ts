@@ -8,6 +8,7 @@ import {
   AuditListSchema,
   BrokerStatusSchema,
   GuestImageListSchema,
+  EndedInstanceSchema,
   InstanceListSchema,
   PlatformListSchema,
   PutSecretResultSchema,
@@ -130,8 +131,10 @@ export class BrokerClient {
     return (await this.#call('GET', '/instances', InstanceListSchema)).instances
   }
 
-  async endInstance(key: string): Promise<void> {
-    await this.#call('DELETE', `/instances/${encodeURIComponent(key)}`)
+  /** @returns whether it lived; it is ended for good either way */
+  async endInstance(key: string): Promise<boolean> {
+    const path = `/instances/${encodeURIComponent(key)}`
+    return (await this.#call('DELETE', path, EndedInstanceSchema)).lived
   }
 
   async platforms(): Promise<PlatformList['platforms']> {
