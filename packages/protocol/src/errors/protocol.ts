@@ -19,7 +19,7 @@ export const PROTOCOL_ERRORS = {
   'initdata.malformed': {
     title: 'Cannot read the initdata',
     why: 'it is not the TOML document that the initdata format asks for',
-    fix: ['make it with `cloister run` or `cloister measure --initdata`'],
+    fix: ['make it with `cloister run` or `cloister vm create`'],
     status: 400,
     exit: 6,
   },
