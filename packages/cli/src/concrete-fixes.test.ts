@@ -3,7 +3,11 @@ import { describe, test } from 'node:test'
 import { CloisterError, type ErrorDetails } from '@cloister/protocol/error'
 import { concreteFixes } from './concrete-fixes.ts'
 
-const RUN = { usage: 'run IMAGE [options] [-- ARG…]', positionals: ['registry.example/api:1.4'] }
+const RUN = {
+  name: 'run',
+  usage: 'run IMAGE [options] [-- ARG…]',
+  positionals: ['registry.example/api:1.4'],
+}
 
 function fixes(code: 'workload.name-taken' | 'owner.secret-not-granted', details: ErrorDetails) {
   return concreteFixes(new CloisterError(code, details), RUN).toJSON().fix
@@ -24,6 +28,11 @@ describe('concreteFixes()', () => {
       'cloister image inspect registry.example/api:1.4',
       'IMAGE must be signed',
     ])
+  })
+
+  test('names the command itself', () => {
+    const { fix } = concreteFixes(new CloisterError('cli.usage'), RUN).toJSON()
+    assert.deepEqual(fix, ['cloister help run'])
   })
 
   test('puts nothing into a command that a shell would read in another way', () => {

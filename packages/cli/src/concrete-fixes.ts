@@ -7,14 +7,27 @@ const RESOURCE_PATH = /^[\w-][\w.-]*\/[\w-][\w.-]*\/[\w-][\w.-]*$/
 const GUEST_NAME = /^[a-z0-9][a-z0-9.-]{0,62}$/
 
 /**
- * @param usage - of the command that failed, such as `run IMAGE [options]`
+ * @param name - of the command that failed, such as `vm create`
+ * @param usage - of that command, such as `run IMAGE [options]`
  * @param positionals - its arguments, in the order of the usage
  */
 export function concreteFixes(
   error: CloisterError,
-  { usage, positionals }: { readonly usage: string; readonly positionals: readonly string[] },
+  {
+    name,
+    usage,
+    positionals,
+  }: {
+    readonly name: string
+    readonly usage: string
+    readonly positionals: readonly string[]
+  },
 ): CloisterError {
-  const known = new Map([...ofError(error), ...ofCommandLine(usage, positionals)])
+  const known = new Map([
+    ['COMMAND', name],
+    ...ofError(error),
+    ...ofCommandLine(usage, positionals),
+  ])
   const { fix } = error.toJSON()
   const filled = fix.map((text) =>
     text.startsWith('cloister ')

@@ -33,7 +33,11 @@ async function main(argv: readonly string[]): Promise<number> {
     // Whatever an interrupted step makes of it, the interruption is the cause; a command may say more about it.
     const says = error instanceof CloisterError && error.code === 'cli.interrupted'
     const cause: unknown = interrupt.signal.aborted && !says ? interrupt.signal.reason : error
-    throw concreteFixes(CloisterError.from(cause), { ...command, positionals: line.positionals })
+    throw concreteFixes(CloisterError.from(cause), {
+      name: found.name,
+      usage: command.usage,
+      positionals: line.positionals,
+    })
   } finally {
     output.waiting(undefined)
   }

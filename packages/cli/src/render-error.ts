@@ -21,6 +21,8 @@ export function renderError(error: CloisterError, argv: readonly string[]): void
     process.stderr.write(`${escapeText(stackOf(error))}\n`)
 }
 
+const LABELS: Readonly<Record<string, string>> = { requestId: 'request' }
+
 /** The lines that a person reads. What a host, guest or registry said in them cannot write over others. */
 export function errorText(error: CloisterError, color: boolean, columns?: number): string {
   const painter = paint(color)
@@ -31,7 +33,8 @@ export function errorText(error: CloisterError, color: boolean, columns?: number
   ]
   for (const member of ['where', 'expected', 'received', 'requestId'] as const) {
     const value = object[member]
-    if (value !== undefined) lines.push(`  ${member.toLowerCase().padEnd(9)} ${escapeText(value)}`)
+    if (value !== undefined)
+      lines.push(`  ${(LABELS[member] ?? member).padEnd(9)} ${escapeText(value)}`)
   }
   for (const [index, fix] of object.fix.entries())
     lines.push(`  ${(index === 0 ? 'fix' : '').padEnd(9)} ${escapeText(fix)}`)

@@ -14,6 +14,10 @@ export function storeSecret(parts: BrokerParts, requestId: string, secret: NewSe
   if (!secret.allowSimulated && parts.trust.simulatedRoots().length > 0)
     throw new CloisterError('broker.simulated.secrets', {
       why: 'this broker trusts a simulated TEE, so it takes secrets created with --allow-simulated only',
+      fix: [
+        'cloister secret put NAME --from-file FILE --allow-simulated',
+        'or use another broker for simulation',
+      ],
     })
   recordAction(parts, requestId, 'secret.put', secret.path)
   return parts.secrets.put(secret, parts.now())

@@ -14,7 +14,7 @@ import type { TrustVerdict } from '../owner/trust-state.ts'
 import { clearWorkload, stopInterrupted } from '../workload/abandon-run.ts'
 import { awaitRunning } from '../workload/await-running.ts'
 import { followWorkload } from '../workload/follow-workload.ts'
-import { chooseTee } from '../workload/choose-tee.ts'
+import { assertHostCan, chooseTee } from '../workload/choose-tee.ts'
 import { readRunPlan, RUN_OPTIONS, type RunPlan } from '../workload/run-plan.ts'
 import {
   prepareRun,
@@ -76,6 +76,7 @@ async function openContext(plan: RunPlan, invocation: Invocation): Promise<RunCo
     talk: output.talk,
     signal,
   })
+  await assertHostCan(tee, directories, signal)
   const { image } = await ensureGuestImage({ directories, talk: output.talk, signal })
   const broker = await ensureBroker(directories, signal)
   const hostd = await openHostd(invocation)

@@ -28,6 +28,9 @@ export const command: Command = {
         expected: `cloister ${command.usage}`,
       })
     const value = await readInput(file, LIMITS.resourceBytes)
+    // A typo in a pipe gives nothing, and the workload would find out.
+    if (value.length === 0)
+      throw new CloisterError('cli.usage', { why: 'the value is empty', where: file })
     const policyFile = textOption(invocation, 'policy')
     const release = policyFile === undefined ? undefined : await readReleasePolicy(policyFile)
     const broker = openBroker(invocation.directories, invocation.signal)

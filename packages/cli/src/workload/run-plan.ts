@@ -2,7 +2,9 @@
 import { listOption, textOption, type CommandLine, type OptionSpec } from '../command.ts'
 import { REGISTRY_CA_OPTION } from '../image/registry-ca.ts'
 import { instances, INSTANCES_OPTION } from './instances-option.ts'
-import { badOption, count, mebibytes, publishedPort } from '../option-values.ts'
+import { MEASURED_VCPU_COUNTS } from '@cloister/protocol/guest-image-manifest'
+import { WorkloadNameSchema } from '@cloister/protocol/hostd-api'
+import { badOption, mebibytes, publishedPort } from '../option-values.ts'
 import { resourcePath } from '../owner/resource-path.ts'
 
 export const TEE_CHOICES = ['auto', 'snp', 'simulated'] as const
@@ -113,13 +115,13 @@ export function readRunPlan(line: CommandLine): RunPlan {
   const [image = ''] = line.positionals
   return {
     image,
-    name: textOption(line, 'name'),
+    name: mapped(textOption(line, 'name'), workloadName),
     tee: teeChoice(textOption(line, 'tee')),
     ports: listOption(line, 'publish').map(publishedPort),
     env: listOption(line, 'env').map(environmentEntry),
     secrets: listOption(line, 'secret').map(secretUse),
     resources: listOption(line, 'resource').map(resourcePath),
-    cpus: count('cpus', textOption(line, 'cpus') ?? '2'),
+    cpus: vcpus(textOption(line, 'cpus') ?? '2'),
     memoryMiB: mebibytes('memory', textOption(line, 'memory') ?? '1G'),
     scratchMiB: mebibytes('disk', textOption(line, 'disk') ?? '8G'),
     args: line.rest,
@@ -142,6 +144,19 @@ function teeChoice(text = 'auto'): TeeChoice {
   const found = TEE_CHOICES.find((choice) => choice === text)
   if (found === undefined) throw badOption('--tee is unknown', TEE_CHOICES.join(', '), text)
   return found
+}
+
+/** Only for these is the launch digest known, so a guest with another number would get no secret. */
+function vcpus(text: string): number {
+  const found = MEASURED_VCPU_COUNTS.find((known) => String(known) === text)
+  if (found === undefined)
+    throw badOption('--cpus is no number that is measured', MEASURED_VCPU_COUNTS.join(', '), text)
+  return found
+}
+
+function workloadName(text: string): string {
+  if (WorkloadNameSchema.safeParse(text).success) return text
+  throw badOption('--name is no name of a workload', 'a-z, 0-9 and -, at most 63 of them', text)
 }
 
 function environmentEntry(text: string): string {

@@ -448,7 +448,7 @@ export const BROKER_ERRORS = {
     exit: 6,
   },
   'broker.simulated.secrets': {
-    title: 'Cannot trust a simulated TEE: the broker holds real secrets',
+    title: 'One broker does not hold real secrets and trust a simulated TEE',
     why: 'there is a secret that was not created with --allow-simulated',
     fix: ['use another broker for simulation', 'cloister secret ls'],
     status: 409,
