@@ -13,14 +13,10 @@ import {
   startTestBroker,
 } from '@cloister/broker/testing/test-broker'
 import { fakeInitdata, FakeGuest } from '@cloister/broker/testing/fake-guest'
-import {
-  hardwareWorld,
-  refusalOf,
-  registerWorkload,
-  type World,
-} from '@cloister/broker/testing/world'
+import { refusalOf, registerWorkload, type World } from '@cloister/broker/testing/world'
 import { InstanceListSchema } from '@cloister/protocol/broker-admin-api'
 import { FakeAmd } from '@cloister/verifier/testing/fake-amd'
+import { silentHardwareWorld as hardwareWorld } from './support/silent-world.ts'
 
 const MINUTE_MS = 60_000
 const FULL = { step: 'attestation', code: 'attestation.instances' }

@@ -4,14 +4,12 @@ import { test } from 'node:test'
 import { fakeChipId, FAKE_MEASUREMENT } from '@cloister/broker/testing/fake-guest'
 import { refusal } from '@cloister/broker/testing/rcar-client'
 import { fakePolicy, SECRET_PATH } from '@cloister/broker/testing/test-broker'
-import {
-  hardwareWorld,
-  refusalOf,
-  registerWorkload,
-  simulatedWorld,
-  type World,
-} from '@cloister/broker/testing/world'
+import { refusalOf, registerWorkload, type World } from '@cloister/broker/testing/world'
 import type { AuditEntry, ReleasePolicyInput } from '@cloister/protocol/broker-admin-api'
+import {
+  silentHardwareWorld as hardwareWorld,
+  silentSimulatedWorld as simulatedWorld,
+} from './support/silent-world.ts'
 
 const MINUTE_MS = 60_000
 const ZERO_TCB = { bootloader: 0, tee: 0, snp: 0, microcode: 0 }

@@ -14,14 +14,12 @@ import {
   SECRET_PATH,
   startTestBroker,
 } from '@cloister/broker/testing/test-broker'
-import {
-  hardwareWorld,
-  refusalOf,
-  registerWorkload,
-  simulatedWorld,
-  type World,
-} from '@cloister/broker/testing/world'
+import { refusalOf, registerWorkload, type World } from '@cloister/broker/testing/world'
 import { decryptJwe } from '@cloister/protocol/jwe'
+import {
+  silentHardwareWorld as hardwareWorld,
+  silentSimulatedWorld as simulatedWorld,
+} from './support/silent-world.ts'
 
 const MINUTE_MS = 60_000
 

@@ -6,17 +6,20 @@ import {
   FAKE_RTMR0,
   giveCollateral,
   tdxPolicy,
-  tdxWorld,
   type FakeTdOptions,
   type TdxWorld,
 } from '@cloister/broker/testing/fake-td'
 import { fakeInitdata } from '@cloister/broker/testing/fake-guest'
 import { refusal } from '@cloister/broker/testing/rcar-client'
 import { SECRET_PATH } from '@cloister/broker/testing/test-broker'
-import { hardwareWorld, refusalOf } from '@cloister/broker/testing/world'
+import { refusalOf } from '@cloister/broker/testing/world'
 import type { BrokerStatus, ReleasePolicyInput } from '@cloister/protocol/broker-admin-api'
 import { primaryReportData } from '@cloister/protocol/report-data'
 import { FakeIntel, fakeTcbInfo } from '@cloister/verifier/testing/fake-intel'
+import {
+  silentHardwareWorld as hardwareWorld,
+  silentTdxWorld as tdxWorld,
+} from './support/silent-world.ts'
 
 const HOUR_MS = 3_600_000
 const at = (hours: number) => new Date(Date.now() + hours * HOUR_MS)

@@ -34,6 +34,7 @@ import { TPM_ENROLMENT_PATH } from '@cloister/protocol/tpm-enrolment'
 import { parsePem } from '@cloister/verifier/formats/pem'
 import { replayLog } from '@cloister/verifier/eventlog/replay'
 import { FakeTpm, fakeLog, goodBoot } from '@cloister/verifier/testing/fake-tpm'
+import { assertBrokerSilent, recordAnswers } from './support/silent-world.ts'
 
 const SECRET = 'default/demo/secret'
 const VALUE = randomBytes(24)
@@ -83,6 +84,7 @@ interface Field extends AsyncDisposable {
 /** A broker that trusts the CA of {@link site}, with a secret for its machine. */
 async function openField(policy: Partial<AnyReleasePolicyInput> = {}): Promise<Field> {
   const t = await startTestBroker()
+  const answers = recordAnswers(t)
   await pinAnchor(t, site)
   await t.owner('PUT', `/secrets/${SECRET}`, {
     value: VALUE.toString('base64'),
@@ -108,7 +110,13 @@ async function openField(policy: Partial<AnyReleasePolicyInput> = {}): Promise<F
         now: Date.now,
         ...tpmEnrolment(own, Date.now),
       }),
-    [Symbol.asyncDispose]: () => t[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: async () => {
+      try {
+        await assertBrokerSilent(t, answers, [VALUE])
+      } finally {
+        await t[Symbol.asyncDispose]()
+      }
+    },
   }
 }
 

@@ -35,3 +35,18 @@ test('a search of nothing is no search', async (t) => {
   })
   await assert.rejects(assertSilent([folder], [newCanary()]), /nothing was searched/)
 })
+
+test('a secret of bytes is found as they are and in base64', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'cl-canary-'))
+  t.after(async () => {
+    await rm(folder, { recursive: true })
+  })
+  const secret = Buffer.alloc(32, 0xfb)
+  for (const form of [secret, secret.toString('base64'), secret.toString('base64url')]) {
+    await writeFile(
+      join(folder, 'file'),
+      Buffer.concat([Buffer.from('"'), Buffer.from(form), Buffer.from('"')]),
+    )
+    await assert.rejects(assertSilent([folder], [secret]), /holds a canary/)
+  }
+})

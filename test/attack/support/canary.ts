@@ -15,12 +15,12 @@ const CHUNK_BYTES = 1 << 20
 const ZEROS = Buffer.alloc(CHUNK_BYTES)
 
 /**
- * Reads every file below the places, links not followed, and fails when one holds a canary, plain, in hex or in base64. The guest's RAM is no
+ * Reads every file below the places, links not followed, and fails when one holds a canary, plain, in hex or in base64 of either alphabet. The guest's RAM is no
  * file: simulation does not encrypt it.
  */
 export async function assertSilent(
   places: readonly string[],
-  canaries: readonly string[],
+  canaries: readonly (string | Uint8Array)[],
 ): Promise<void> {
   const needles = canaries.flatMap(formsOf)
   let files = 0
@@ -35,13 +35,14 @@ export async function assertSilent(
 }
 
 /** As they are, in hex, and in base64 at each of the three alignments, without the ends that depend on their neighbours. */
-function formsOf(canary: string): Buffer[] {
-  const bytes = Buffer.from(canary)
-  const base64 = [0, 1, 2].map((offset) => {
+function formsOf(canary: string | Uint8Array): Buffer[] {
+  const bytes = typeof canary === 'string' ? Buffer.from(canary) : Buffer.from(canary)
+  const base64 = [0, 1, 2].flatMap((offset) => {
     const text = Buffer.concat([Buffer.alloc(offset), bytes]).toString('base64')
-    return text.slice(4, text.length - (text.length % 4) - 4)
+    const inner = text.slice(4, text.length - (text.length % 4) - 4)
+    return [inner, inner.replaceAll('+', '-').replaceAll('/', '_')]
   })
-  return [canary, bytes.toString('hex'), ...base64].map((form) => Buffer.from(form))
+  return [bytes, ...[bytes.toString('hex'), ...base64].map((form) => Buffer.from(form))]
 }
 
 async function holdsAny(file: string, needles: readonly Buffer[]): Promise<boolean> {

@@ -88,6 +88,7 @@ export class RcarClient {
 }
 
 export function refusal({ status, text }: Answer): Refusal {
+  if (status < 400) throw new Error(`nothing was refused: ${status}`)
   const { variant, code, requestId } = readKbsError(KbsErrorSchema.parse(JSON.parse(text)))
   return { status, variant, code, requestId }
 }

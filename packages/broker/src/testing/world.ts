@@ -13,6 +13,8 @@ export interface WorldOptions extends FakeAmdOptions {
   readonly policy?: ReleasePolicyInput
   readonly now?: () => number
   readonly onBug?: (error: unknown) => void
+  /** Waited for before each appraisal, under the fake AMD's hardware root. */
+  readonly gate?: () => Promise<void>
 }
 
 export interface World extends AsyncDisposable {
@@ -31,7 +33,12 @@ export interface World extends AsyncDisposable {
 export async function hardwareWorld(options: WorldOptions = {}): Promise<World> {
   const amd = new FakeAmd(options)
   const t = await startTestBroker({
-    appraisers: { snp: amd.appraise.bind(amd) },
+    appraisers: {
+      snp: async (...call) => {
+        await options.gate?.()
+        return await amd.appraise(...call)
+      },
+    },
     ...(options.now !== undefined && { now: options.now }),
     ...(options.onBug !== undefined && { onBug: options.onBug }),
   })
