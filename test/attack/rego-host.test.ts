@@ -69,7 +69,5 @@ test('a policy closes what the workload opens, and tells the host nothing but a 
   assert.deepEqual(guest.runtime.calls, ['start demo'])
   // The guest itself knows why.
   assert.match(guest.console.join('\n'), /unspoken/)
-  const told = Buffer.concat(answers)
-  assert.ok(!told.includes('unspoken'))
-  assert.ok(!told.includes(world.secret))
+  for (const word of ['unspoken', world.secret]) assert.ok(!Buffer.concat(answers).includes(word))
 })

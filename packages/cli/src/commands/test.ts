@@ -23,6 +23,7 @@ const SUITES = {
     'packages/*/test/**/*.test.ts',
     'test/integration/**/*.test.ts',
     'test/attack/**/*.test.ts',
+    'test/mutations/**/*.test.ts',
   ],
   e2e: ['test/e2e/**/*.test.ts', 'test/interop/**/*.test.ts'],
 } as const
