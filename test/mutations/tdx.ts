@@ -146,8 +146,11 @@ export const TDX_MUTATIONS: readonly Mutation[] = [
   {
     name: 'intel-root',
     edits: [
-      { file: CHAIN, find: 'return known === fingerprint', replace: "return known !== ''" },
-      { file: CHAIN, find: 'return own === fingerprint', replace: "return own !== ''" },
+      {
+        file: CHAIN,
+        find: 'return memo.fingerprint === fingerprint',
+        replace: "return memo.fingerprint !== ''",
+      },
     ],
     test,
     fails: 'a quote under another root, and one whose signature does not hold, are refused',
