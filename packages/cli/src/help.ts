@@ -2,14 +2,13 @@
 import { COMMON_OPTIONS } from './command-line.ts'
 import { findCommand, isGroup, loadCommand, summaries } from './command-table.ts'
 import type { OptionSpec } from './command.ts'
-import { widthOf } from './output.ts'
-import { wrapText } from './wrap-text.ts'
+import { forTerminal } from './wrap-text.ts'
 
 export async function printHelp(
   words: readonly string[],
   stream: NodeJS.WriteStream,
 ): Promise<number> {
-  stream.write(wrapText(await helpText(words), widthOf(stream)))
+  stream.write(forTerminal(await helpText(words), stream))
   return 0
 }
 

@@ -3,7 +3,7 @@ import type { CommandLine, OutputFormat } from './command.ts'
 import { escapeText } from './escape-text.ts'
 import { LiveLine } from './live-line.ts'
 import { paint, type Painter } from './paint.ts'
-import { COLOUR, visibleWidth, wrapText } from './wrap-text.ts'
+import { COLOUR, forTerminal, inCharset, visibleWidth } from './wrap-text.ts'
 
 export interface Column<Row> {
   readonly title: string
@@ -37,9 +37,7 @@ export function openOutput(line: CommandLine, write: (text: string) => void = to
   const interactive = process.stderr.isTTY && !line.quiet
   const talk = (text: string) => {
     if (line.quiet) return
-    live.above(() =>
-      process.stderr.write(`${wrapText(escapeAround(text), widthOf(process.stderr))}\n`),
-    )
+    live.above(() => process.stderr.write(`${forTerminal(escapeAround(text), process.stderr)}\n`))
   }
   return {
     format: line.format,
@@ -48,7 +46,7 @@ export function openOutput(line: CommandLine, write: (text: string) => void = to
       live.show(undefined)
       if (line.format === 'name') write(`${escapeText(view.name)}\n`)
       else if (line.format === 'table')
-        write(`${wrapText(escapeAround(view.text()), widthOf(process.stdout))}\n`)
+        write(`${forTerminal(escapeAround(view.text()), process.stdout)}\n`)
       else write(await serialise(value, line.format))
     },
     async list(rows, view) {
@@ -56,8 +54,9 @@ export function openOutput(line: CommandLine, write: (text: string) => void = to
       if (line.format === 'name')
         write(rows.map((row) => `${escapeText(view.name(row))}\n`).join(''))
       else if (line.format === 'table') {
-        const fitted = fittedTable(rows, view.columns, widthOf(process.stdout))
-        write(fitted.text)
+        const { isTTY, columns } = process.stdout
+        const fitted = fittedTable(rows, view.columns, isTTY ? columns : undefined)
+        write(inCharset(fitted.text, process.stdout))
         if (fitted.hidden.length > 0)
           talk(`(this terminal is too narrow for ${fitted.hidden.join(', ')})`)
       } else write(await serialise(rows, line.format))
@@ -68,11 +67,6 @@ export function openOutput(line: CommandLine, write: (text: string) => void = to
       if (interactive) live.show(text === undefined ? undefined : escapeText(text))
     },
   }
-}
-
-/** Columns of a terminal; undefined where there is none. */
-export function widthOf(stream: NodeJS.WriteStream): number | undefined {
-  return stream.isTTY ? stream.columns : undefined
 }
 
 function toStdout(text: string): void {

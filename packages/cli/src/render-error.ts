@@ -1,9 +1,8 @@
 /** Prints the one error: as the error object with `-o json`, else as lines on standard error. */
 import type { CloisterError } from '@cloister/protocol/error'
 import { escapeText } from './escape-text.ts'
-import { widthOf } from './output.ts'
 import { paint } from './paint.ts'
-import { wrapText } from './wrap-text.ts'
+import { inCharset, wrapText } from './wrap-text.ts'
 
 export function renderError(error: CloisterError, argv: readonly string[]): void {
   const json =
@@ -16,7 +15,9 @@ export function renderError(error: CloisterError, argv: readonly string[]): void
   if (json) process.stdout.write(`${escapeText(JSON.stringify({ error }, null, 2))}\n`)
   const color =
     process.stderr.isTTY && (process.env['NO_COLOR'] ?? '') === '' && !argv.includes('--no-color')
-  process.stderr.write(errorText(error, color, widthOf(process.stderr)))
+  const { isTTY, columns } = process.stderr
+  const text = errorText(error, color, isTTY ? columns : undefined)
+  process.stderr.write(inCharset(text, process.stderr))
   if (argv.includes('--verbose') && error.stack !== undefined)
     process.stderr.write(`${escapeText(stackOf(error))}\n`)
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { wrapText } from './wrap-text.ts'
+import { forTerminal, wrapText } from './wrap-text.ts'
 
 describe('wrapText()', () => {
   test('breaks between words and hangs what follows below the last column', () => {
@@ -29,5 +29,21 @@ describe('wrapText()', () => {
     assert.equal(wrapText(text, undefined), text)
     assert.equal(wrapText(text, 39), text)
     assert.equal(wrapText('short\n\n  lines', 40), 'short\n\n  lines')
+  })
+})
+
+describe('forTerminal()', () => {
+  const terminal = { isTTY: true, columns: 80 }
+
+  test('writes our punctuation in ASCII where the locale is another than UTF-8', () => {
+    assert.equal(forTerminal('a → b…', terminal, { LC_ALL: 'C' }), 'a -> b...')
+    assert.equal(forTerminal('a → b…', terminal, { LANG: 'de_DE.ISO-8859-1' }), 'a -> b...')
+    assert.equal(forTerminal('a → b…', terminal, { LANG: 'C', LC_ALL: 'C.UTF-8' }), 'a → b…')
+    assert.equal(forTerminal('a → b…', terminal, {}), 'a → b…')
+  })
+
+  test('changes nothing that goes to a file or pipe', () => {
+    const text = `${'word '.repeat(40)}→`
+    assert.equal(forTerminal(text, { isTTY: false, columns: 80 }, { LC_ALL: 'C' }), text)
   })
 })

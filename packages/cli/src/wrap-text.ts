@@ -40,14 +40,49 @@ function wrapLine(line: string, columns: number): string {
   return [...lines, current].join('\n')
 }
 
-/** Where the last column of the line begins, when that is in its left half; else two more than the line itself. */
+/** Where the last column of the line begins, when that is in its left half; else where the line itself does, and two more for one at the edge. */
 function hangingIndent(line: string, columns: number): number {
   const leading = line.length - line.trimStart().length
-  let indent = leading + 2
+  let indent = leading === 0 ? 2 : leading
   for (const gap of line.matchAll(/\S {2,}(?=\S)/g)) {
     const at = gap.index + gap[0].length
     if (at > columns / 2) break
     indent = at
   }
   return Math.min(indent, Math.floor(columns / 2))
+}
+
+/** What a terminal that knows no Unicode shows in place of our punctuation. */
+const ASCII: Readonly<Record<string, string>> = {
+  '…': '...',
+  '→': '->',
+  '’': "'",
+  '‘': "'",
+  '–': '-',
+}
+
+/** Whether the locale says that terminals show UTF-8; where it says nothing, they do. */
+function isUnicode({ LC_ALL, LC_CTYPE, LANG }: NodeJS.ProcessEnv): boolean {
+  const locale = [LC_ALL, LC_CTYPE, LANG].find((value) => (value ?? '') !== '')
+  return locale === undefined || /utf-?8/i.test(locale)
+}
+
+/** Text in characters that this stream's terminal can show; unchanged where there is none. */
+export function inCharset(
+  text: string,
+  { isTTY }: Pick<NodeJS.WriteStream, 'isTTY'>,
+  environment: NodeJS.ProcessEnv = process.env,
+): string {
+  return !isTTY || isUnicode(environment)
+    ? text
+    : text.replace(/[…→’‘–]/g, (character) => ASCII[character] ?? character)
+}
+
+/** Text as this stream's terminal can show it, broken where it is too wide. */
+export function forTerminal(
+  text: string,
+  stream: Pick<NodeJS.WriteStream, 'isTTY' | 'columns'>,
+  environment: NodeJS.ProcessEnv = process.env,
+): string {
+  return wrapText(inCharset(text, stream, environment), stream.isTTY ? stream.columns : undefined)
 }
