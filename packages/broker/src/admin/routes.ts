@@ -41,7 +41,12 @@ import { parseJson } from '../http/body.ts'
 import type { BrokerParts } from '../parts.ts'
 import type { GuestImage } from '../storage/reference-values.ts'
 import type { Secret } from '../storage/secrets.ts'
-import { INTEL_PLATFORMS, type IntelCollateral } from '../storage/trust-settings.ts'
+import { rolledBack } from '../endorsements/collateral-order.ts'
+import {
+  INTEL_PLATFORMS,
+  type IntelCollateral,
+  type TrustSettings,
+} from '../storage/trust-settings.ts'
 import { HOST_DATA_BYTES } from '../attestation/appraise-evidence.ts'
 import type { AuthorizeAdmin } from './authorize.ts'
 import { describeTpmAnchor, newTpmAnchor } from './tpm-anchor.ts'
@@ -206,6 +211,7 @@ export function adminRoutes(
   routes.put('/intel-collateral', async (c) => {
     const { bundle } = await read(c, parts, PutIntelCollateralSchema)
     const collateral = validIntelCollateral(Buffer.from(bundle, 'base64'))
+    refuseRollBack(trust, collateral)
     record(c, 'intel-collateral.put', `${collateral.fmspc} ${collateral.ca}`)
     if (!trust.putIntelCollateral(collateral))
       throw new CloisterError('request.malformed', {
@@ -356,7 +362,7 @@ function validRevocationList(der: Uint8Array): Uint8Array {
 
 /** The verifier judges each item when it is used; here only whether it can be read, and for which platform it is. */
 function validIntelCollateral(bytes: Uint8Array): IntelCollateral {
-  const bundle = readIntelBundle(bytes)
+  const bundle = wellFormed(() => parseBundle(bytes))
   const { fmspc = '', ca } = bundle.subject
   if (bundle.tee !== 'tdx' || !FmspcSchema.safeParse(fmspc).success)
     throw new CloisterError('request.malformed', {
@@ -368,9 +374,16 @@ function validIntelCollateral(bytes: Uint8Array): IntelCollateral {
   return { fmspc, ca, bundle }
 }
 
-function readIntelBundle(bytes: Uint8Array) {
+/** @throws CloisterError `broker.collateral-earlier` */
+function refuseRollBack(trust: TrustSettings, { fmspc, ca, bundle }: IntelCollateral): void {
+  const known = trust.intelBundles().find((other) => other.fmspc === fmspc && other.ca === ca)
+  const earlier = known && wellFormed(() => rolledBack(bundle, known.bundle))
+  if (earlier !== undefined) throw new CloisterError('broker.collateral-earlier', { why: earlier })
+}
+
+function wellFormed<Value>(read: () => Value): Value {
   try {
-    return parseBundle(bytes)
+    return read()
   } catch (cause) {
     if (!(cause instanceof FormatError)) throw cause
     throw new CloisterError('request.malformed', { where: 'bundle', why: cause.message, cause })

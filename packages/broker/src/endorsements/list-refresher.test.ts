@@ -117,52 +117,73 @@ test('a broker that nobody told to fetch says so and asks nobody', async () => {
   assert.equal(status.fetchesEndorsements, null)
 })
 
-test('a broker that fetches makes the collateral that it was given new, and asks for no other', async () => {
-  const intel = new FakeIntel()
-  const chain = encodeURIComponent(
-    [intel.tcbSigning, intel.rootCertificate].map((der) => encodePem('CERTIFICATE', der)).join(''),
-  )
-  const pckChain = encodeURIComponent(
-    [intel.caCertificate, intel.rootCertificate]
-      .map((der) => encodePem('CERTIFICATE', der))
-      .join(''),
-  )
-  const tcb = `/tdx/certification/v4/tcb?fmspc=${FAKE_PCK.fmspc}`
-  await using services = await FakeServices.start({
-    [tcb]: {
-      body: intel.statement('tcbInfo', fakeTcbInfo('tdx', at(-1), at(48))),
+/** What Intel's service serves, of that evaluation in the TCB info. */
+function intelServes(intel: FakeIntel, evaluation: number) {
+  const chainOf = (...certificates: readonly Uint8Array[]) =>
+    encodeURIComponent(certificates.map((der) => encodePem('CERTIFICATE', der)).join(''))
+  const chain = chainOf(intel.tcbSigning, intel.rootCertificate)
+  return FakeServices.start({
+    [TCB_PATH]: {
+      body: intel.statement('tcbInfo', {
+        ...fakeTcbInfo('tdx', at(-0.5), at(48)),
+        tcbEvaluationDataNumber: evaluation,
+      }),
       headers: { 'TCB-Info-Issuer-Chain': chain },
     },
     '/tdx/certification/v4/qe/identity': {
-      body: intel.statement('enclaveIdentity', fakeQeIdentity('tdx', at(-1), at(48))),
+      body: intel.statement('enclaveIdentity', fakeQeIdentity('tdx', at(-0.5), at(48))),
       headers: { 'SGX-Enclave-Identity-Issuer-Chain': chain },
     },
     '/sgx/certification/v4/pckcrl?ca=platform&encoding=der': {
       body: intel.list('ca', at(-1), at(48)),
-      headers: { 'SGX-PCK-CRL-Issuer-Chain': pckChain },
+      headers: { 'SGX-PCK-CRL-Issuer-Chain': chainOf(intel.caCertificate, intel.rootCertificate) },
     },
     '/sgx/certification/v4/rootcacrl': { body: intel.list('root', at(-1), at(48)) },
   })
+}
+
+const TCB_PATH = `/tdx/certification/v4/tcb?fmspc=${FAKE_PCK.fmspc}`
+
+/** The status of a broker that was given collateral of an hour and has fetched then. */
+async function statusAfterRenewal(
+  intel: FakeIntel,
+  { address }: Pick<FakeServices, 'address'>,
+): Promise<BrokerStatus> {
   const directory = mkdtempSync(join(tmpdir(), 'cloister-broker-test-'))
   try {
     {
       await using t = await startTestBroker({ directory })
       await giveCollateral(t, intel)
     }
-    const { address } = services
     await using t = await startTestBroker({
       directory,
       fetchEndorsements: { address, lines: [], intel: { address, root: intel.root } },
     })
-    const { fetchesEndorsements, intelCollateral } = await statusOnceFetched(t)
-    assert.deepEqual(fetchesEndorsements?.problems, [])
-    assert.equal(intelCollateral.length, 1)
-    // Its statements have no fractions of a second.
-    assert.ok((intelCollateral[0]?.expires ?? 0) > NOW + 47 * HOUR_MS)
-    assert.ok(services.requests.every(({ path }) => !path.includes('fmspc') || path === tcb))
+    return await statusOnceFetched(t)
   } finally {
     rmSync(directory, { recursive: true })
   }
+}
+
+test('a broker that fetches makes the collateral that it was given new, and asks for no other', async () => {
+  const intel = new FakeIntel()
+  await using services = await intelServes(intel, 17)
+  const { fetchesEndorsements, intelCollateral } = await statusAfterRenewal(intel, services)
+  assert.deepEqual(fetchesEndorsements?.problems, [])
+  assert.equal(intelCollateral.length, 1)
+  // Its statements have no fractions of a second.
+  assert.ok((intelCollateral[0]?.expires ?? 0) > NOW + 47 * HOUR_MS)
+  assert.ok(services.requests.every(({ path }) => !path.includes('fmspc') || path === TCB_PATH))
+})
+
+test('collateral of an earlier evaluation is a problem in the status, and takes no place', async () => {
+  const intel = new FakeIntel()
+  await using services = await intelServes(intel, 16)
+  const { fetchesEndorsements, intelCollateral } = await statusAfterRenewal(intel, services)
+  assert.deepEqual(fetchesEndorsements?.problems, [
+    `TDX ${FAKE_PCK.fmspc} platform: broker.collateral-earlier`,
+  ])
+  assert.ok((intelCollateral[0]?.expires ?? 0) < NOW + 2 * HOUR_MS)
 })
 
 test('each list has its own turn: one that fails, even by a defect, keeps no other waiting, and waits longer each time', async () => {

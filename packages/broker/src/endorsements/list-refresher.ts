@@ -11,21 +11,17 @@ import {
   type KdsKind,
   type KdsOptions,
 } from '@cloister/verifier/fetch/amd-kds'
-import {
-  encodeBundle,
-  makeBundle,
-  type EndorsementBundle,
-} from '@cloister/verifier/endorsements/bundle'
+import { makeBundle } from '@cloister/verifier/endorsements/bundle'
 import { endorsementItems } from '@cloister/verifier/endorsements/bundle-item'
 import { EndorsementClient, type FetchFunction } from '@cloister/verifier/fetch/endorsement-client'
 import { CloisterError } from '@cloister/protocol/error'
 import { EndorsementFetchError } from '@cloister/verifier/fetch/fetch-error'
 import { fetchPlatformCollateral, type PcsOptions } from '@cloister/verifier/fetch/intel-pcs'
 import { PRODUCT_LINES, type ProductLine } from '@cloister/verifier/snp/product'
-import { equalBytes } from '@cloister/verifier/bytes/equal'
 import { recordAction } from '../admin/record-action.ts'
 import type { BrokerParts } from '../parts.ts'
 import type { IntelCollateral } from '../storage/trust-settings.ts'
+import { isNewer, rolledBack } from './collateral-order.ts'
 
 export interface ListRefreshOptions {
   /** Milliseconds between two rounds; 12 hours when absent. A list that could not be had is asked for again after 15 minutes, then 30, 60 and 120. */
@@ -185,6 +181,8 @@ export class ListRefresher implements AsyncDisposable {
         items: endorsementItems(fetched),
         fetchedAt: this.#client.now,
       })
+      // What there is stays, and runs out unless the owner decides: an attacker between here and Intel can serve what Intel signed before.
+      if (rolledBack(fresh, bundle) !== undefined) return 'broker.collateral-earlier'
       if (!isNewer(fresh, bundle) || !this.#parts.trust.hasIntelCollateral(fmspc, ca))
         return undefined
       const subject = `${fmspc} ${ca}, until ${fresh.expires.toISOString()}`
@@ -213,11 +211,4 @@ export class ListRefresher implements AsyncDisposable {
     this.#stop.abort()
     await this.#running
   }
-}
-
-/** Other items, and none that ends before those that there are. */
-function isNewer(fresh: EndorsementBundle, known: EndorsementBundle): boolean {
-  const { fetchedAt } = known
-  const isSame = equalBytes(encodeBundle({ ...fresh, fetchedAt }), encodeBundle(known))
-  return !isSame && fresh.expires >= known.expires
 }

@@ -312,6 +312,16 @@ export const BROKER_ERRORS = {
     status: 401,
     exit: 2,
   },
+  'broker.collateral-earlier': {
+    title: "The broker has collateral of Intel's later evaluation",
+    why: 'a statement has a lower tcbEvaluationDataNumber than the one that is there: what became known since then would be forgotten',
+    fix: [
+      'cloister evidence fetch --tee tdx, for collateral of now',
+      'cloister intel-collateral rm FMSPC first, to go back on purpose',
+    ],
+    status: 409,
+    exit: 1,
+  },
   'jwe.malformed': {
     title: 'Cannot open the encrypted resource',
     why: 'it is not a JWE for this key',

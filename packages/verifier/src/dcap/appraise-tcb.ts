@@ -92,13 +92,15 @@ function pickQeIdentity(
   return accept('qe-identity', ours, now, checks)
 }
 
-interface Dated {
+/** What two statements about the same are ordered by. */
+export interface DatedStatement {
+  readonly evaluationDataNumber: number
   readonly issueDate: Date
   readonly nextUpdate: Date
 }
 
-/** Of several that apply, the one in date with the latest end. It must be signed, and in date. */
-function accept<Statement extends Dated>(
+/** Of several that apply, the one in date by Intel's latest evaluation, and of that the one issued last. It must be signed, and in date. */
+function accept<Statement extends DatedStatement>(
   subject: 'tcb-info' | 'qe-identity',
   candidates: readonly Endorsed<Statement>[],
   now: Date,
@@ -109,10 +111,7 @@ function accept<Statement extends Dated>(
   )
   const [first, ...others] = inDate.length > 0 ? inDate : candidates
   if (first === undefined) return undefined
-  const picked = others.reduce(
-    (a, b) => (a.statement.nextUpdate >= b.statement.nextUpdate ? a : b),
-    first,
-  )
+  const picked = others.reduce((a, b) => (isLater(b.statement, a.statement) ? b : a), first)
   const signed = checks.require(`dcap.${subject}.signature-invalid`, picked.chain !== undefined, {
     where: subject,
   })
@@ -120,6 +119,13 @@ function accept<Statement extends Dated>(
   const { issueDate, nextUpdate } = picked.statement
   checkWindow(subject, { from: issueDate, until: nextUpdate }, { now, where: subject }, checks)
   return picked.statement
+}
+
+/** An evaluation counts before its date: Intel keeps issuing earlier ones, each with a new date, for as long as platforms may be judged by them. */
+export function isLater(a: DatedStatement, b: DatedStatement): boolean {
+  return a.evaluationDataNumber === b.evaluationDataNumber
+    ? a.issueDate > b.issueDate
+    : a.evaluationDataNumber > b.evaluationDataNumber
 }
 
 function judgeQe(quote: Quote, identity: QeIdentity, checks: Checks) {

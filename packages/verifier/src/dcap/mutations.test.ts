@@ -15,6 +15,7 @@ import {
   fakeTcbInfo,
 } from '../testing/fake-intel.ts'
 import type { FakeQuoteOptions } from '../testing/fake-intel.ts'
+import type { DcapTcb } from './appraise-tcb.ts'
 import type { DcapEndorsements } from './endorsements.ts'
 import type { EnclaveReport } from './enclave-report.ts'
 import type { TdReport } from './td-report.ts'
@@ -338,6 +339,39 @@ test('clean quotes of every version are affirming under the fake root, refused u
   assert.deepEqual(real.status === 'contraindicated' && real.reasons, [
     'dcap.endorsement.untrusted-root',
   ])
+})
+
+interface Appraised {
+  readonly claims: { readonly tcb?: DcapTcb }
+}
+
+test('of several statements the latest evaluation counts, then the last issued, not what lasts longest', async () => {
+  const statement = (evaluation: number, from: number, until: number) => {
+    const { tcbLevels, ...rest } = fakeTcbInfo('tdx', day(from), day(until))
+    // The date of a level tells which statement it was.
+    const tcbDate = `2024-01-${evaluation}T00:00:00Z`
+    return INTEL.statement('tcbInfo', {
+      ...rest,
+      tcbEvaluationDataNumber: evaluation,
+      tcbLevels: tcbLevels.map((level) => ({ ...level, tcbDate })),
+    })
+  }
+  const late = statement(18, -5, 1)
+  for (const tcbInfos of [
+    [statement(17, -1, 20), late],
+    [late, statement(17, -1, 20)],
+    [statement(19, -9, -1), late],
+  ]) {
+    const { tcb } = ((await run({ code: '', collateral: { tcbInfos } })) as Appraised).claims
+    assert.equal(tcb?.tcbDate.slice(0, 10), '2024-01-18')
+  }
+  const later = info({
+    tcbEvaluationDataNumber: 18,
+    issueDate: day(-1).toISOString().replace('.000', ''),
+  })
+  const both = { tcbInfos: [statement(18, -5, 20), ...(later.tcbInfos ?? [])] }
+  const { tcb } = ((await run({ code: '', collateral: both })) as Appraised).claims
+  assert.notEqual(tcb?.tcbDate.slice(0, 10), '2024-01-18')
 })
 
 test('a quote that only names its PCK takes it from the endorsements', async () => {
