@@ -250,6 +250,7 @@ export class FakeGuest {
       },
       stop: async ({ force = false, timeoutMs = 10_000 } = {}) => {
         if (this.spec.machine === undefined || force) await this.end('stop-killed')
+        else if (disk.isFull) await this.end('stopped', { stoodStill: true })
         else if (this.#options.obeys !== false) await this.end('stopped')
         else setTimeout(() => void this.end('stopped'), timeoutMs).unref()
         return this.#gone.promise

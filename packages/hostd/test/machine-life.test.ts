@@ -412,7 +412,9 @@ test('a guest that stands still for want of space is told, and goes on when ther
   machine.only.findNoSpace()
   await hostd.restart()
   await hostd.untilVm('box', ({ diskFullAt }) => diskFullAt !== undefined)
-  assert.equal((await vms.stop('box', { force: true })).diskFullAt, undefined)
+  const stopped = await vms.stop('box')
+  assert.equal(stopped.diskFullAt, undefined)
+  assert.match(stopped.why ?? '', /stood still/)
   const types = await eventsOf(hostd)
   // A hostd that takes up a QEMU lets it go on, too.
   assert.equal(types.filter((type) => type === 'resumed').length, 3)

@@ -205,6 +205,21 @@ describe('a VM whose host fails it', { skip, timeout: 600_000 }, () => {
     using terminal = await isBooted()
     assert.equal(await terminal.run('echo again'), 'again')
   })
+
+  test('is stopped at once while it stands still, for it cannot hear', async () => {
+    using terminal = await MachineTerminal.open(hostd, 'box')
+    fill(filler)
+    terminal.write('dd if=/dev/urandom of=/dev/vda bs=1M seek=500 count=20 conv=fsync 2>/dev/null')
+    await until(({ diskFullAt }) => diskFullAt !== undefined)
+    const asked = performance.now()
+    const { state, why } = await hostd.vms.stop('box', { timeoutMs: BOOT_MS })
+    assert.ok(performance.now() - asked < BOOT_MS / 2)
+    assert.equal(state, 'stopped')
+    assert.match(why ?? '', /stood still/)
+    rmSync(filler)
+    assert.equal(await qemus(), 0)
+    assertDiskWhole()
+  })
 })
 
 function fill(path: string): void {

@@ -158,6 +158,33 @@ test('stop() kills what neither greets nor obeys', async (t) => {
   await assert.rejects(access(state.runtimeDirectory))
 })
 
+/** A peer whose guest finds no space: before it is told to shut down, or by then. */
+async function frozenPeer(t: TestContext, when: 'before' | 'on its way down') {
+  const commands: string[] = []
+  const found = await peer(t, (command, socket) => {
+    if (command !== 'greeting') commands.push(command)
+    if (command === 'query-status') return { status: 'io-error' }
+    if (command === 'system_powerdown') socket.write('{"event":"STOP"}\n')
+    if (command === 'quit') setTimeout(() => found.die(), 5)
+    return {}
+  })
+  const frozen = new Promise<void>((resolve) => found.vm.onDiskFull(resolve))
+  if (when === 'before') {
+    found.socket.write('{"event":"STOP"}\n')
+    await frozen
+  }
+  return { ...found, commands }
+}
+
+for (const when of ['before', 'on its way down'] as const)
+  test(`stop() does not wait for a guest that stands still ${when}`, async (t) => {
+    const { vm, commands } = await frozenPeer(t, when)
+    const exit = await vm.stop({ timeoutMs: 3_600_000 })
+    assert.deepEqual([exit.reason, exit.stoodStill], ['stopped', true])
+    const asked = commands.filter((command) => command !== 'query-status')
+    assert.deepEqual(asked, when === 'before' ? ['quit'] : ['system_powerdown', 'quit'])
+  })
+
 test('after release() the process lives on and nothing is removed', async (t) => {
   const { vm, state } = await peer(t, () => ({}))
   await vm.release()

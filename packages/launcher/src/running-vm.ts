@@ -129,7 +129,9 @@ export class RunningVm implements Vm {
   async stop({ timeoutMs = STOP_TIMEOUT_MS, force = false }: StopOptions = {}): Promise<VmExit> {
     this.#stop ??= 'asked'
     if (!force) {
-      if (timeoutMs > 0 && (await this.#command('system_powerdown'))) await this.#ends(timeoutMs)
+      // A guest that stands still hears nothing, and would only make its owner wait.
+      if (timeoutMs > 0 && !this.#isDiskFull && (await this.#command('system_powerdown')))
+        await this.#endsOrStandsStill(timeoutMs)
       if (!(await this.#ends(0)) && (await this.#command('quit'))) await this.#ends(QUIT_TIMEOUT_MS)
     }
     if (!(await this.#ends(0))) {
@@ -240,6 +242,12 @@ export class RunningVm implements Vm {
     return hasEnded
   }
 
+  async #endsOrStandsStill(timeoutMs: number): Promise<void> {
+    const standsStill = Promise.withResolvers<void>()
+    const forget = this.onDiskFull(standsStill.resolve)
+    await Promise.race([this.#ends(timeoutMs), standsStill.promise]).finally(forget)
+  }
+
   async #untilExited(): Promise<VmExit> {
     const end = await this.#untilEnded()
     const at = new Date()
@@ -268,6 +276,7 @@ export class RunningVm implements Vm {
       ...(qemuSaid !== '' && { qemuSaid }),
       ...(leftBehind !== undefined && { leftBehind }),
       ...(hasLostVtpm && { hasLostVtpm }),
+      ...(this.#isDiskFull && { stoodStill: true }),
     }
   }
 

@@ -228,6 +228,8 @@ export interface VmExit {
   readonly leftBehind?: string
   /** Its swtpm had ended before QEMU did. Absent: it had not, or there was none. */
   readonly hasLostVtpm?: true
+  /** It stood still for want of space on the host, and had no chance to shut down. Absent: it did not. */
+  readonly stoodStill?: true
 }
 
 /** A part of the guest's RAM, by guest-physical address. */

@@ -50,8 +50,9 @@ export function failed(error: CloisterError): MachineEnd {
   return { state: 'failed', error: error.toJSON() }
 }
 
-function stopWords({ reason }: VmExit, stop: StopAsked | undefined): string {
+function stopWords({ reason, stoodStill }: VmExit, stop: StopAsked | undefined): string {
   if (stop?.force === true) return 'it was ended at once, as asked'
+  if (stoodStill === true) return 'it stood still, for the disk of the host is full, and was ended'
   if (stop?.isLate === true || reason === 'stop-killed')
     return 'it did not shut down in the time it had, and was ended'
   return 'it was asked to shut down, and did'
