@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, renameSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
@@ -104,8 +104,8 @@ describe('shapes of VMs', { timeout: 1_800_000 }, () => {
     })
   })
 
-  test('a measured boot without an encrypted disk comes up, and says that its disk is in clear', async () => {
-    const words = ['--tee', 'simulated', ...SIZE]
+  test('a measured boot without an encrypted disk comes up, and says that its disk is in clear', async (t) => {
+    const words = ['--tee', 'simulated', '--instances', '1', ...SIZE]
     await deployment.succeed('vm', 'create', 'plain', '--image', 'debian-12', ...words)
     await deployment.succeed('vm', 'start', 'plain')
     const up = await until('the system of the image', async () => {
@@ -131,6 +131,67 @@ describe('shapes of VMs', { timeout: 1_800_000 }, () => {
     assert.match(source ?? '', /^\/dev\/vd[a-z]2$/, inside.stderr)
     assert.match(line ?? '', /cloister\.guest=vm/)
     assert.equal(swaps, '0')
+
+    const instances = async () =>
+      (
+        (await deployment.succeed('broker', 'instances', 'ls')) as {
+          workload: string
+          key: string
+        }[]
+      )
+        .filter(({ workload }) => workload === 'plain')
+        .map(({ key }) => key)
+    const isAttested = ({ stages }: VmView) => stages.some(({ name }) => name === 'attested')
+    const hasEnded = ({ state, restartsAt }: VmView) =>
+      state === 'failed' && restartsAt === undefined
+    const untilIs = (what: string, isThere: (now: VmView) => boolean) =>
+      until(what, async () => {
+        const now = await view('plain')
+        return isThere(now) ? now : undefined
+      })
+    const [first = ''] = await instances()
+
+    await t.test(
+      'its panic is a restart in a QEMU of its own; the broker wants one at a time',
+      async () => {
+        assert.match(first, /^[0-9a-f]{64}$/)
+        const crash = '(sleep 1; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 &'
+        await deployment.run(['vm', 'ssh', 'plain', '--', `sudo sh -c '${crash}'`])
+        const again = await untilIs(
+          'the second boot',
+          (now) => now.boots === 2 && (isAttested(now) || hasEnded(now)),
+        )
+        assert.equal((await instances()).length, 1)
+        // The one that is gone counts until its token ends. Where the boot took longer than that, it was let in.
+        if (isAttested(again)) return
+        assert.equal(again.error?.code, 'agent.attestation-refused')
+        await deployment.succeed('broker', 'instances', 'rm', first)
+      },
+    )
+
+    await t.test(
+      'a kernel that panics at each boot is started five times again, and no more',
+      async () => {
+        await deployment.succeed('vm', 'stop', 'plain', '--force')
+        const initrd = join(deployment.home, 'images/vm-plain/initrd.cpio')
+        const own = readFileSync(initrd)
+        writeFileSync(initrd, Buffer.alloc(512))
+        const { boots } = await view('plain')
+        await deployment.succeed('vm', 'start', 'plain', '--detach')
+        await untilIs('a restart', (now) => now.boots > boots + 1)
+        // hostd may come and go.
+        await deployment.run(['hostd', 'stop'])
+        const ended = await untilIs('its end', hasEnded)
+        assert.deepEqual([ended.error?.code, ended.boots], ['vm.restart-loop', boots + 6])
+        writeFileSync(initrd, own)
+        for (const key of await instances())
+          await deployment.succeed('broker', 'instances', 'rm', key)
+        await deployment.succeed('vm', 'start', 'plain', '--detach')
+        await untilIs('attested', isAttested)
+        const [now] = await instances()
+        assert.ok(now !== undefined && now !== first)
+      },
+    )
   })
 })
 

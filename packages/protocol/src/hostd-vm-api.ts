@@ -217,6 +217,8 @@ export const VmViewSchema = z.strictObject({
   vtpmLostAt: Instant.optional(),
   /** Since when the guest stands still because the host has no space for a write to its disk; it goes on by itself when there is some. */
   diskFullAt: Instant.optional(),
+  /** In state `failed`, after a guest's restart that needs a new QEMU: when it is started. Absent: it is not. */
+  restartsAt: Instant.optional(),
   /** How it ended, in state `stopped`. */
   why: z.string().optional(),
   /** Only in state `failed`. */

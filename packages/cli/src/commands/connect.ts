@@ -83,7 +83,7 @@ async function verified(
       return { ...verdict, openCarrier: (until) => hostd.connect(name, { signal: until }) }
     },
     async () => ({
-      ...(await appraiseVm(name, { hostd, broker, references, signal })),
+      ...(await appraiseVm(name, { hostd, broker: () => broker, references, signal })),
       openCarrier: (until) => hostd.vms.connect(name, { signal: until }),
     }),
   )

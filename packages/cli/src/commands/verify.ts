@@ -27,6 +27,8 @@ export const command: Command = {
 async function verifyWorkload(name: string, invocation: Invocation): Promise<0 | 2 | 3> {
   const { directories, output, signal } = invocation
   const hostd = await openHostd(invocation)
+  // Before a broker is wanted: a VM of that name may do without one.
+  await hostd.get(name, { signal })
   const broker = openBroker(directories, signal)
   const references = await ownerReferences(directories, broker, revocationLists(invocation))
   const nonce = nonceOption(invocation)

@@ -1,5 +1,7 @@
 import { CloisterError } from '@cloister/protocol/error'
+import type { HostdClient } from '@cloister/hostd/client'
 import { isCatalogueName } from '@cloister/image/disk/catalogue'
+import type { VmView } from '@cloister/protocol/hostd-vm-api'
 import type { Command, Invocation } from '../command.ts'
 import { confirm } from '../confirm.ts'
 import { openHostd } from '../hostd.ts'
@@ -37,7 +39,7 @@ export const command: Command = {
     const defined = await createVm(prepared, context)
     for (const line of await storePrediction(prepared, context)) output.talk(line)
     const view = plan.start
-      ? await followStart(await hostd.vms.start(plan.name, { signal }), hostd, invocation)
+      ? await followStart(await started(plan.name, hostd, invocation), hostd, invocation)
       : defined
     const [trust = 'unattested'] = await trustOfVms([view], hostd, invocation)
     const shown = { ...view, trust }
@@ -51,6 +53,21 @@ export const command: Command = {
         : `next: cloister vm start ${plan.name}`,
     )
   },
+}
+
+/** One that is made and does not start stays: what it lacks may be mended, and its disk may have been encrypted for minutes. */
+async function started(
+  name: string,
+  hostd: HostdClient,
+  { output, signal }: Invocation,
+): Promise<VmView> {
+  try {
+    return await hostd.vms.start(name, { signal })
+  } catch (error) {
+    output.talk(`${name} is made, and did not start`)
+    output.talk(`next: cloister vm start ${name}, or cloister vm rm ${name}`)
+    throw error
+  }
 }
 
 /** TEEs that never measure the boot of a disk. */

@@ -10,7 +10,7 @@ import {
   missingRequirements,
   VM_REQUIREMENTS,
 } from '../setup/requirements.ts'
-import { updateBoot, type KernelSource } from '../vm/update-boot.ts'
+import { measuredTee, updateBoot, type KernelSource } from '../vm/update-boot.ts'
 
 export const command: Command = {
   usage: 'vm update-boot NAME --image FILE|NAME | --kernel FILE --modules DIR [--yes]',
@@ -35,12 +35,13 @@ export const command: Command = {
     const { directories, options, output, positionals, signal } = invocation
     const [name = ''] = positionals
     const source = kernelSource(invocation)
+    const hostd = await openHostd(invocation)
+    measuredTee(await hostd.vms.get(name, { signal }))
     await installPackages(missingRequirements([...VM_REQUIREMENTS, ...MEASURED_VM_REQUIREMENTS]), {
       confirm: async (question) => await confirm(question, options['yes'] === true, signal),
       talk: output.talk,
       signal,
     })
-    const hostd = await openHostd(invocation)
     const broker = openBroker(directories, signal)
     const context = { directories, broker, hostd, talk: output.talk, signal }
     const updated = await updateBoot(name, source, context)

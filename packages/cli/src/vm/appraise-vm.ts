@@ -21,7 +21,8 @@ export interface VmVerdict {
 
 export interface VmAppraisalOptions {
   readonly hostd: Pick<HostdClient, 'vms'>
-  readonly broker: BrokerClient
+  /** Asked for only where an agent answers: a VM without one is unattested, whether or not its owner has a broker. */
+  readonly broker: () => BrokerClient
   /** Asked for only where a TEE answers. */
   readonly references: () => ReturnType<typeof ownerReferences>
   readonly nonce?: Uint8Array
@@ -45,7 +46,7 @@ export async function appraiseVm(name: string, options: VmAppraisalOptions): Pro
     const next = ['cloister agent package', `cloister vm ssh ${name}`]
     return { trust: 'unattested', checks: [WITHOUT_AGENT], claims: [], next }
   }
-  if (answer.tee === 'tpm') return await byTpm(answer, nonce, broker)
+  if (answer.tee === 'tpm') return await byTpm(answer, nonce, broker())
   const known = (await references())(name)
   const verdict = await computeTrust(answer, nonce, known, new Date())
   return { ...verdict, claims: launchClaims(verdict), next: [] }

@@ -32,7 +32,7 @@ const GROUP_LENGTH = 6
 export async function rekeyDisk(name: string, context: DiskKeyContext): Promise<void> {
   const { directories, broker } = context
   const { key, nextKey } = vmResources(name)
-  const current = await diskSecret(name, broker)
+  const current = await requireDiskSecret(name, broker)
   // The broker never gives a value back: until the guest has it, the new key stands here too.
   const file = join(directories.owner, 'vms', name, 'next-disk-key')
   const next = await keptKey(file)
@@ -53,7 +53,7 @@ export async function rekeyDisk(name: string, context: DiskKeyContext): Promise<
 export async function addRecoveryKey(name: string, context: DiskKeyContext): Promise<string> {
   const { broker } = context
   const { recoveryKey } = vmResources(name)
-  const current = await diskSecret(name, broker)
+  const current = await requireDiskSecret(name, broker)
   const text = newRecoveryKey()
   await offer(broker, recoveryKey, Buffer.from(text), current)
   try {
@@ -74,7 +74,7 @@ export function newRecoveryKey(random: (bytes: number) => Uint8Array = randomByt
 
 type StoredSecret = SecretList['secrets'][number]
 
-async function diskSecret(name: string, broker: BrokerClient): Promise<StoredSecret> {
+export async function requireDiskSecret(name: string, broker: BrokerClient): Promise<StoredSecret> {
   const { key } = vmResources(name)
   const secret = (await broker.secrets()).find(({ path }) => path === key)
   if (secret === undefined) throw new CloisterError('vm-boot.not-encrypted', { where: name })

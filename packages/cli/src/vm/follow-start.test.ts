@@ -60,6 +60,21 @@ describe('followStart()', () => {
     await assert.rejects(result, { code: 'agent.resource-refused' })
   })
 
+  test('goes on over a restart that its guest asked for, and tells the stages anew', async () => {
+    const error = new CloisterError('vm.died').toJSON()
+    const { result, said } = follow([
+      { stages: [stage(10, 'initrd')] },
+      { state: 'failed', error, restartsAt: '2026-01-01T00:00:02.000Z' },
+      { state: 'starting' },
+      { stages: [stage(10, 'initrd'), stage(110, 'ready')] },
+    ])
+    assert.equal((await result).stages.length, 2)
+    assert.deepEqual(
+      said.map((line) => line.split(' ').at(-1)),
+      ['initrd', 'TEE', 'initrd', 'ready'],
+    )
+  })
+
   test('does not wait for a boot by firmware, nor with --detach', async () => {
     for (const { result, asked } of [
       follow([{ state: 'failed' }], { boot: 'firmware' }),

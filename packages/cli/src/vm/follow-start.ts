@@ -35,6 +35,11 @@ export async function followStart(
     if (event.type === 'removed') throw new CloisterError('vm.not-found', { where: name })
     if (event.type !== 'vm') continue
     view = event.vm
+    if (view.restartsAt !== undefined) {
+      output.talk('  the guest asked for a restart, which is a start of its own in a TEE')
+      told = 0
+      continue
+    }
     for (const { hostMs, name: stage } of view.stages.slice(told)) {
       output.talk(`  ${(hostMs / 1000).toFixed(1).padStart(5)} s  ${escapeText(stage)}`)
       output.waiting(`  ...      after ${stage}`)

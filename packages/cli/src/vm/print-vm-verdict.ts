@@ -32,13 +32,13 @@ export const VERIFY_OPTIONS = {
 export async function verifyVm(name: string, invocation: Invocation): Promise<0 | 2 | 3> {
   const { directories, output, signal } = invocation
   const { painter } = output
-  const broker = openBroker(directories, signal)
+  const broker = () => openBroker(directories, signal)
   const nonce = nonceOption(invocation)
   const verdict = await appraiseVm(name, {
     hostd: await openHostd(invocation),
     broker,
     references: () =>
-      ownerReferences(directories, broker, revocationLists(invocation), collateralOf(invocation)),
+      ownerReferences(directories, broker(), revocationLists(invocation), collateralOf(invocation)),
     ...(nonce !== undefined && { nonce }),
     signal,
   })

@@ -81,8 +81,12 @@ export async function updateBoot(
   }
 }
 
-/** The bundle of a VM that runs must stay, for its evidence is held against it. */
-function measuredTee({ name, tee, state }: VmView): MeasuredTee {
+/**
+ * Of a VM that can boot another bundle. That of one that runs must stay, for its evidence is held against it.
+ *
+ * @throws CloisterError `vm.combination-unfit`, `vm.still-running`
+ */
+export function measuredTee({ name, tee, state }: VmView): MeasuredTee {
   if (tee !== 'snp' && tee !== 'tdx' && tee !== 'simulated')
     throw new CloisterError('vm.combination-unfit', {
       received: `--tee ${tee}`,

@@ -11,6 +11,7 @@ import { protectionOf } from './vm-trust.ts'
 export type ShownVm = VmView & { readonly trust: TrustState }
 
 export function vmStateCell(view: VmView): string {
+  if (view.restartsAt !== undefined) return 'restarting'
   if (view.state === 'failed') return `failed ${escapeText(view.error?.code ?? '')}`.trim()
   if (view.diskFullAt !== undefined) return `${view.state}, host disk full`
   if (view.state === 'running' && view.vtpmLostAt !== undefined) return 'running, vTPM lost'

@@ -17,8 +17,8 @@ export async function trustOfVms(
 ): Promise<TrustState[]> {
   if (!views.some(canAnswer)) return views.map(() => 'unattested')
   const { appraiseVm } = await import('./appraise-vm.ts')
-  const broker = openBroker(directories, signal)
-  const references = () => ownerReferences(directories, broker)
+  const broker = () => openBroker(directories, signal)
+  const references = () => ownerReferences(directories, broker())
   return await Promise.all(
     views.map(async (view): Promise<TrustState> => {
       if (!canAnswer(view)) return 'unattested'

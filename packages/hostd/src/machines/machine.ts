@@ -85,7 +85,9 @@ export class Machine {
   }
 
   get view(): VmView {
-    return this.#record.view
+    const { restartsAt: _before, ...view } = this.#record.view
+    const restartsAt = this.#record.restart?.at
+    return restartsAt === undefined ? view : { ...view, restartsAt }
   }
 
   /** Whether a QEMU of it may run. */
