@@ -51,7 +51,6 @@ import { replayRtmr } from '@cloister/verifier/tdx/rtmr'
 import { unifiedKernelEvents } from '@cloister/verifier/tdx/unified-kernel'
 import { FAKE_TD, FakeIntel } from '@cloister/verifier/testing/fake-intel'
 import { freePort } from '../interop/test-registry.ts'
-import { fetchMissingTools } from './missing-tools.ts'
 import { installFakeTsm, type FakeTsm } from './tdx/fake-tsm.ts'
 import { installRecordingHost, type RecordingHost } from './tdx/recording-host.ts'
 import { bootUnifiedKernel, type UnifiedBoot } from './tdx/unified-boot.ts'
@@ -77,7 +76,6 @@ describe('a VM under TDX', { timeout: 1_200_000 }, () => {
   let report: Awaited<ReturnType<typeof measured>>
 
   before(async () => {
-    fetchMissingTools('swtpm', 'swtpm_setup')
     await ensureCatalogueImage('debian-12', { directories: directories() })
     await ensureGuestImage({ directories: directories(), talk, signal })
     mkdirSync(places.images)

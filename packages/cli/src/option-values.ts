@@ -19,11 +19,11 @@ function isPort(value: number): boolean {
   return value >= 1 && value <= 65_535
 }
 
-/** A whole number from 1. @throws CloisterError `cli.usage` */
-export function count(option: string, text: string): number {
+/** A whole number from 1. @param most - absent: 999. @throws CloisterError `cli.usage` */
+export function count(option: string, text: string, most = 999): number {
   const value = Number(text)
-  if (/^\d{1,3}$/.test(text) && value >= 1) return value
-  throw badOption(`--${option} is no count`, 'a whole number from 1', text)
+  if (/^\d{1,3}$/.test(text) && value >= 1 && value <= most) return value
+  throw badOption(`--${option} is no count`, `a whole number from 1 to ${most}`, text)
 }
 
 const UNITS: Readonly<Record<string, number>> = {
@@ -36,11 +36,22 @@ const UNITS: Readonly<Record<string, number>> = {
   ti: 1024 ** 2,
 }
 
-/** A size such as 512M or 2G, in MiB. @throws CloisterError `cli.usage` */
-export function mebibytes(option: string, text: string): number {
+/**
+ * A size such as 512M or 2G, in MiB.
+ *
+ * @param bounds - MiB; absent: whatever can be written
+ * @throws CloisterError `cli.usage`
+ */
+export function mebibytes(
+  option: string,
+  text: string,
+  bounds: { readonly min: number; readonly max: number } = { min: 0, max: Infinity },
+): number {
   const match = /^(\d{1,7})(m|mi|g|gi|t|ti)?b?$/i.exec(text)
   const unit = UNITS[(match?.[2] ?? '').toLowerCase()]
   if (match === null || unit === undefined)
     throw badOption(`--${option} is no size`, 'such as 512M or 2G', text)
-  return Number(match[1]) * unit
+  const size = Number(match[1]) * unit
+  if (size >= bounds.min && size <= bounds.max) return size
+  throw badOption(`--${option} is out of bounds`, `${bounds.min}M to ${bounds.max}M`, text)
 }

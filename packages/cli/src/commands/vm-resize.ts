@@ -1,4 +1,6 @@
 import { CloisterError } from '@cloister/protocol/error'
+import { HOSTD_LIMITS } from '@cloister/protocol/hostd-api'
+import { VM_LIMITS } from '@cloister/protocol/hostd-vm-api'
 import { textOption, type Command } from '../command.ts'
 import { openHostd } from '../hostd.ts'
 import { count, mebibytes } from '../option-values.ts'
@@ -25,9 +27,11 @@ export const command: Command = {
         expected: '--cpus, --memory or --disk',
       })
     const request = {
-      ...(cpus !== undefined && { cpus: count('cpus', cpus) }),
-      ...(memory !== undefined && { memoryMiB: mebibytes('memory', memory) }),
-      ...(disk !== undefined && { diskMiB: mebibytes('disk', disk) }),
+      ...(cpus !== undefined && { cpus: count('cpus', cpus, HOSTD_LIMITS.cpus) }),
+      ...(memory !== undefined && {
+        memoryMiB: mebibytes('memory', memory, HOSTD_LIMITS.memoryMiB),
+      }),
+      ...(disk !== undefined && { diskMiB: mebibytes('disk', disk, VM_LIMITS.diskMiB) }),
     }
     const hostd = await openHostd(invocation)
     const view = await hostd.vms.resize(name, request, { signal })

@@ -1,7 +1,9 @@
 import { CloisterError } from '@cloister/protocol/error'
+import { SnapshotNameSchema } from '@cloister/protocol/hostd-vm-api'
 import { textOption, type Command } from '../command.ts'
 import { confirm } from '../confirm.ts'
 import { openHostd } from '../hostd.ts'
+import { badOption } from '../option-values.ts'
 
 const ACTIONS = ['create', 'restore', 'delete'] as const
 
@@ -31,6 +33,8 @@ export const command: Command = {
         expected: '--create, --restore or --delete',
       })
     const snapshot = action === undefined ? '' : (textOption(invocation, action) ?? '')
+    if (action === 'create' && !SnapshotNameSchema.safeParse(snapshot).success)
+      throw badOption('this is no name for a snapshot', 'a-z, 0-9 and -, at most 63', snapshot)
     const hostd = await openHostd(invocation)
     if (action === 'create') await hostd.vms.createSnapshot(name, snapshot, { signal })
     if (action === 'restore') {

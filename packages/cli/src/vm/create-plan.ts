@@ -1,7 +1,8 @@
 /** What `vm create` was asked for, read from the command line; nothing is looked up here. */
-import { WorkloadNameSchema } from '@cloister/protocol/hostd-api'
+import { HOSTD_LIMITS, WorkloadNameSchema } from '@cloister/protocol/hostd-api'
 import {
   bootOf,
+  VM_LIMITS,
   VmNetworkSchema,
   type VmNetwork,
   type VmTee,
@@ -137,9 +138,9 @@ export function readCreatePlan(line: CommandLine): CreatePlan {
   return {
     name,
     image,
-    cpus: count('cpus', textOption(line, 'cpus') ?? '2'),
-    memoryMiB: mebibytes('memory', textOption(line, 'memory') ?? '2G'),
-    diskMiB: disk === undefined ? undefined : mebibytes('disk', disk),
+    cpus: count('cpus', textOption(line, 'cpus') ?? '2', HOSTD_LIMITS.cpus),
+    memoryMiB: mebibytes('memory', textOption(line, 'memory') ?? '2G', HOSTD_LIMITS.memoryMiB),
+    diskMiB: disk === undefined ? undefined : mebibytes('disk', disk, VM_LIMITS.diskMiB),
     tee: teeChoice(textOption(line, 'tee') ?? 'auto'),
     secureBoot: onOrOff(line, 'secure-boot'),
     vtpm: onOrOff(line, 'vtpm'),

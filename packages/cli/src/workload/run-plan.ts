@@ -3,7 +3,7 @@ import { listOption, textOption, type CommandLine, type OptionSpec } from '../co
 import { REGISTRY_CA_OPTION } from '../image/registry-ca.ts'
 import { instances, INSTANCES_OPTION } from './instances-option.ts'
 import { MEASURED_VCPU_COUNTS } from '@cloister/protocol/guest-image-manifest'
-import { WorkloadNameSchema } from '@cloister/protocol/hostd-api'
+import { HOSTD_LIMITS, WorkloadNameSchema } from '@cloister/protocol/hostd-api'
 import { badOption, mebibytes, publishedPort } from '../option-values.ts'
 import { resourcePath } from '../owner/resource-path.ts'
 
@@ -122,8 +122,8 @@ export function readRunPlan(line: CommandLine): RunPlan {
     secrets: listOption(line, 'secret').map(secretUse),
     resources: listOption(line, 'resource').map(resourcePath),
     cpus: vcpus(textOption(line, 'cpus') ?? '2'),
-    memoryMiB: mebibytes('memory', textOption(line, 'memory') ?? '1G'),
-    scratchMiB: mebibytes('disk', textOption(line, 'disk') ?? '8G'),
+    memoryMiB: mebibytes('memory', textOption(line, 'memory') ?? '1G', HOSTD_LIMITS.memoryMiB),
+    scratchMiB: mebibytes('disk', textOption(line, 'disk') ?? '8G', HOSTD_LIMITS.scratchMiB),
     args: line.rest,
     entrypoint: textOption(line, 'entrypoint'),
     logs: line.options['logs'] === true,

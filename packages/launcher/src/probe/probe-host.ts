@@ -92,7 +92,9 @@ async function teeLeaves(
   const { title } = DRIVERS[tee]
   const leaves = await DRIVERS[tee].probe(view, join(directories.images, 'base'))
   const isForeign = leaves.some(({ state }) => state === 'skip')
-  return branch(`tee.${tee}`, title, isForeign ? leaves : [...leaves, ...offerLeaves(tee)])
+  const isLacking = leaves.some(({ state }) => state === 'fail')
+  const offers = isForeign ? [] : offerLeaves(tee, isLacking)
+  return branch(`tee.${tee}`, title, [...leaves, ...offers])
 }
 
 const OFFERED: { readonly workloads: readonly string[]; readonly vms: readonly string[] } = {
@@ -101,10 +103,12 @@ const OFFERED: { readonly workloads: readonly string[]; readonly vms: readonly s
 }
 
 /** A TEE may be of use to one kind of guest alone, or its driver to none yet. */
-function offerLeaves(tee: TeeId): ProbeLeaf[] {
+function offerLeaves(tee: TeeId, isLacking: boolean): ProbeLeaf[] {
   if (OFFERED.workloads.includes(tee)) return []
   const name = { id: `${tee}.workloads`, title: 'Workloads' }
   if (OFFERED.vms.includes(tee)) {
+    // What nothing can run under needs no word of what could.
+    if (isLacking) return []
     const reason = `containers do not run under it: --tee ${OFFERED.workloads.join(' or ')}`
     return [finding(name, 'warn', 'VMs only', reason, `cloister vm create --tee ${tee}`)]
   }

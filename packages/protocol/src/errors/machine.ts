@@ -156,7 +156,7 @@ export const MACHINE_ERRORS = {
   'snapshot.exists': {
     title: 'Cannot make the snapshot: its name is taken',
     why: 'the disk has one of that name',
-    fix: ['choose another name', 'cloister vm snapshot NAME delete SNAPSHOT'],
+    fix: ['choose another name', 'cloister vm snapshot NAME --delete SNAPSHOT'],
     status: 409,
     exit: 1,
   },
@@ -170,7 +170,7 @@ export const MACHINE_ERRORS = {
   'snapshot.too-many': {
     title: 'Cannot make the snapshot: there are too many',
     why: 'a disk holds 100 at most',
-    fix: ['cloister vm snapshot NAME delete SNAPSHOT'],
+    fix: ['cloister vm snapshot NAME --delete SNAPSHOT'],
     status: 409,
     exit: 1,
   },
