@@ -110,8 +110,8 @@ export const TPM_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: ENROLMENTS,
-        find: '    this.#waiting.delete(id)\n    return enrolment',
-        replace: '    return enrolment',
+        find: ' || this.#spent.has(id)',
+        replace: '',
       },
     ],
     test,
