@@ -1,6 +1,7 @@
-/** Every mutation: for each check that an attack must meet, that it is gone. */
+/** Every mutation: for each check that an attack or bad input must meet, that it is gone. */
 import { EVIDENCE_MUTATIONS } from './evidence.ts'
 import { GUEST_MUTATIONS } from './guest.ts'
+import { INPUT_MUTATIONS } from './input.ts'
 import type { Mutation } from './mutation.ts'
 import { RELEASE_MUTATIONS } from './release.ts'
 import { TDX_MUTATIONS } from './tdx.ts'
@@ -12,4 +13,5 @@ export const MUTATIONS: readonly Mutation[] = [
   ...TDX_MUTATIONS,
   ...TPM_MUTATIONS,
   ...GUEST_MUTATIONS,
+  ...INPUT_MUTATIONS,
 ]

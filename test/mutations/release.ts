@@ -293,9 +293,9 @@ export const RELEASE_MUTATIONS: readonly Mutation[] = [
         replace: 'return decipher && Buffer.from(sealed.subarray(IV_BYTES, end))',
       },
     ],
-    test,
-    fails: 'neither storage nor audit nor metrics hold a secret in clear',
-    says: 'broker.sqlite',
+    test: 'test/attack/evidence.test.ts',
+    fails: 'evidence of an earlier session is refused',
+    says: 'holds a canary',
   },
   {
     name: 'secrets-out-of-the-audit',
