@@ -90,18 +90,9 @@ export async function prepareDcapEndorsements(
   const tcbInfos = read(endorsements.tcbInfos, parseTcbInfo)
   const qeIdentities = read(endorsements.qeIdentities, parseQeIdentity)
   const signers = await signingChains(certificates, root)
-  const endorse = <Statement extends { readonly signed: SignedJson }>(
-    statements: readonly Statement[],
-  ): Promise<Endorsed<Statement>[]> =>
-    Promise.all(
-      statements.map(async (statement) => ({
-        statement,
-        chain: await signerOf(statement.signed, signers),
-      })),
-    )
   const endorsed = {
-    tcbInfos: await endorse(tcbInfos),
-    qeIdentities: await endorse(qeIdentities),
+    tcbInfos: await endorse(tcbInfos, signers),
+    qeIdentities: await endorse(qeIdentities, signers),
   }
   const used = [...endorsed.tcbInfos, ...endorsed.qeIdentities].flatMap(({ chain }) =>
     chain === undefined ? [] : [chain],
@@ -127,11 +118,25 @@ function builtInRoot(): Certificate {
 async function signingChains(
   certificates: readonly Certificate[],
   root: IntelRoot,
-): Promise<readonly Certificate[][]> {
+): Promise<readonly (readonly Certificate[])[]> {
   const name = root.prefix + INTEL_NAME.tcbSigning
   const leaves = distinct(certificates.filter(({ subject }) => commonName(subject) === name))
-  const results = await Promise.all(leaves.map((leaf) => chainToRoot(leaf, certificates, root)))
-  return results.flatMap((result) => (result.found ? [[...result.chain]] : []))
+  const chains: (readonly Certificate[])[] = []
+  for (const leaf of leaves) {
+    const result = await chainToRoot(leaf, certificates, root)
+    if (result.found) chains.push(result.chain)
+  }
+  return chains
+}
+
+async function endorse<Statement extends { readonly signed: SignedJson }>(
+  statements: readonly Statement[],
+  signers: readonly (readonly Certificate[])[],
+): Promise<Endorsed<Statement>[]> {
+  const endorsed: Endorsed<Statement>[] = []
+  for (const statement of statements)
+    endorsed.push({ statement, chain: await signerOf(statement.signed, signers) })
+  return endorsed
 }
 
 async function signerOf(

@@ -1,16 +1,17 @@
 /** JSON that Intel signs: the raw text of one member, with a P-256 signature beside it. */
-import { concatBytes } from '../bytes/concat.ts'
 import { FormatError } from '../bytes/format-error.ts'
 import { fromHex } from '../bytes/hex.ts'
-import { fromUtf8, toUtf8 } from '../bytes/text.ts'
+import { fromUtf8 } from '../bytes/text.ts'
+import { utcTime } from '../bytes/utc-time.ts'
 import { listOf, objectOf } from '../formats/json-fields.ts'
 import { jsonMemberSpan } from '../formats/json-span.ts'
 import { isSignedTcbStatus } from './tcb-status.ts'
 import type { TcbStatus } from './tcb-status.ts'
 
-const NULL = toUtf8('null')
 const MAX_BYTES = 1_048_576
-const TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$/
+/** `0` for any digit. */
+const TIME = '0000-00-00T00:00:00Z'
+const DIGIT_0 = 0x30
 
 export class SignedJson {
   /** The bytes that the signature covers. */
@@ -24,21 +25,26 @@ export class SignedJson {
     if (bytes.length > MAX_BYTES) throw new FormatError(format, 'length', 0, 'too long')
     this.text = jsonMemberSpan(bytes, member)
     // Read from the signed text itself: a second member of that name, spelt with escapes, must not take its place.
-    this.value = objectOf(format, member, parse(format, this.text))
-    const envelope = objectOf(format, 'envelope', parse(format, withoutSpan(bytes, this.text)))
+    this.value = objectOf(format, member, parse(format, fromUtf8(format, 'text', this.text)))
+    const envelope = objectOf(
+      format,
+      'envelope',
+      parse(format, withoutSpan(format, bytes, this.text)),
+    )
     this.signature = readHex(format, 'signature', envelope['signature'], 64)
   }
 }
 
 /** The envelope with `null` for the signed text, so that nothing is parsed twice. @param span - a view into `bytes` */
-function withoutSpan(bytes: Uint8Array, span: Uint8Array): Uint8Array {
+function withoutSpan(format: string, bytes: Uint8Array, span: Uint8Array): string {
   const start = span.byteOffset - bytes.byteOffset
-  return concatBytes(bytes.subarray(0, start), NULL, bytes.subarray(start + span.length))
+  const before = fromUtf8(format, 'text', bytes.subarray(0, start))
+  return `${before}null${fromUtf8(format, 'text', bytes.subarray(start + span.length))}`
 }
 
-function parse(format: string, bytes: Uint8Array): unknown {
+function parse(format: string, text: string): unknown {
   try {
-    return JSON.parse(fromUtf8(format, 'text', bytes))
+    return JSON.parse(text)
   } catch (error) {
     if (error instanceof SyntaxError) throw new FormatError(format, 'text', 0, 'not JSON')
     throw error
@@ -67,9 +73,34 @@ export function tcbLevelFields(
 
 export function readTime(format: string, field: string, value: unknown): Date {
   const text = readText(format, field, value)
-  const time = new Date(TIME.test(text) ? text : Number.NaN)
-  if (Number.isNaN(time.getTime())) throw new FormatError(format, field, 0, 'not a time')
+  const time = isTime(text)
+    ? utcTime(
+        digitsAt(text, 0, 4),
+        digitsAt(text, 5, 2),
+        digitsAt(text, 8, 2),
+        digitsAt(text, 11, 2),
+        digitsAt(text, 14, 2),
+        digitsAt(text, 17, 2),
+      )
+    : undefined
+  if (time === undefined) throw new FormatError(format, field, 0, 'not a time')
   return time
+}
+
+function isTime(text: string): boolean {
+  if (text.length !== TIME.length) return false
+  for (let at = 0; at < TIME.length; at++) {
+    const [code, wanted] = [text.charCodeAt(at), TIME.charCodeAt(at)]
+    const digit = code >= DIGIT_0 && code <= DIGIT_0 + 9
+    if (wanted === DIGIT_0 ? !digit : code !== wanted) return false
+  }
+  return true
+}
+
+function digitsAt(text: string, start: number, length: number): number {
+  let value = 0
+  for (let at = start; at < start + length; at++) value = value * 10 + text.charCodeAt(at) - DIGIT_0
+  return value
 }
 
 export function readText(format: string, field: string, value: unknown): string {

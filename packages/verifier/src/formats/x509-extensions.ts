@@ -51,11 +51,12 @@ export function keyUsage(certificate: Certificate): ReadonlySet<number> | undefi
   const outer = new DerReader(FORMAT, value)
   const { contents } = outer.element(TAG.bitString, 'keyUsage')
   outer.end()
-  const [unused = 8, ...bytes] = contents
-  if (unused > 7 || bytes.length > 2) outer.fail('keyUsage', 'malformed')
+  const unused = contents[0] ?? 8
+  const bytes = contents.length - 1
+  if (unused > 7 || bytes > 2) outer.fail('keyUsage', 'malformed')
   const bits = new Set<number>()
-  for (let bit = 0; bit < bytes.length * 8 - unused; bit++)
-    if (((bytes[bit >> 3] as number) & (0x80 >> (bit & 7))) !== 0) bits.add(bit)
+  for (let bit = 0; bit < bytes * 8 - unused; bit++)
+    if (((contents[1 + (bit >> 3)] as number) & (0x80 >> (bit & 7))) !== 0) bits.add(bit)
   return bits
 }
 

@@ -4,7 +4,6 @@ import { appraise } from '../appraisal/appraise.ts'
 import type { Tee, TeeTypes } from '../appraisal/appraise.ts'
 import { prepareDcapEndorsements } from '../dcap/endorsements.ts'
 import type { DcapEndorsements } from '../dcap/endorsements.ts'
-import type { Check } from '../result/check.ts'
 import { EndorsementCache } from '../result/endorsement-cache.ts'
 import type { WorkerAnswer, WorkerRequest, WorkerStart } from './batch.ts'
 
@@ -25,19 +24,16 @@ port.on('message', (request: WorkerRequest) => {
 })
 
 async function answer({ items }: WorkerRequest): Promise<WorkerAnswer> {
-  const answers: WorkerAnswer['answers'][number][] = []
-  const lists: (readonly Check[] | null)[] = []
+  const answers: WorkerAnswer[number][] = []
   for (const { evidence, options } of items)
     try {
       const whole = { ...(await common), ...options } as AnyOptions
       const { checks, ...result } = await appraise(evidence as Uint8Array, whole)
-      answers.push({ result })
-      lists.push(checks)
+      answers.push({ result: JSON.stringify(result), checks: JSON.stringify(checks) })
     } catch (error) {
       answers.push({ error: error instanceof Error ? error : new Error(String(error)) })
-      lists.push(null)
     }
-  return { answers, checks: JSON.stringify(lists) }
+  return answers
 }
 
 /** Intel's collateral is checked once for all items, and each thread remembers the platforms it has seen. */
