@@ -47,7 +47,7 @@ export function parsePem(input: Uint8Array | string): PemBlock[] {
     const labelEnd = text.indexOf('-----', begin + 11)
     if (labelEnd < 0) throw new FormatError('PEM', 'label', begin, 'does not end')
     const label = text.slice(begin + 11, labelEnd)
-    const end = text.indexOf('-----END ', labelEnd)
+    const end = text.indexOf('-----END ', labelEnd + 5)
     if (end < 0 || !text.startsWith(`${label}-----`, end + 9))
       throw new FormatError('PEM', 'end', begin, 'is missing or has another label')
     blocks.push({ label, der: fromBase64Lines(bytes, labelEnd + 5, end) })

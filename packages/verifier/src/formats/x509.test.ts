@@ -122,6 +122,8 @@ test('parsePem() refuses a block that does not end or ends with another label', 
     '-----BEGIN CERTIFICATE-----\nAAAA\n',
     '-----BEGIN CERTIFICATE-----\nAAAA\n-----END X509 CRL-----\n',
     '-----BEGIN CERTIFICATE-----\nAA*A\n-----END CERTIFICATE-----\n',
+    // Both marks share their hyphens.
+    '-----BEGIN CERTIFICATE-----END CERTIFICATE-----',
   ])
     assert.throws(() => parsePem(text), FormatError)
   assert.deepEqual(parsePem('nothing here'), [])
