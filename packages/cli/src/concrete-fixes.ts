@@ -30,7 +30,7 @@ export function concreteFixes(
   ])
   const { fix } = error.toJSON()
   const filled = fix.map((text) =>
-    text.startsWith('cloister ')
+    /(?:^|: )cloister /.test(text)
       ? text.replace(/\b[A-Z][A-Z_]+\b/g, (placeholder) => known.get(placeholder) ?? placeholder)
       : text,
   )

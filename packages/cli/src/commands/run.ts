@@ -11,6 +11,7 @@ import { ensureGuestImage } from '../setup/ensure-guest-image.ts'
 import { installPackages } from '../setup/install-packages.ts'
 import { missingRequirements, RUN_REQUIREMENTS } from '../setup/requirements.ts'
 import type { TrustVerdict } from '../owner/trust-state.ts'
+import { cpusText } from '../vm/vm-text.ts'
 import { clearWorkload, stopInterrupted } from '../workload/abandon-run.ts'
 import { awaitRunning } from '../workload/await-running.ts'
 import { followWorkload } from '../workload/follow-workload.ts'
@@ -92,7 +93,7 @@ async function showPlan(
   const { talk } = invocation.output
   talk(`plan  ${name}  ${plan.image} -> ${resolved.digest}`)
   talk(
-    `      guest ${guestImage.manifest.name} version ${guestImage.manifest.imageVersion}, ${plan.cpus === 1 ? '1 vCPU' : `${plan.cpus} vCPUs`}, ${plan.memoryMiB} MiB, ${tee}`,
+    `      guest ${guestImage.manifest.name} version ${guestImage.manifest.imageVersion}, ${cpusText(plan.cpus)}, ${plan.memoryMiB} MiB, ${tee}`,
   )
   if (tee === 'simulated')
     talk('      SIMULATION: memory is not encrypted, the host can read everything')

@@ -3,6 +3,13 @@ import type { Duplex } from 'node:stream'
 import { EscapeWatch } from './escape-watch.ts'
 
 /**
+ * What the guest may have left behind on the terminal, taken back: colours, a hidden cursor, application keys, reports of the mouse, bracketed paste,
+ * and a scroll region (which moves the cursor, so its place is kept).
+ */
+const AS_BEFORE =
+  '\u001B[0m\u001B[?25h\u001B[?1l\u001B>\u001B[?1000;1002;1003;1006l\u001B[?2004l\u001B7\u001B[r\u001B8'
+
+/**
  * Carries bytes both ways until either end has gone or the escape is typed. The terminal is left as it was.
  *
  * @param options.isViewer - nothing that is typed goes to the guest
@@ -50,5 +57,6 @@ export async function attachConsole(
     stdin.pause()
     if (stdin.isTTY) stdin.setRawMode(wasRaw)
     stream.destroy()
+    if (stdout.isTTY) stdout.write(AS_BEFORE)
   }
 }

@@ -25,6 +25,7 @@ import {
   type GivenKey,
 } from './ssh-identity.ts'
 import { composeUserData } from './user-data.ts'
+import { cpusText } from './vm-text.ts'
 
 const SSH_PORT = 22
 /** Where ports for ssh are looked for first. */
@@ -109,7 +110,7 @@ export function planLines({ plan, tee, shield, image, ports, measured }: Prepare
   const onOff = (value: boolean) => (value ? 'on' : 'off')
   return [
     `plan  ${plan.name}  VM from ${image.name}${image.sha256 === undefined ? '' : `  sha256:${image.sha256.slice(0, 16)}`}`,
-    `      ${plan.cpus} vCPUs, ${plan.memoryMiB} MiB, disk ${disk}, tee ${tee}`,
+    `      ${cpusText(plan.cpus)}, ${plan.memoryMiB} MiB, disk ${disk}, tee ${tee}`,
     `      Secure Boot ${onOff(shield.secureBoot)}, vTPM ${onOff(shield.vtpm)}, integrity monitoring ${onOff(shield.integrityMonitoring)}`,
     ...(tee === 'none' ? ['      NO TEE: the host can read and change everything in it'] : []),
     ...(tee === 'simulated'

@@ -18,6 +18,10 @@ export function vmStateCell(view: VmView): string {
   return view.state
 }
 
+export function cpusText(cpus: number): string {
+  return cpus === 1 ? '1 vCPU' : `${cpus} vCPUs`
+}
+
 export function portsCell(ports: VmView['ports']): string {
   return ports.map(({ address, host, guest }) => `${address}:${host}→${guest}`).join(' ') || '-'
 }
@@ -61,7 +65,7 @@ export function vmText(vm: ShownVm, painter: Painter): string {
     ...(vm.vtpm
       ? [['TPM state', 'encrypted; its key is held by the host, so not against the host'] as const]
       : []),
-    ['size', `${vm.cpus} vCPUs, ${vm.memoryMiB} MiB, disk ${vm.diskMiB} MiB`],
+    ['size', `${cpusText(vm.cpus)}, ${vm.memoryMiB} MiB, disk ${vm.diskMiB} MiB`],
     [
       'image',
       `${escapeText(vm.image.name)}${vm.image.sha256 === undefined ? '' : `  sha256:${vm.image.sha256}`}`,

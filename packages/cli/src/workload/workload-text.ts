@@ -5,7 +5,7 @@ import { escapeText } from '../escape-text.ts'
 import type { TrustState } from '../owner/trust-state.ts'
 import { paintTrust, trustMeaning } from '../paint-trust.ts'
 import type { Painter } from '../paint.ts'
-import { portsCell } from '../vm/vm-text.ts'
+import { cpusText, portsCell } from '../vm/vm-text.ts'
 
 type View = Omit<WorkloadView, 'initdata'>
 
@@ -44,7 +44,7 @@ export function workloadText(
       'guest',
       `${view.guestImage.name} version ${view.guestImage.imageVersion}, ${view.tee}${view.debug ? ', debug' : ''}, ${view.accelerator}`,
     ],
-    ['size', `${view.cpus} vCPUs, ${view.memoryMiB} MiB, scratch disk ${view.scratchMiB} MiB`],
+    ['size', `${cpusText(view.cpus)}, ${view.memoryMiB} MiB, scratch disk ${view.scratchMiB} MiB`],
     ['ports', portsCell(view.ports)],
     ['variables', container.env.map(escapeText).join(' ') || '-'],
     ['secrets', secrets.map(escapeText).join(', ') || '-'],
