@@ -14,8 +14,9 @@ export const command: Command = {
   async run(invocation) {
     const { directories, output, positionals, signal } = invocation
     const [name = '', given] = positionals
+    const known = given === undefined ? undefined : registerValue(given)
     const broker = openBroker(directories, signal)
-    const value = given === undefined ? await askedFor(invocation, broker) : registerValue(given)
+    const value = known ?? (await askedFor(invocation, broker))
     const accepted = await acceptMachine(name, value, broker)
     await output.object(accepted, {
       name: accepted.rtmr0,

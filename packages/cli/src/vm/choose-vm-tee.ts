@@ -1,4 +1,5 @@
 /** Which TEE a VM uses: what was asked for, else the best of this host; simulation and none only when asked for. */
+import type { probeHost } from '@cloister/launcher/probe/probe-host'
 import type { Directories } from '@cloister/protocol/directories'
 import { CloisterError } from '@cloister/protocol/error'
 import type { VmTee } from '@cloister/protocol/hostd-vm-api'
@@ -7,15 +8,16 @@ import type { VmTeeChoice } from './create-plan.ts'
 /** From the strongest on. */
 const BY_STRENGTH = ['snp', 'tdx', 'sev-es', 'sev'] as const satisfies readonly VmTee[]
 
-/** @throws CloisterError `tee.none` */
+/** @param probe - absent: of this host. @throws CloisterError `tee.none` */
 export async function chooseVmTee(
   choice: VmTeeChoice,
   directories: Directories,
   signal: AbortSignal,
+  probe: typeof probeHost = async (request) =>
+    (await import('@cloister/launcher/probe/probe-host')).probeHost(request),
 ): Promise<VmTee> {
   if (choice !== 'auto') return choice
-  const { probeHost } = await import('@cloister/launcher/probe/probe-host')
-  const { canRun } = await probeHost({ directories, signal })
+  const { canRun } = await probe({ directories, signal })
   const found = BY_STRENGTH.find((tee) => canRun.includes(tee))
   if (found !== undefined) return found
   throw new CloisterError('tee.none', {
