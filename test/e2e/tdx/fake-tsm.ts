@@ -11,8 +11,6 @@ import { mock } from 'node:test'
 
 export interface FakeTsm extends AsyncDisposable {
   readonly directory: string
-  /** How many quotes were given. */
-  readonly quotes: number
 }
 
 export async function installFakeTsm(
@@ -24,7 +22,6 @@ export async function installFakeTsm(
   const isAttribute = (path: unknown): path is string =>
     typeof path === 'string' && isEntry(dirname(path))
   const { mkdir, readFile, rmdir } = fs.promises
-  let quotes = 0
   const attribute = (path: string): Uint8Array => {
     const written = fs.readFileSync(join(dirname(path), 'inblob'))
     switch (basename(path)) {
@@ -33,7 +30,6 @@ export async function installFakeTsm(
       case 'generation':
         return Buffer.from(written.length === 0 ? '0\n' : '1\n')
       case 'outblob':
-        quotes++
         return quoteOver(written)
       default:
         throw Object.assign(new Error(path), { code: 'ENOENT' })
@@ -57,9 +53,6 @@ export async function installFakeTsm(
   syncBuiltinESMExports()
   return {
     directory,
-    get quotes() {
-      return quotes
-    },
     async [Symbol.asyncDispose]() {
       for (const { mock: patched } of mocks) patched.restore()
       syncBuiltinESMExports()
