@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import { constants, gzipSync, zstdCompressSync } from 'node:zlib'
 import { array, assert as assertProperty, asyncProperty, integer } from 'fast-check'
-import { decompress } from './decompress.ts'
+import { decompress, releasingFull } from './decompress.ts'
 import type { Compression } from './media-types.ts'
 
 const A = Buffer.alloc(1000, 'a')
@@ -30,6 +30,20 @@ test('gzip members and zstd frames are joined wherever the chunks end', async ()
       }),
       { numRuns: 15, examples: [[[1]], [[1 << 20]]] },
     )
+})
+
+test('a decompressor that comes back to memory given back ends the layer, and loses nothing of it silently', async () => {
+  // As one of another Node could: it fills the same memory again and again.
+  async function* reusing() {
+    const memory = Buffer.from(new ArrayBuffer(8))
+    yield* [memory.subarray(0, 4), memory.subarray(4), memory.subarray(0, 4)]
+  }
+  const seen: number[] = []
+  const read = async () => {
+    for await (const { length } of releasingFull(reusing())) seen.push(length)
+  }
+  await assert.rejects(read, TypeError)
+  assert.deepEqual(seen, [4, 4])
 })
 
 test('layers of many chunks come out whole, though each chunk is gone after its turn', async () => {

@@ -35,11 +35,7 @@ export async function* decompress(
   const batches = inBatches(input)
   void feed(compression === 'zstd' ? splitFrames(batches) : batches, decompressor)
   try {
-    for await (const chunk of decompressor as AsyncIterable<Buffer<ArrayBuffer>>) {
-      yield chunk
-      // It goes on in the same memory until that is full, and then never comes back to it.
-      if (chunk.byteOffset + chunk.length === chunk.buffer.byteLength) releaseMemory(chunk.buffer)
-    }
+    yield* releasingFull(decompressor as AsyncIterable<Buffer<ArrayBuffer>>)
   } catch (error) {
     throw isCompressionError(error)
       ? new CloisterError('image.layer-malformed', {
@@ -49,6 +45,21 @@ export async function* decompress(
       : error
   } finally {
     decompressor.destroy()
+  }
+}
+
+/**
+ * Gives the memory of chunks back. Node's decompressors go on in the same memory until that is full, and then never come back to it.
+ *
+ * @throws TypeError when one does come back, which no Node so far does: nothing of it was read then, for a layer must be whole
+ */
+export async function* releasingFull(
+  chunks: AsyncIterable<Buffer<ArrayBuffer>>,
+): AsyncGenerator<Buffer<ArrayBuffer>> {
+  for await (const chunk of chunks) {
+    if (chunk.buffer.detached) throw new TypeError('a decompressor wrote into memory given back')
+    yield chunk
+    if (chunk.byteOffset + chunk.length === chunk.buffer.byteLength) releaseMemory(chunk.buffer)
   }
 }
 

@@ -24,7 +24,7 @@ const Time = z.int()
  * Whose signature evidence stands under. `amd` (SEV-SNP) and `intel` (TDX): the roots compiled into the verifier. `simulated`: a root that was
  * pinned by fingerprint; it proves nothing about hardware.
  */
-export const AnchorSetSchema = z.enum(['amd', 'intel', 'simulated'])
+const AnchorSetSchema = z.enum(['amd', 'intel', 'simulated'])
 export type AnchorSet = z.infer<typeof AnchorSetSchema>
 
 /** Lowest component values; compared one by one. `fmc` is for Turin and later; absent: 0. */

@@ -27,6 +27,17 @@ export const BaselineEventSchema = z.strictObject({
     .exactOptional(),
 })
 
+/** As in `verifier/eventlog/integrity-baseline`, which says what each is; a test compares them. */
+export const BASELINE_KNOWLEDGE = [
+  'exact',
+  'sequence',
+  'members',
+  'begins',
+  'command-lines',
+  'outline',
+  'boot-entries',
+] as const
+
 export const IntegrityBaselineSchema = z.strictObject({
   version: z.literal(1),
   origin: z.enum(['learned', 'predicted']),
@@ -37,15 +48,7 @@ export const IntegrityBaselineSchema = z.strictObject({
       z.strictObject({
         pcr: Pcr,
         /** How much is known of this PCR. */
-        knowledge: z.enum([
-          'exact',
-          'sequence',
-          'members',
-          'begins',
-          'command-lines',
-          'outline',
-          'boot-entries',
-        ]),
+        knowledge: z.enum(BASELINE_KNOWLEDGE),
         events: z.array(BaselineEventSchema).max(4096),
         /** Only with `exact`. */
         value: Hex.exactOptional(),

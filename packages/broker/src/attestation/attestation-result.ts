@@ -47,7 +47,7 @@ export const SnpClaimsSchema = z.object({
 export type SnpClaims = z.infer<typeof SnpClaimsSchema>
 
 /** Claims of a TD. Names are Trustee's but for `migratable`, `service_td`, and `fmspc`, which a release decision needs beside them. */
-export const TdxClaimsSchema = z.object({
+const TdxClaimsSchema = z.object({
   quote: z.object({
     body: z.object({
       tcb_svn: hex(16),

@@ -7,6 +7,7 @@ import { RawSource } from '../disk/read/block-source.ts'
 import { Ext4Files } from '../disk/read/ext4.ts'
 import { makeExt, missingTools } from '../testing/disk-file.ts'
 import { temporaryDirectory } from '../testing/temporary-directory.ts'
+import type { DiskFiles } from '../disk/read/disk-files.ts'
 import { findOpenings } from './image-openings.ts'
 
 const skip = missingTools('mke2fs')
@@ -152,3 +153,17 @@ test(
     assert.deepEqual(swaps, ['/etc/fstab: UUID=s none swap sw 0 0'])
   },
 )
+
+test('findOpenings() refuses an image of more units than it looks at', async () => {
+  const units = Array.from({ length: 4200 }, (_, n) => `a${n}.service`)
+  const last = '/etc/systemd/system/z.service'
+  const files: Pick<DiskFiles, 'has' | 'list' | 'read'> = {
+    has: (path) => Promise.resolve(path.endsWith('/systemd') || path === '/etc/systemd/system'),
+    list: () => Promise.resolve([...units, 'z.service'].map((name) => ({ name, kind: 'file' }))),
+    read: (path) => Promise.resolve(Buffer.from(path === last ? AUTOLOGIN : '')),
+  }
+  await assert.rejects(findOpenings(files as DiskFiles), {
+    code: 'disk-image.too-much',
+    details: { where: '/etc/systemd/system', expected: '4096 units and drop-ins at most' },
+  })
+})

@@ -2,6 +2,8 @@
  * What in an image lets whoever sits at the serial console in, or writes memory to a disk in clear. The console of a measured VM is the host's, so a
  * login without a password there is the host's login.
  */
+import { CloisterError } from '@cloister/protocol/error'
+
 import { isThere, type DiskFiles } from '../disk/read/disk-files.ts'
 
 export interface ImageOpenings {
@@ -90,10 +92,15 @@ async function unitFiles(root: DiskFiles, folder: string): Promise<string[]> {
     if (kind === 'directory' && /\.(?:d|wants|requires)$/.test(name))
       found.push(...(await root.list(path)).map((entry) => `${path}/${entry.name}`))
     else if (kind !== 'directory') found.push(path)
-    if (found.length > MAX_FILES) break
+    // What was not looked at is not closed.
+    if (found.length > MAX_FILES)
+      throw new CloisterError('disk-image.too-much', {
+        where: folder,
+        expected: `${MAX_FILES} units and drop-ins at most`,
+      })
   }
   // A link to /dev/null is a unit that is off, and one into nowhere is none.
-  return found.filter((path) => /\.(?:service|conf)$/.test(path)).slice(0, MAX_FILES)
+  return found.filter((path) => /\.(?:service|conf)$/.test(path))
 }
 
 function isOpenTerminal(path: string, text: string): boolean {

@@ -27,7 +27,7 @@ export function leafHash(leaf: string | Uint8Array): Uint8Array {
   return createHash('sha256').update(LEAF).update(leaf).digest()
 }
 
-export function nodeHash(left: Uint8Array, right: Uint8Array): Uint8Array {
+function nodeHash(left: Uint8Array, right: Uint8Array): Uint8Array {
   return createHash('sha256').update(NODE).update(left).update(right).digest()
 }
 

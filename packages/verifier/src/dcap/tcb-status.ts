@@ -1,16 +1,5 @@
 /** Statuses of Intel's TCB levels and how those of platform, module and QE come together (DCAP QVL, converge tables). */
-export type TcbStatus =
-  | 'UpToDate'
-  | 'SWHardeningNeeded'
-  | 'ConfigurationNeeded'
-  | 'ConfigurationAndSWHardeningNeeded'
-  | 'OutOfDate'
-  | 'OutOfDateConfigurationNeeded'
-  | 'TDRelaunchAdvised'
-  | 'TDRelaunchAdvisedConfigurationNeeded'
-  | 'Revoked'
-
-const SIGNED_STATUSES: readonly string[] = [
+const SIGNED_STATUSES = [
   'UpToDate',
   'SWHardeningNeeded',
   'ConfigurationNeeded',
@@ -18,11 +7,18 @@ const SIGNED_STATUSES: readonly string[] = [
   'OutOfDate',
   'OutOfDateConfigurationNeeded',
   'Revoked',
-] satisfies readonly TcbStatus[]
+] as const
+
+export const TCB_STATUSES = [
+  ...SIGNED_STATUSES,
+  'TDRelaunchAdvised',
+  'TDRelaunchAdvisedConfigurationNeeded',
+] as const
+export type TcbStatus = (typeof TCB_STATUSES)[number]
 
 /** What Intel's collateral may say; the relaunch statuses are worked out by verifiers. */
 export function isSignedTcbStatus(text: unknown): text is TcbStatus {
-  return typeof text === 'string' && SIGNED_STATUSES.includes(text)
+  return SIGNED_STATUSES.some((status) => status === text)
 }
 
 /** @param part - of the QE or of the TDX module */

@@ -7,12 +7,11 @@ import { concatBytes } from '../bytes/concat.ts'
 import { FormatError } from '../bytes/format-error.ts'
 import { ByteReader } from '../bytes/reader.ts'
 import type { DigestAlgorithm } from '../crypto/crypto.ts'
+import { PE_FORMAT, readPeHeader } from './pe-header.ts'
 
-const FORMAT = 'PE image'
 const PE32 = 0x10b
 const PE32_PLUS = 0x20b
 const CERTIFICATE_TABLE = 4
-const MAX_SECTIONS = 96
 
 interface Layout {
   readonly checksum: number
@@ -41,21 +40,9 @@ export async function authenticodeDigest(
 }
 
 function readLayout(image: Uint8Array): Layout {
-  const dos = new ByteReader(FORMAT, image)
-  if (dos.u16le('e_magic') !== 0x5a4d) dos.fail('e_magic', 0, 'not MZ')
-  dos.bytes(58, 'DOS header')
-  const pe = dos.u32le('e_lfanew')
-  if (pe > image.length) dos.fail('e_lfanew', 60, 'outside of the file')
-  const reader = new ByteReader(FORMAT, image.subarray(pe))
-  if (reader.u32le('signature') !== 0x4550) reader.fail('signature', 0, 'not PE')
-  reader.u16le('machine')
-  const count = reader.u16le('sections')
-  if (count > MAX_SECTIONS) reader.fail('sections', 6, `more than ${MAX_SECTIONS}`)
-  reader.bytes(12, 'COFF header')
-  const optionalSize = reader.u16le('optional header size')
-  reader.u16le('characteristics')
-  const optionalAt = pe + reader.offset
-  const optional = new ByteReader(FORMAT, reader.bytes(optionalSize, 'optional header'))
+  const header = readPeHeader(image)
+  const { optionalAt } = header
+  const optional = new ByteReader(PE_FORMAT, header.optional)
   const magic = optional.u16le('magic')
   if (magic !== PE32 && magic !== PE32_PLUS) optional.fail('magic', 0, `0x${magic.toString(16)}`)
   optional.bytes(58, 'optional header')
@@ -70,23 +57,12 @@ function readLayout(image: Uint8Array): Layout {
   const certificateEntry = optionalAt + optional.offset
   optional.u32le('certificate table')
   const certificateSize = optional.u32le('certificate table size')
-  const sections = Array.from({ length: count }, () => readSection(reader))
+  const sections = header.sections
     .filter(({ size }) => size > 0)
-    .sort((a, b) => a.start - b.start)
-  for (const { start, size } of sections)
-    if (start + size > image.length)
-      throw new FormatError(FORMAT, 'section', start, 'outside of the file')
+    .toSorted((a, b) => a.start - b.start)
   if (headersSize < certificateEntry + 8 || headersSize > image.length)
-    throw new FormatError(FORMAT, 'size of headers', checksum, `${headersSize}`)
+    throw new FormatError(PE_FORMAT, 'size of headers', checksum, `${headersSize}`)
   if (certificateSize > image.length)
-    throw new FormatError(FORMAT, 'certificate table', certificateEntry, 'outside of the file')
+    throw new FormatError(PE_FORMAT, 'certificate table', certificateEntry, 'outside of the file')
   return { checksum, certificateEntry, certificateSize, headersSize, sections }
-}
-
-function readSection(reader: ByteReader): { start: number; size: number } {
-  reader.bytes(16, 'section name and memory')
-  const size = reader.u32le('section size')
-  const start = reader.u32le('section offset')
-  reader.bytes(16, 'section')
-  return { start, size }
 }
