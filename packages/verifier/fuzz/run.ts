@@ -3,7 +3,8 @@
  * inputs and each appraisal 100,000, or FUZZ_SECONDS (60; 0 for no limit) are over. With a limit the targets take turns; without, those that
  * need least time come first. FUZZ_SEED (1) makes a run repeatable, FUZZ_STATE names a file in which it is kept and taken up again, FUZZ_ONLY
  * (part of a name) and FUZZ_PART (`0/2`, `1/2`: every second target) pick targets. What is a finding stands in `trial.ts`; it ends the run
- * with the input in hex. Afterwards every sample of fixed layout is swept bit by bit (FUZZ_SWEEP=1; see `sweep.ts`).
+ * with the input in hex. Afterwards every bit of what is signed in the recorded samples is flipped
+ * (FUZZ_SWEEP=1; see `sweep-samples.ts`).
  */
 import { allTargets } from './all-targets.ts'
 import { MutatedInputs } from './mutated-inputs.ts'
