@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { MUTATION_VARIABLE, REPOSITORY, type Mutation } from './mutation.ts'
 import { MUTATIONS } from './mutations.ts'
 
-const TIMEOUT_MS = 120_000
+const TIMEOUT_MS = 60_000
 const HOOK = new URL('replace-on-load.ts', import.meta.url).href
 
 const wanted = process.argv.slice(2)
@@ -30,6 +30,7 @@ function problemOf({ name, test, fails, says }: Mutation): string | undefined {
       '--test-reporter=tap',
       // A refusal that did not come leaves things open that the test never thought of.
       '--test-force-exit',
+      `--test-timeout=${TIMEOUT_MS}`,
       `--test-name-pattern=${pattern}`,
       fileURLToPath(new URL(test, REPOSITORY)),
     ],
@@ -37,7 +38,7 @@ function problemOf({ name, test, fails, says }: Mutation): string | undefined {
       env: { ...process.env, [MUTATION_VARIABLE]: name },
       encoding: 'utf8',
       maxBuffer: 64 << 20,
-      timeout: TIMEOUT_MS,
+      timeout: 2 * TIMEOUT_MS,
     },
   )
   const output = `${stdout}${stderr}`

@@ -67,6 +67,13 @@ test('a new client gets its session after one that died in the middle of a frame
   }
 })
 
+test('a new client gets its session after one that died in a frame longer than all that follows', async () => {
+  const { host } = echoServer(50)
+  const half = encodeTtrpcHeader(1, 1, Buffer.alloc(1 << 20))
+  host.write(Buffer.concat([SESSION_MARKER, randomBytes(16), half, PAYLOAD]))
+  assert.deepEqual(await echoThrough(host), FRAME)
+})
+
 test('a frame whose content is a marker stays a frame', async () => {
   const content = Buffer.concat([SESSION_MARKER, randomBytes(16)])
   const frame = Buffer.concat([encodeTtrpcHeader(1, 1, content), content])
