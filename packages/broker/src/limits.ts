@@ -2,6 +2,8 @@
 export interface BrokerLimits {
   /** Sessions between /auth and their end, in number; beyond it the oldest goes. */
   readonly sessions: number
+  /** Tokens that sessions hold, all together, bytes; beyond it the oldest sessions go. */
+  readonly tokenBytes: number
   /** Life of a session from /auth, milliseconds. */
   readonly sessionMs: number
   readonly connections: number
@@ -34,6 +36,7 @@ export interface BrokerLimits {
 
 export const BROKER_LIMITS: BrokerLimits = {
   sessions: 4096,
+  tokenBytes: 16 << 20,
   sessionMs: 300_000,
   connections: 1024,
   headBytes: 64 << 10,

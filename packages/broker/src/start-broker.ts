@@ -11,7 +11,7 @@ import {
 import { IssuedTokens } from './attestation/issued-tokens.ts'
 import { TokenSigner } from './attestation/token-signer.ts'
 import { ListRefresher, type ListRefreshOptions } from './endorsements/list-refresher.ts'
-import { brokerApp } from './http/app.ts'
+import { brokerListener } from './http/app.ts'
 import { BodyReader } from './http/body.ts'
 import { Metrics } from './http/metrics.ts'
 import { listen } from './http/server.ts'
@@ -102,7 +102,7 @@ export async function startBrokerUnder(
     const { fetchEndorsements } = options
     const refresher = fetchEndorsements && new ListRefresher(parts, fetchEndorsements)
     let url = options.url ?? ''
-    const app = brokerApp(parts, {
+    const listener = brokerListener(parts, {
       authorizeAdmin: adminAuthorizer(options.adminKeys, () => url),
       facts: () => ({
         url,
@@ -112,7 +112,7 @@ export async function startBrokerUnder(
         }),
       }),
     })
-    const server = await listen(app, { ...options.listen, limits, tls })
+    const server = await listen(listener, { ...options.listen, limits, tls })
     const address = { host, port: server.port }
     url ||= `https://${host.includes(':') ? `[${host}]` : host}:${address.port}`
     let stopped: Promise<void> | undefined

@@ -86,11 +86,9 @@ export function createEvidenceAppraiser(
           cache,
         })
       const evidence = parseSnpEvidenceJson(primary)
-      const appraisal = await appraisers.snp(
-        evidence,
-        appraisalOptions(evidence, expected, context, cache),
-      )
-      return conclude(appraisal, expected, bringsSimulatedRoot(evidence, context))
+      const simulated = bringsSimulatedRoot(evidence, context)
+      const options = appraisalOptions(evidence, expected, context, simulated)
+      return conclude(await appraisers.snp(evidence, { ...options, cache }), expected, simulated)
     } catch (error) {
       if (error instanceof FormatError)
         return refused('attestation.evidence-malformed', error.message.slice(0, 200))
@@ -138,10 +136,9 @@ function appraisalOptions(
   evidence: SnpEvidence,
   expected: Expectations,
   context: AppraisalContext,
-  cache: EndorsementCache,
+  simulated: boolean,
 ) {
   const chipId = Buffer.from(evidence.report.subarray(CHIP_ID.offset, CHIP_ID.end)).toString('hex')
-  const simulated = bringsSimulatedRoot(evidence, context)
   return {
     expect: {
       reportData: expected.reportData,
@@ -156,7 +153,6 @@ function appraisalOptions(
       enrolledChips: context.isEnrolled(chipId) ? [chipId] : [],
     },
     simulatedRoots: context.simulatedRoots,
-    cache,
   }
 }
 

@@ -47,6 +47,8 @@ export interface EarFindings {
 
 export interface EarClaims {
   readonly [claim: string]: unknown
+  /** Seconds since 1970. */
+  readonly exp: number
   readonly submods: {
     readonly cpu0: { readonly [member: string]: unknown; readonly 'ear.status': EarStatus }
   }

@@ -2,7 +2,12 @@
  * Tokens that this broker issued or verified lately, with what they say: a guest asks for several resources with one token, and
  * the second time its signature need not be checked again. The whole token is compared, so nothing is taken on trust.
  */
-import { readAttestationResult, type AttestationResult } from './attestation-result.ts'
+import {
+  readAttestationResult,
+  type AttestationFindings,
+  type AttestationResult,
+} from './attestation-result.ts'
+import type { EarClaims } from './ear.ts'
 import type { TokenSigner } from './token-signer.ts'
 
 /** Some 4 KiB each. */
@@ -16,16 +21,10 @@ export class IssuedTokens {
     this.#signer = signer
   }
 
-  /**
-   * Signs claims.
-   *
-   * @throws TypeError when they do not hold what a release needs, which would be a defect
-   */
-  issue(claims: object): string {
+  /** Signs the claims that say what was found. What is kept is what {@link read} would find in the token. */
+  issue(claims: EarClaims, findings: AttestationFindings): string {
     const token = this.#signer.sign(claims)
-    const result = readAttestationResult(token, claims)
-    if (result === undefined) throw new TypeError('the claims do not hold what a release needs')
-    this.#keep(token, result)
+    this.#keep(token, { ...findings, expiresAt: claims.exp * 1000, token })
     return token
   }
 

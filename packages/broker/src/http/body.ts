@@ -15,33 +15,47 @@ export class BodyReader {
    * @param limit - bytes
    * @throws CloisterError `broker.body-too-large`, `broker.busy`, or `request.malformed` when the peer breaks off
    */
-  async read(incoming: IncomingMessage, limit: number): Promise<Buffer> {
-    const declared = Number(incoming.headers['content-length'] ?? 0)
-    if (declared > limit) throw tooLarge(limit)
+  read(incoming: IncomingMessage, limit: number): Promise<Buffer> {
+    const { promise, resolve, reject } = Promise.withResolvers<Buffer>()
     const chunks: Buffer[] = []
     let size = 0
-    try {
-      for await (const chunk of incoming as AsyncIterable<Buffer>) {
-        size += chunk.length
-        this.#heldBytes += chunk.length
-        if (size > limit) throw tooLarge(limit)
-        if (this.#heldBytes > this.#totalBytes) throw new CloisterError('broker.busy')
-        chunks.push(chunk)
-      }
-    } catch (error) {
-      if (error instanceof CloisterError) throw error
-      throw new CloisterError('request.malformed', { why: 'the body ended early', cause: error })
-    } finally {
-      this.#heldBytes -= size
+    const take = (chunk: Buffer) => {
+      size += chunk.length
+      this.#heldBytes += chunk.length
+      chunks.push(chunk)
+      if (size > limit) end(tooLarge(limit))
+      else if (this.#heldBytes > this.#totalBytes) end(new CloisterError('broker.busy'))
     }
-    return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, size)
+    const complete = () => {
+      end()
+    }
+    const broken = (cause?: Error) => {
+      end(new CloisterError('request.malformed', { why: 'the body ended early', cause }))
+    }
+    const end = (error?: CloisterError) => {
+      // What still comes of a body that was refused flows to nobody; the bound on a request's time ends it.
+      incoming.off('data', take).off('end', complete).off('close', broken)
+      this.#heldBytes -= size
+      if (error !== undefined) reject(error)
+      else resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, size))
+    }
+    // The error comes again as the end of the connection.
+    incoming.on('error', ignore).on('close', broken).on('end', complete)
+    if (Number(incoming.headers['content-length'] ?? 0) > limit) end(tooLarge(limit))
+    else if (incoming.destroyed) broken()
+    else incoming.on('data', take)
+    return promise
   }
 }
+
+function ignore(): void {}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true })
 
 /** @throws CloisterError `request.malformed` when it is not JSON in UTF-8 */
 export function parseJson(body: Uint8Array): unknown {
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body))
+    return JSON.parse(utf8.decode(body))
   } catch {
     // Without a cause: the parser's message quotes the body, which may hold a secret.
     throw new CloisterError('request.malformed', { why: 'the body is not JSON in UTF-8' })

@@ -1,12 +1,10 @@
 /** The HTTPS port: TLS 1.3, and a bound on everything that a hostile peer can make slow, large or many. */
+import type { RequestListener } from 'node:http'
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
-import { getRequestListener } from '@hono/node-server'
-import type { Hono } from 'hono'
 import { CloisterError } from '@cloister/protocol/error'
 import type { Identity } from '../identity.ts'
 import type { BrokerLimits } from '../limits.ts'
-import type { BrokerEnv } from './app.ts'
 
 export interface ListenOptions {
   readonly host: string
@@ -29,10 +27,9 @@ const DRAIN_MS = 5000
 
 /** @throws CloisterError `broker.listen` */
 export async function listen(
-  app: Hono<BrokerEnv>,
+  listener: RequestListener,
   { host, port, tls, limits }: ListenOptions,
 ): Promise<ListeningServer> {
-  const listener = getRequestListener(app.fetch)
   const server = createServer(
     {
       key: tls.keyPem,
@@ -45,9 +42,7 @@ export async function listen(
       keepAliveTimeout: KEEP_ALIVE_MS,
       connectionsCheckingInterval: CHECK_MS,
     },
-    (incoming, outgoing) => {
-      void listener(incoming, outgoing)
-    },
+    listener,
   )
   server.maxConnections = limits.connections
   await new Promise<void>((resolve, reject) => {

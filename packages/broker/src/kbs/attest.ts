@@ -40,6 +40,7 @@ export async function attest(
         version: parts.version,
         now,
       }),
+      result,
     )
   const token = issue(degraded)
   const place = takePlace(parts, workload, { token, result, context: { ...rego, now } })

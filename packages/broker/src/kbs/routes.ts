@@ -2,7 +2,7 @@
  * The guests' side of the broker: KBS protocol 0.4.0 under /kbs/v0 (Request, Challenge, Attestation, Response), as the
  * clients of Confidential Containers speak it, and Trustee's calls to store and delete a resource.
  */
-import { Hono, type Context } from 'hono'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { CloisterError } from '@cloister/protocol/error'
 import { encryptJwe } from '@cloister/protocol/jwe'
 import { GUEST_REFUSAL_PATH, GuestRefusalSchema } from '@cloister/protocol/guest-refusal'
@@ -24,8 +24,7 @@ import { deleteSecret, storeSecret } from '../admin/secret-actions.ts'
 import { isSupportedTee } from '../attestation/appraise-evidence.ts'
 import type { AttestationResult } from '../attestation/attestation-result.ts'
 import { parseJson } from '../http/body.ts'
-import type { BrokerEnv } from '../http/app.ts'
-import { networkOf } from '../http/network-of.ts'
+import { json, send, type Answer } from '../http/answer.ts'
 import type { BrokerParts } from '../parts.ts'
 import { certifyTpm, challengeTpm } from '../tpm/enrol.ts'
 import { attest } from './attest.ts'
@@ -35,137 +34,161 @@ import { release } from './release.ts'
 import type { Requester } from './requester.ts'
 import type { Session } from './sessions.ts'
 
-type KbsContext = Context<BrokerEnv>
-
-export function kbsRoutes(parts: BrokerParts, authorizeAdmin: AuthorizeAdmin): Hono<BrokerEnv> {
-  const routes = new Hono<BrokerEnv>()
-
-  /** Runs a step; a failure in it becomes that step's KBS error. */
-  const step =
-    (name: KbsStep, handler: (c: KbsContext) => Promise<Response>) =>
-    async (c: KbsContext): Promise<Response> => {
-      try {
-        return await handler(c)
-      } catch (thrown) {
-        return refuse(c, thrown, name)
-      }
-    }
-  const refuse = (c: KbsContext, thrown: unknown, name: KbsStep): Response => {
-    const error = CloisterError.from(thrown)
-    if (error.code === 'internal.bug' || error.code === 'broker.storage') parts.onBug(thrown)
-    const { status, body } = kbsAnswer(error, name, c.get('requestId'))
-    return Response.json(body, { status })
-  }
-
-  routes.post(
-    '/auth',
-    step('auth', async (c) => {
-      parts.metrics.count('kbs_auth_requests_total')
-      const request = await parse(c, parts, {
-        schema: KbsRequestSchema,
-        limit: parts.limits.authBytes,
-      })
-      if (request.version !== KBS_VERSION)
-        throw new CloisterError('kbs.version', { expected: KBS_VERSION, received: request.version })
-      if (!isSupportedTee(request.tee)) throw new CloisterError('attestation.tee-unsupported')
-      const session = parts.sessions.open(request.tee, parts.now())
-      return json({ nonce: session.nonce, 'extra-params': '' }, session)
-    }),
-  )
-
-  routes.post(
-    '/attest',
-    step('attest', async (c) => {
-      parts.metrics.count('kbs_attestation_requests_total')
-      const id = sessionId(c)
-      const attestation = await parse(c, parts, {
-        schema: KbsAttestationSchema,
-        limit: parts.limits.bodyBytes,
-      })
-      const session = id === undefined ? undefined : parts.sessions.claim(id, parts.now())
-      if (session === undefined) throw new CloisterError('kbs.session')
-      const token = session.token ?? (await attest(parts, session, attestation, requester(c)))
-      return json({ token }, session)
-    }),
-  )
-
-  routes.post(
-    TPM_ENROLMENT_PATH.challenge,
-    step('enrolment', async (c) => {
-      const request = await parse(c, parts, {
-        schema: TpmChallengeRequestSchema,
-        limit: parts.limits.enrolmentBytes,
-      })
-      return json(await challengeTpm(parts, request, requester(c)))
-    }),
-  )
-  routes.post(
-    TPM_ENROLMENT_PATH.certificate,
-    step('enrolment', async (c) => {
-      const request = await parse(c, parts, {
-        schema: TpmCertificateRequestSchema,
-        limit: parts.limits.enrolmentBytes,
-      })
-      return json(certifyTpm(parts, request, requester(c)))
-    }),
-  )
-
-  routes.get(
-    '/resource/:path{.+}',
-    step('resource', async (c) => {
-      const attestation = attested(c, parts)
-      const path = c.req.param('path') ?? ''
-      const value = await release(parts, path, attestation, requester(c))
-      try {
-        return json(encryptJwe(value, attestation.runtimeData['tee-pubkey']))
-      } finally {
-        value.fill(0)
-      }
-    }),
-  )
-
-  routes.post(
-    GUEST_REFUSAL_PATH,
-    step('refusal', async (c) => {
-      const refusal = await parse(c, parts, {
-        schema: GuestRefusalSchema,
-        limit: parts.limits.refusalBytes,
-      })
-      const session = parts.sessions.find(sessionId(c), parts.now())
-      recordGuestRefusal(parts, session, refusal, c.get('requestId'))
-      return new Response(null, { status: 204 })
-    }),
-  )
-
-  routes.on(
-    ['POST', 'DELETE'],
-    '/resource/:path{.+}',
-    step('admin', async (c) => {
-      await authorizeAdmin(c.req.header('authorization'), parts.now())
-      const path = c.req.param('path') ?? ''
-      if (!ResourcePathSchema.safeParse(path).success) throw new CloisterError('kbs.path')
-      const requestId = c.get('requestId')
-      if (c.req.method === 'DELETE') deleteSecret(parts, requestId, path)
-      else {
-        const value = await parts.bodies.read(c.env.incoming, LIMITS.resourceBytes)
-        storeSecret(parts, requestId, { path, value, allowSimulated: false })
-      }
-      return new Response('', { headers: { 'content-type': 'text/xml' } })
-    }),
-  )
-
-  routes.all('*', (c) => {
-    const [, , , plugin = ''] = c.req.path.split('/')
-    const known = ['auth', 'attest', 'resource', 'tpm-enrolment', 'guest-refusals'].includes(plugin)
-    return refuse(c, new CloisterError(known ? 'kbs.path' : 'kbs.plugin'), 'resource')
-  })
-  return routes
+/** A request of the guests' side, beside what Node has of it. */
+interface Asked extends Requester {
+  /** Under /kbs/v0, without the query; still percent-encoded. */
+  readonly path: string
 }
 
-function requester(c: KbsContext): Requester {
-  return {
-    requestId: c.get('requestId'),
-    address: networkOf(c.env.incoming.socket.remoteAddress ?? ''),
+interface Call extends Asked {
+  readonly incoming: IncomingMessage
+  readonly parts: BrokerParts
+}
+
+/** A failure in it becomes the KBS error of its step. */
+interface Route {
+  readonly step: KbsStep
+  readonly serve: (call: Call) => Promise<Answer>
+}
+
+type KbsListener = (
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+  asked: Asked,
+) => Promise<void>
+
+/** Not through Hono, whose requests and answers cost a handshake as much as a third of its cryptography (bench/broker-rcar.ts). */
+export function kbsListener(parts: BrokerParts, authorizeAdmin: AuthorizeAdmin): KbsListener {
+  const changeResource: Route = {
+    step: 'admin',
+    serve: async (call) => {
+      await authorizeAdmin(call.incoming.headers.authorization, parts.now())
+      return writeResource(call)
+    },
+  }
+  const find = (method: string | undefined, path: string): Route => {
+    const route = ROUTES.get(`${method} ${path}`)
+    if (route !== undefined) return route
+    if (!path.startsWith(RESOURCE) || path === RESOURCE) return UNSERVED
+    if (method === 'GET') return READ_RESOURCE
+    return method === 'POST' || method === 'DELETE' ? changeResource : UNSERVED
+  }
+  return async (incoming, outgoing, asked) => {
+    const { step, serve } = find(incoming.method, asked.path)
+    let answer: Answer
+    try {
+      answer = await serve({ ...asked, incoming, parts })
+    } catch (thrown) {
+      answer = refused(parts, thrown, { step, requestId: asked.requestId })
+    }
+    send(outgoing, answer)
+    parts.metrics.countResponse(answer.status)
+  }
+}
+
+function refused(
+  parts: BrokerParts,
+  thrown: unknown,
+  { step, requestId }: { readonly step: KbsStep; readonly requestId: string },
+): Answer {
+  const error = CloisterError.from(thrown)
+  if (error.code === 'internal.bug' || error.code === 'broker.storage') parts.onBug(thrown)
+  const { status, body } = kbsAnswer(error, step, requestId)
+  return json(body, status)
+}
+
+const RESOURCE = '/resource/'
+const PLUGINS = new Set(['auth', 'attest', 'resource', 'tpm-enrolment', 'guest-refusals'])
+
+const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
+  ['POST /auth', { step: 'auth', serve: challenge }],
+  ['POST /attest', { step: 'attest', serve: attestation }],
+  [`POST ${TPM_ENROLMENT_PATH.challenge}`, { step: 'enrolment', serve: tpmChallenge }],
+  [`POST ${TPM_ENROLMENT_PATH.certificate}`, { step: 'enrolment', serve: tpmCertificate }],
+  [`POST ${GUEST_REFUSAL_PATH}`, { step: 'refusal', serve: guestRefusal }],
+])
+
+const READ_RESOURCE: Route = { step: 'resource', serve: resource }
+const UNSERVED: Route = { step: 'resource', serve: unserved }
+
+async function challenge(call: Call): Promise<Answer> {
+  const { metrics, limits, sessions, now } = call.parts
+  metrics.count('kbs_auth_requests_total')
+  const request = await parse(call, { schema: KbsRequestSchema, limit: limits.authBytes })
+  if (request.version !== KBS_VERSION)
+    throw new CloisterError('kbs.version', { expected: KBS_VERSION, received: request.version })
+  if (!isSupportedTee(request.tee)) throw new CloisterError('attestation.tee-unsupported')
+  const session = sessions.open(request.tee, now())
+  return { ...json({ nonce: session.nonce, 'extra-params': '' }), cookie: cookieOf(session) }
+}
+
+async function attestation(call: Call): Promise<Answer> {
+  const { metrics, limits, sessions, now } = call.parts
+  metrics.count('kbs_attestation_requests_total')
+  const id = sessionId(call.incoming)
+  const message = await parse(call, { schema: KbsAttestationSchema, limit: limits.bodyBytes })
+  const session = id === undefined ? undefined : sessions.claim(id, now())
+  if (session === undefined) throw new CloisterError('kbs.session')
+  const token = session.token ?? (await attest(call.parts, session, message, call))
+  return { ...json({ token }), cookie: cookieOf(session) }
+}
+
+async function resource(call: Call): Promise<Answer> {
+  const { parts, incoming, path } = call
+  const attested = attestedBy(incoming, parts)
+  const value = await release(parts, resourcePath(path), attested, call)
+  try {
+    return json(encryptJwe(value, attested.runtimeData['tee-pubkey']))
+  } finally {
+    value.fill(0)
+  }
+}
+
+async function writeResource(call: Call): Promise<Answer> {
+  const { parts, incoming, requestId } = call
+  const path = resourcePath(call.path)
+  if (!ResourcePathSchema.safeParse(path).success) throw new CloisterError('kbs.path')
+  if (incoming.method === 'DELETE') deleteSecret(parts, requestId, path)
+  else {
+    const value = await parts.bodies.read(incoming, LIMITS.resourceBytes)
+    storeSecret(parts, requestId, { path, value, allowSimulated: false })
+  }
+  return { status: 200, content: { type: 'text/xml', text: '' } }
+}
+
+async function tpmChallenge(call: Call): Promise<Answer> {
+  const limit = call.parts.limits.enrolmentBytes
+  const request = await parse(call, { schema: TpmChallengeRequestSchema, limit })
+  return json(await challengeTpm(call.parts, request, call))
+}
+
+async function tpmCertificate(call: Call): Promise<Answer> {
+  const limit = call.parts.limits.enrolmentBytes
+  const request = await parse(call, { schema: TpmCertificateRequestSchema, limit })
+  return json(certifyTpm(call.parts, request, call))
+}
+
+async function guestRefusal(call: Call): Promise<Answer> {
+  const { parts, incoming, requestId } = call
+  const limit = parts.limits.refusalBytes
+  const told = await parse(call, { schema: GuestRefusalSchema, limit })
+  const session = parts.sessions.find(sessionId(incoming), parts.now())
+  recordGuestRefusal(parts, session, told, requestId)
+  return { status: 204 }
+}
+
+async function unserved({ path }: Call): Promise<never> {
+  const [, plugin = ''] = path.split('/', 2)
+  throw new CloisterError(PLUGINS.has(plugin) ? 'kbs.path' : 'kbs.plugin')
+}
+
+/** What is not percent-encoded as it must be stands for itself. */
+function resourcePath(path: string): string {
+  const encoded = path.slice(RESOURCE.length)
+  try {
+    return decodeURIComponent(encoded)
+  } catch {
+    return encoded
   }
 }
 
@@ -178,38 +201,38 @@ interface Message<Value> {
 }
 
 async function parse<Value>(
-  c: KbsContext,
-  { bodies }: BrokerParts,
+  { incoming, parts }: Call,
   { schema, limit }: Message<Value>,
 ): Promise<Value> {
-  const parsed = schema.safeParse(parseJson(await bodies.read(c.env.incoming, limit)))
+  const parsed = schema.safeParse(parseJson(await parts.bodies.read(incoming, limit)))
   if (!parsed.success) throw new CloisterError('request.malformed')
   return parsed.data
 }
 
 /** What the session's token says, else the bearer token (Trustee looks in this order). */
-function attested(c: KbsContext, { sessions, tokens, now }: BrokerParts): AttestationResult {
+function attestedBy(
+  incoming: IncomingMessage,
+  { sessions, tokens, now }: BrokerParts,
+): AttestationResult {
   const token =
-    sessions.find(sessionId(c), now())?.token ??
-    /^Bearer (\S+)$/i.exec(c.req.header('authorization') ?? '')?.[1]
+    sessions.find(sessionId(incoming), now())?.token ??
+    /^Bearer (\S+)$/i.exec(incoming.headers.authorization ?? '')?.[1]
   if (token === undefined) throw new CloisterError('kbs.token-absent')
   const result = tokens.read(token, now())
   if (result === undefined) throw new CloisterError('kbs.token')
   return result
 }
 
-function sessionId(c: KbsContext): string | undefined {
-  for (const pair of (c.req.header('cookie') ?? '').split(';')) {
+function sessionId({ headers }: IncomingMessage): string | undefined {
+  if (headers.cookie === undefined) return undefined
+  for (const pair of headers.cookie.split(';')) {
     const [name, value] = pair.trim().split('=', 2)
     if (name === KBS_SESSION_COOKIE && value !== undefined) return value
   }
   return undefined
 }
 
-/** @param session - absent: sets no cookie */
-function json(value: object, session?: Session): Response {
-  if (session === undefined) return Response.json(value)
-  const expires = new Date(session.expiresAt).toUTCString()
-  const cookie = `${KBS_SESSION_COOKIE}=${session.id}; Expires=${expires}; Path=/kbs/v0; HttpOnly; Secure`
-  return Response.json(value, { headers: { 'set-cookie': cookie } })
+function cookieOf({ id, expiresAt }: Session): string {
+  const expires = new Date(expiresAt).toUTCString()
+  return `${KBS_SESSION_COOKIE}=${id}; Expires=${expires}; Path=/kbs/v0; HttpOnly; Secure`
 }

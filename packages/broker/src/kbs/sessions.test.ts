@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Sessions } from './sessions.ts'
 
-const LIMITS = { sessions: 3, sessionMs: 100 }
+const LIMITS = { sessions: 3, sessionMs: 100, tokenBytes: 1000 }
 
 test('Sessions end with their time, attested or not', () => {
   const sessions = new Sessions(LIMITS)
@@ -36,7 +36,25 @@ test('Sessions are bounded: the oldest goes', () => {
 })
 
 test('Sessions never repeat an id or a nonce', () => {
-  const sessions = new Sessions({ sessions: 1000, sessionMs: 100 })
+  const sessions = new Sessions({ ...LIMITS, sessions: 1000 })
   const opened = Array.from({ length: 500 }, () => sessions.open('snp', 0))
   assert.equal(new Set(opened.flatMap(({ id, nonce }) => [id, nonce])).size, 1000)
+})
+
+test('Sessions hold so many bytes of tokens: the oldest go, and make room again when they end', () => {
+  const sessions = new Sessions({ ...LIMITS, sessions: 100 })
+  const attested = (now: number) => {
+    const session = sessions.open('snp', now)
+    sessions.claim(session.id, now)
+    sessions.attest(session, 'x'.repeat(400))
+    return session.id
+  }
+  const first = [attested(0), attested(1), attested(2)]
+  const held = (ids: readonly string[], now: number) =>
+    ids.map((id) => sessions.find(id, now) !== undefined)
+  assert.deepEqual(held(first, 3), [false, true, true])
+  sessions.sweep(200)
+  assert.equal(sessions.size, 0)
+  const second = [attested(200), attested(201)]
+  assert.deepEqual(held(second, 202), [true, true])
 })

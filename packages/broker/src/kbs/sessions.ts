@@ -22,17 +22,21 @@ export interface Session {
   readonly reports?: number
 }
 
+type SessionLimits = Pick<BrokerLimits, 'sessions' | 'sessionMs' | 'tokenBytes'>
+
 export class Sessions {
-  readonly #limits: Pick<BrokerLimits, 'sessions' | 'sessionMs'>
+  readonly #limits: SessionLimits
   /** In the order of their end, since all live equally long. */
   readonly #sessions = new Map<string, Session>()
+  /** Of the tokens that sessions hold. */
+  #tokenBytes = 0
 
-  constructor(limits: Pick<BrokerLimits, 'sessions' | 'sessionMs'>) {
+  constructor(limits: SessionLimits) {
     this.#limits = limits
   }
 
   open(tee: string, now: number): Session {
-    this.#sweep(now)
+    this.sweep(now)
     const session: Session = {
       id: randomUUID().replaceAll('-', ''),
       nonce: randomBytes(NONCE_BYTES).toString('base64'),
@@ -47,7 +51,7 @@ export class Sessions {
     const session = id === undefined ? undefined : this.#sessions.get(id)
     if (session === undefined) return undefined
     if (now < session.expiresAt) return session
-    this.#sessions.delete(session.id)
+    this.#remove(session)
     return undefined
   }
 
@@ -62,8 +66,13 @@ export class Sessions {
     return session
   }
 
-  /** Puts a claimed session back with its token. */
+  /** Puts a claimed session back with its token, whose size the guest's initdata chooses: the oldest sessions make room for it. */
   attest(session: Session, token: string): void {
+    this.#tokenBytes += token.length
+    for (const oldest of this.#sessions.values()) {
+      if (this.#tokenBytes <= this.#limits.tokenBytes) break
+      this.#remove(oldest)
+    }
     this.#sessions.set(session.id, { ...session, token })
   }
 
@@ -79,10 +88,15 @@ export class Sessions {
     return this.#sessions.size
   }
 
-  #sweep(now: number): void {
-    for (const [id, session] of this.#sessions) {
+  /** Takes out what has ended, and makes room for one more. */
+  sweep(now: number): void {
+    for (const session of this.#sessions.values()) {
       if (now < session.expiresAt && this.#sessions.size < this.#limits.sessions) return
-      this.#sessions.delete(id)
+      this.#remove(session)
     }
+  }
+
+  #remove({ id, token = '' }: Session): void {
+    if (this.#sessions.delete(id)) this.#tokenBytes -= token.length
   }
 }
