@@ -9,18 +9,21 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { Agent } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { BROKER_NODE_OPTIONS } from '@cloister/broker/node-options'
+import { BROKER_ENVIRONMENT, BROKER_NODE_OPTIONS } from '@cloister/broker/node-options'
 import { FakeGuest, fakeInitdata } from '@cloister/broker/testing/fake-guest'
 import { RcarClient } from '@cloister/broker/testing/rcar-client'
 import { FakeAmd } from '@cloister/verifier/testing/fake-amd'
 import { median, type Figure } from './figure.ts'
 
 const SERVER = fileURLToPath(new URL('../packages/broker/bench/rcar-server.ts', import.meta.url))
-const WARM_UP = 800
+const WARM_UP = 2000
 const HANDSHAKES = 600
 const CLIENTS = 64
 const ROUNDS = 6
+/** The broker looks every 10 s whether it is idle. */
+const IDLE_MS = 25_000
 
 interface Started {
   readonly url: string
@@ -35,7 +38,7 @@ export async function run(): Promise<readonly Figure[]> {
   const start = () =>
     fork(SERVER, {
       execArgv: [...BROKER_NODE_OPTIONS],
-      env: { ...process.env, NODE_COMPILE_CACHE: compiled },
+      env: { ...process.env, ...BROKER_ENVIRONMENT, NODE_COMPILE_CACHE: compiled },
     })
   const first = start()
   await started(first, amd, initdata)
@@ -50,8 +53,10 @@ export async function run(): Promise<readonly Figure[]> {
     const fresh = await ask<Memory>(child, 'memory')
     const figures = [await cpuFigure(child, client, guest), await latencyFigure(client, guest)]
     agent.destroy()
+    await sleep(IDLE_MS)
     const used = await ask<Memory>(child, 'memory')
-    return [...figures, memoryFigure('fresh', fresh), memoryFigure('after the load', used)]
+    const after = `${IDLE_MS / 1000} s after the load`
+    return [...figures, memoryFigure('fresh', fresh), memoryFigure(after, used)]
   } finally {
     child.disconnect()
     rmSync(compiled, { recursive: true, force: true })

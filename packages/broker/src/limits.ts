@@ -36,7 +36,7 @@ export interface BrokerLimits {
 
 export const BROKER_LIMITS: BrokerLimits = {
   sessions: 4096,
-  tokenBytes: 16 << 20,
+  tokenBytes: 4 << 20,
   sessionMs: 300_000,
   connections: 1024,
   headBytes: 64 << 10,

@@ -1,5 +1,6 @@
 /** Starts a broker: storage, keys, the two sides over HTTPS. */
 import { mkdirSync } from 'node:fs'
+import type { RequestListener } from 'node:http'
 import { join } from 'node:path'
 import { CloisterError } from '@cloister/protocol/error'
 import { adminAuthorizer } from './admin/authorize.ts'
@@ -15,6 +16,7 @@ import { brokerListener } from './http/app.ts'
 import { BodyReader } from './http/body.ts'
 import { Metrics } from './http/metrics.ts'
 import { listen } from './http/server.ts'
+import { IdleCollection } from './idle-collection.ts'
 import { loadIdentity } from './identity.ts'
 import { Sessions } from './kbs/sessions.ts'
 import { BROKER_LIMITS, type BrokerLimits } from './limits.ts'
@@ -112,18 +114,25 @@ export async function startBrokerUnder(
         }),
       }),
     })
-    const server = await listen(listener, { ...options.listen, limits, tls })
+    const memory = new IdleCollection({ sweep: () => parts.sessions.sweep(now()) })
+    const counted: RequestListener = (incoming, outgoing) => {
+      memory.count()
+      listener(incoming, outgoing)
+    }
+    const server = await listen(counted, { ...options.listen, limits, tls })
     const address = { host, port: server.port }
     url ||= `https://${host.includes(':') ? `[${host}]` : host}:${address.port}`
     let stopped: Promise<void> | undefined
     const end = async () => {
       await using _database = { [Symbol.asyncDispose]: async () => database.close() }
       await using _refresher = refresher
+      using _memory = memory
       await server.close()
       parts.strangers.flush(now())
     }
     const stop = () => (stopped ??= end())
     refresher?.start()
+    memory.start()
     const { tokenSigner } = parts
     return { url, address, spki: tls.spki, tokenSigner, stop, [Symbol.asyncDispose]: stop }
   } catch (error) {

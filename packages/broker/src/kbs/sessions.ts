@@ -88,12 +88,14 @@ export class Sessions {
     return this.#sessions.size
   }
 
-  /** Takes out what has ended, and makes room for one more. */
-  sweep(now: number): void {
+  /** Takes out what has ended, and makes room for one more. @returns how many went */
+  sweep(now: number): number {
+    const before = this.#sessions.size
     for (const session of this.#sessions.values()) {
-      if (now < session.expiresAt && this.#sessions.size < this.#limits.sessions) return
+      if (now < session.expiresAt && this.#sessions.size < this.#limits.sessions) break
       this.#remove(session)
     }
+    return before - this.#sessions.size
   }
 
   #remove({ id, token = '' }: Session): void {

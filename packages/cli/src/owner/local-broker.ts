@@ -3,7 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { BROKER_NODE_OPTIONS } from '@cloister/broker/node-options'
+import { BROKER_ENVIRONMENT, BROKER_NODE_OPTIONS } from '@cloister/broker/node-options'
 import type { Directories } from '@cloister/protocol/directories'
 import { CloisterError } from '@cloister/protocol/error'
 import { freePort } from '../free-port.ts'
@@ -150,6 +150,7 @@ function spawnBroker(directories: Directories, { host, port }: ListenAddress): C
       cwd: '/',
       env: {
         ...process.env,
+        ...BROKER_ENVIRONMENT,
         CLOISTER_HOME: directories.home,
         CLOISTER_RUNTIME_DIR: directories.runtime,
       },
