@@ -60,9 +60,8 @@ async function problemOf(words: readonly string[], isWhole: boolean): Promise<st
   } catch (error) {
     if (!(error instanceof CloisterError)) throw error
     const { why = error.code } = error.details
-    // Text names a command without its arguments, and goes on with words of its own.
-    const isAbout = /is missing$|too many arguments|argument missing$/.test(why)
-    return isAbout && !isWhole ? undefined : why
+    // Text names a command without its arguments.
+    return / is missing$|argument missing$/.test(why) && !isWhole ? undefined : why
   }
 }
 
@@ -79,7 +78,8 @@ function commandsIn(script: string): string[][] {
         .replace(/ +#.*$/, '')
         .replaceAll(/\[[^\]]*\]/g, '')
         .replace(/ >.*$/, '')
-        .replace(/,? once .*$/, ''),
+        // A fix may go on with words of its own.
+        .replace(/[,(].*$| (?:shows|with|first|once)\b.*$/, ''),
     )
     .map((line) => wordsOf(line).slice(1))
 }

@@ -1,6 +1,6 @@
 import { CloisterError } from '@cloister/protocol/error'
 import type { Command, Invocation } from '../command.ts'
-import { confirm } from '../confirm.ts'
+import { confirmGrave } from '../confirm.ts'
 import { openBroker, type BrokerClient } from '../owner/broker-client.ts'
 import { acceptMachine, refusedMachine } from '../vm/accept-machine.ts'
 import { registerValue } from '../vm/create-plan.ts'
@@ -37,7 +37,7 @@ async function askedFor(
     `RTMR0  ${rtmr0}\n       of the release that was refused at ${new Date(time).toISOString()}`,
   )
   // Whoever has the initdata may have attested last, on a machine of his own.
-  if (!(await confirm(`Is this the machine of ${name}?`, options['yes'] === true, signal)))
+  if (!(await confirmGrave(`Is this the machine of ${name}?`, options['yes'] === true, signal)))
     throw new CloisterError('cli.declined')
   return rtmr0
 }

@@ -1,7 +1,7 @@
 import { CloisterError } from '@cloister/protocol/error'
 import type { VmView } from '@cloister/protocol/hostd-vm-api'
 import type { Command } from '../command.ts'
-import { confirm } from '../confirm.ts'
+import { confirmGrave } from '../confirm.ts'
 import { openHostd } from '../hostd.ts'
 import { openBroker } from '../owner/broker-client.ts'
 import { forgetVm } from '../vm/forget-vm.ts'
@@ -22,7 +22,7 @@ export const command: Command = {
     const views = new Map<string, VmView>()
     for (const name of positionals) views.set(name, await hostd.vms.get(name, { signal }))
     const question = `Remove ${positionals.join(', ')} with all data?`
-    if (!(await confirm(question, options['yes'] === true, signal)))
+    if (!(await confirmGrave(question, options['yes'] === true, signal)))
       throw new CloisterError('cli.declined')
     for (const name of positionals) {
       if (options['force'] === true) await hostd.vms.stop(name, { force: true }, { signal })

@@ -1,7 +1,7 @@
 import { CloisterError } from '@cloister/protocol/error'
 import { SnapshotNameSchema } from '@cloister/protocol/hostd-vm-api'
 import { textOption, type Command } from '../command.ts'
-import { confirm } from '../confirm.ts'
+import { confirmGrave } from '../confirm.ts'
 import { openHostd } from '../hostd.ts'
 import { badOption } from '../option-values.ts'
 
@@ -39,7 +39,7 @@ export const command: Command = {
     if (action === 'create') await hostd.vms.createSnapshot(name, snapshot, { signal })
     if (action === 'restore') {
       const question = `Put the disk of ${name} back to ${snapshot} and lose what came since?`
-      if (!(await confirm(question, options['yes'] === true, signal)))
+      if (!(await confirmGrave(question, options['yes'] === true, signal)))
         throw new CloisterError('cli.declined')
       await hostd.vms.restoreSnapshot(name, snapshot, { signal })
     }

@@ -55,7 +55,10 @@ export const HOSTD_VM_ERRORS = {
   'vm.no-agent': {
     title: 'No agent answers in the VM',
     why: 'none is installed in its image, or it has not started yet',
-    fix: ['install the agent in the guest', 'try again when the guest has booted'],
+    fix: [
+      'install the agent in the guest: cloister agent package',
+      'try again when the guest has booted',
+    ],
     status: 409,
     exit: 4,
     retryable: true,

@@ -163,7 +163,7 @@ export const MACHINE_ERRORS = {
   'snapshot.not-found': {
     title: 'No such snapshot',
     why: 'the disk has none of that name',
-    fix: ['cloister vm snapshot NAME list'],
+    fix: ['cloister vm snapshot NAME'],
     status: 404,
     exit: 1,
   },
