@@ -63,8 +63,9 @@ test('dumpMemory() fails with a code and leaves nothing', async () => {
   const target = join(folder, 'failed')
   const blank = () => Buffer.alloc(16 * MIB)
   await assert.rejects(dumpMemory(qemu('much', blank), source, target), { code: 'qemu.protocol' })
-  // More than any disk has.
-  await assert.rejects(dumpMemory(qemu(2 ** 52, blank), source, target), {
+  // More than any disk has: not even begun.
+  const begun = () => assert.fail('a piece was asked for')
+  await assert.rejects(dumpMemory(qemu(2 ** 52, begun), source, target), {
     code: 'host.disk-full',
   })
   const signal = AbortSignal.abort(new Error('enough'))

@@ -4,6 +4,7 @@ import { explanationText } from '@cloister/rego/explain'
 import { fromYaml } from '../rego/read-data.ts'
 import { listOption, textOption, type Command, type Invocation } from '../command.ts'
 import { loadModules, parseJsonFile } from '../rego/load-modules.ts'
+import { printText } from '../print-text.ts'
 import { readInput } from '../read-input.ts'
 
 export const command: Command = {
@@ -39,7 +40,7 @@ export const command: Command = {
     const [query = ''] = invocation.positionals
     const policy = await compiled(invocation)
     if (typeof policy === 'string') {
-      process.stdout.write(policy)
+      printText(policy)
       return 2
     }
     const explain = invocation.options['explain'] === true
@@ -47,10 +48,9 @@ export const command: Command = {
       ...(await documents(invocation)),
       ...(explain && { explain: { redact: listOption(invocation, 'redact') } }),
     })
-    if (!explain || failed || explanation === undefined) process.stdout.write(text)
-    else if (invocation.format === 'json')
-      process.stdout.write(`${JSON.stringify(explanation, null, 2)}\n`)
-    else process.stdout.write(`${explanationText(explanation)}\n`)
+    if (!explain || failed || explanation === undefined) printText(text)
+    else if (invocation.format === 'json') printText(`${JSON.stringify(explanation, null, 2)}\n`)
+    else printText(`${explanationText(explanation)}\n`)
     return failed ? 2 : 0
   },
 }

@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { format } from '@cloister/rego/format'
 import type { Command } from '../command.ts'
+import { printText } from '../print-text.ts'
 import { loadModules, regoMistake } from '../rego/load-modules.ts'
 
 export const command: Command = {
@@ -21,7 +22,7 @@ export const command: Command = {
       if (formatted !== source) changed.push(file)
       if (options['write'] === true) {
         if (formatted !== source) await writeFile(file, formatted)
-      } else if (options['check'] !== true) process.stdout.write(formatted)
+      } else if (options['check'] !== true) printText(formatted)
     }
     if (options['check'] !== true) return 0
     for (const file of changed) output.talk(`not formatted: ${file}`)
