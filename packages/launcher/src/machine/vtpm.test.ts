@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { createHash, X509Certificate } from 'node:crypto'
+import { chownSync, linkSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import {
   access,
   mkdir,
@@ -122,6 +123,66 @@ test('manufactureVtpm() fails with a code and leaves nothing', { skip }, async (
   })
   assert.deepEqual(await readdir(directory), [])
   assert.deepEqual(await processesIn(directory), [])
+})
+
+const skipPlanted =
+  skip || (process.getuid?.() !== 0 && 'only root lowers swtpm, and takes back what it made')
+const STRANGER = 12_345
+
+/** Makes a TPM in whose folder something is planted while swtpm has it. @returns owner and mode of the victim afterwards */
+async function manufactureAround(
+  name: string,
+  plant: (work: string, victim: string) => void,
+): Promise<{ made: Promise<unknown>; owner: () => Promise<number> }> {
+  const directory = join(folder, name)
+  const victim = join(folder, `${name}.victim`)
+  await mkdir(directory, { mode: 0o700 })
+  const stateDirectory = join(directory, 'tpm')
+  let isPlanted = false
+  const planting = {
+    ...authority,
+    issue: (subject: Parameters<typeof authority.issue>[0]) => {
+      if (!isPlanted) plant(`${stateDirectory}.new`, victim)
+      isPlanted = true
+      return authority.issue(subject)
+    },
+  }
+  const files = { stateDirectory, key: join(directory, 'tpm.key') }
+  return {
+    made: manufactureVtpm({ ...files, vmId: 'vm-3', authority: planting }),
+    owner: async () => (await stat(victim)).uid,
+  }
+}
+
+test(
+  'a link that swtpm plants among its files gives nobody another file',
+  { skip: skipPlanted },
+  async () => {
+    for (const link of [symlinkSync, linkSync]) {
+      const { made, owner } = await manufactureAround(link.name, (work, victim) => {
+        writeFileSync(victim, 'x')
+        chownSync(victim, STRANGER, STRANGER)
+        link(victim, join(work, 'state', 'planted'))
+      })
+      await made
+      assert.equal(await owner(), STRANGER)
+    }
+  },
+)
+
+test('a key that is a link is refused, and nothing is left', { skip: skipPlanted }, async () => {
+  const { made, owner } = await manufactureAround('key', (work, victim) => {
+    writeFileSync(victim, readFileSync(join(work, 'key')), { mode: 0o644 })
+    chownSync(victim, STRANGER, STRANGER)
+    rmSync(join(work, 'key'))
+    linkSync(victim, join(work, 'key'))
+  })
+  await assert.rejects(made, {
+    code: 'vtpm.manufacture-failed',
+    details: { where: join(folder, 'key', 'tpm.new'), received: 'a link' },
+  })
+  assert.equal(await owner(), STRANGER)
+  assert.deepEqual(await readdir(join(folder, 'key')), [])
 })
 
 /** Ids of processes that have their working directory there, removed or not. */
