@@ -7,7 +7,7 @@ import { printText } from './print-text.ts'
 function printed(text: string, isTTY: boolean): string {
   let all = ''
   const write = (part: string) => (all += part) !== ''
-  printText(text, { isTTY, write } as Pick<NodeJS.WriteStream, 'isTTY' | 'write'>)
+  printText(text, { isTTY, write })
   return all
 }
 

@@ -34,7 +34,13 @@ export async function serve(options: ServerOptions): Promise<AsyncDisposable> {
   await rm(options.socketPath, { force: true })
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
-    server.listen({ path: options.socketPath }, resolve)
+    // Nobody else's from the first moment, whatever our umask: the socket is bound before listen() returns.
+    const umask = process.umask(0o177)
+    try {
+      server.listen({ path: options.socketPath }, resolve)
+    } finally {
+      process.umask(umask)
+    }
   })
   await chmod(options.socketPath, 0o600)
   return { [Symbol.asyncDispose]: () => close(server, upgraded) }
