@@ -316,9 +316,9 @@ export const RELEASE_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'packages/broker/src/kbs/routes.ts',
-        find: "json(encryptJwe(value, attestation.runtimeData['tee-pubkey']))",
+        find: "json(encryptJwe(value, attested.runtimeData['tee-pubkey']))",
         replace:
-          "json({ ...encryptJwe(value, attestation.runtimeData['tee-pubkey']), value: value.toString('base64') })",
+          "json({ ...encryptJwe(value, attested.runtimeData['tee-pubkey']), value: value.toString('base64') })",
       },
     ],
     test,

@@ -252,6 +252,6 @@ export const TDX_MUTATIONS: readonly Mutation[] = [
     ],
     test,
     fails: 'initdata that nobody registered, or none that is ours, gets nothing',
-    says: 'no audit entry',
+    says: 'nothing was refused',
   },
 ]
