@@ -57,14 +57,11 @@ const DENIED = [
   'swapoff',
   'swapon',
   'sysfs',
-  'umount',
   'umount2',
   'unshare',
   'uselib',
   'userfaultfd',
   'ustat',
-  'vm86',
-  'vm86old',
   'vmsplice',
 ] as const
 
