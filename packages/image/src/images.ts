@@ -95,10 +95,7 @@ export async function listGuestImages(images: string): Promise<GuestImage[]> {
  * @throws CloisterError `guest-image.corrupt` naming the first file that differs
  */
 export async function checkGuestImage({ directory, manifest }: GuestImage): Promise<void> {
-  const { kernel, initrd, root, firmware, stub, unifiedKernel } = manifest
-  const { snp, tdx } = firmware
-  for (const expected of [kernel, initrd, root, snp, tdx, stub, unifiedKernel]) {
-    if (expected === undefined) continue
+  for (const expected of filesOf(manifest)) {
     const where = join(directory, expected.file)
     if (!(await exists(where)))
       throw new CloisterError('guest-image.corrupt', { where, why: 'it is missing' })
@@ -110,4 +107,17 @@ export async function checkGuestImage({ directory, manifest }: GuestImage): Prom
         received: sha256,
       })
   }
+}
+
+/** What stands beside the manifest. */
+export function filesOf({
+  kernel,
+  initrd,
+  root,
+  firmware,
+  stub,
+  unifiedKernel,
+}: GuestImageManifest) {
+  const files = [kernel, initrd, root, firmware.snp, firmware.tdx, stub, unifiedKernel]
+  return files.filter((file) => file !== undefined)
 }

@@ -31,12 +31,13 @@ export async function ensureGuestImage({
   talk,
   signal,
 }: EnsureImageOptions): Promise<EnsuredImage> {
-  const { DEFAULT_IMAGE, checkGuestImage } = await import('@cloister/image/images')
+  const { DEFAULT_IMAGE } = await import('@cloister/image/images')
   const start = performance.now()
   const found = await loadIfPresent(directories)
   const { isMadeBySources } = await import('@cloister/image/sources')
   if (found !== undefined && isMadeBySources(found.manifest)) {
-    await checkGuestImage(found)
+    const { checkGuestImageOnce } = await import('@cloister/image/checked-image')
+    await checkGuestImageOnce(found)
     return { image: found, reused: true, seconds: (performance.now() - start) / 1000 }
   }
   const { buildGuestImage } = await import('@cloister/image/build')
