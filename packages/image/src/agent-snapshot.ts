@@ -20,7 +20,7 @@ const PROCESSOR_FEATURES =
  * features that not every processor has. They serve code that V8 compiles, not the native cryptography.
  */
 export const SNAPSHOT_FLAGS = [
-  // The agent makes no code at run time: none of its memory can be written and then executed, and what runs once is no slower interpreted.
+  // The agent makes no code at run time: V8 asks for no memory that can be written and executed, and what runs once is no slower interpreted.
   '--jitless',
   // Nothing of the agent evaluates text.
   '--disallow-code-generation-from-strings',

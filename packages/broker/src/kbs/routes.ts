@@ -57,7 +57,7 @@ type KbsListener = (
   asked: Asked,
 ) => Promise<void>
 
-/** Not through Hono, whose requests and answers cost a handshake as much as a third of its cryptography (bench/broker-rcar.ts). */
+/** Straight from Node's server: a guest's handshake is three small requests, and needs nothing of a framework. */
 export function kbsListener(parts: BrokerParts, authorizeAdmin: AuthorizeAdmin): KbsListener {
   const changeResource: Route = {
     step: 'admin',
