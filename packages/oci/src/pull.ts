@@ -85,8 +85,7 @@ export interface PulledImage {
 }
 
 const DEFAULT_CONCURRENCY = 3
-/** Asked for at each pull: the guest's agent is loaded on the machine that builds its image. */
-const defaultThreadBytes = () => (availableParallelism() > 1 ? 8 << 20 : Infinity)
+const DEFAULT_THREAD_BYTES = availableParallelism() > 1 ? 8 << 20 : Infinity
 
 export async function pullImage(options: PullOptions): Promise<PulledImage> {
   const { source, reference, digest, policy, readKey, signal } = options
@@ -220,7 +219,7 @@ async function applyLayers(
 
 function startUnpacking(
   plans: readonly LayerPlan[],
-  { threadFromBytes = defaultThreadBytes(), unpackWorker = UNPACK_WORKER }: PullOptions,
+  { threadFromBytes = DEFAULT_THREAD_BYTES, unpackWorker = UNPACK_WORKER }: PullOptions,
 ): Unpacking {
   const bytes = plans.reduce((sum, { descriptor }) => sum + descriptor.size, 0)
   return bytes < threadFromBytes ? new UnpackHere() : new UnpackThread(unpackWorker)
