@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
-import { mkdir, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { mkdir, readFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { CloisterError } from '@cloister/protocol/error'
 import { confirm } from '../confirm.ts'
 import type { Command, Invocation } from '../command.ts'
@@ -35,28 +36,39 @@ export const command: Command = {
   options: {
     yes: { type: 'boolean', short: 'y', help: 'install without asking' },
     e2e: { type: 'boolean', help: 'the end-to-end tests' },
-    again: { type: 'boolean', help: 'only what failed in the run before' },
+    again: { type: 'boolean', help: 'only the files of what failed in the run before' },
   },
   positionals: [0, 1000],
   async run(invocation) {
     await setUp(invocation)
     const { positionals, options } = invocation
     const suite = options['e2e'] === true ? 'e2e' : 'base'
-    const files = positionals.length > 0 ? positionals : SUITES[suite]
-    const record = await openRecord(suite, options['again'] === true)
+    const record = join(root(), '.cache', `failed-${suite}`)
+    const failed = options['again'] === true ? await failedBefore(record) : []
+    const files = [positionals, failed, SUITES[suite]].find(({ length }) => length > 0) ?? []
+    await mkdir(dirname(record), { recursive: true })
     // Each end-to-end test wants the machine for itself.
     const pace = suite === 'e2e' ? ['--test-concurrency=1'] : []
-    return await node(['--test', `--test-rerun-failures=${record}`, ...pace, ...files], invocation)
+    return await node(['--test', ...reporting(record), ...pace, ...files], invocation)
   },
 }
 
-/** Where Node notes which tests have passed; without --again nothing counts as passed. */
-async function openRecord(suite: string, again: boolean): Promise<string> {
-  const folder = join(root(), '.cache')
-  const record = join(folder, `tests-${suite}.json`)
-  await mkdir(folder, { recursive: true })
-  if (!again) await rm(record, { force: true })
-  return record
+/** Whole files, for their tests may go on from each other. None: nothing had failed, or nothing was run. */
+async function failedBefore(record: string): Promise<string[]> {
+  const text = await readFile(record, 'utf8').catch(() => '')
+  return text.split('\n').filter((line) => line !== '')
+}
+
+/** Shown as always, and noted for `--again`. */
+function reporting(record: string): string[] {
+  const reporters = [
+    ['spec', 'stdout'],
+    [fileURLToPath(new URL('../failed-files.ts', import.meta.url)), record],
+  ]
+  return reporters.flatMap(([reporter, destination]) => [
+    `--test-reporter=${reporter}`,
+    `--test-reporter-destination=${destination}`,
+  ])
 }
 
 async function setUp({ options, output, signal, directories }: Invocation): Promise<void> {
