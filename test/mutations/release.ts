@@ -6,7 +6,7 @@ const RULES = 'packages/broker/src/release/release-rules.ts'
 const DECIDE = 'packages/broker/src/release/decide-release.ts'
 const REGISTRY = 'packages/broker/src/storage/workload-registry.ts'
 const TOKENS = 'packages/broker/src/attestation/token-signer.ts'
-const ENVELOPE = 'packages/broker/src/storage/envelope.ts'
+const SEAL = 'packages/broker/src/storage/seal.ts'
 const INSTANCES = 'packages/broker/src/storage/instances.ts'
 const RELEASED = 'the secret was released'
 const ANSWERED = 'nothing was refused'
@@ -283,12 +283,12 @@ export const RELEASE_MUTATIONS: readonly Mutation[] = [
     name: 'secrets-at-rest',
     edits: [
       {
-        file: ENVELOPE,
+        file: SEAL,
         find: 'return Buffer.concat([iv, cipher.update(value), cipher.final(), cipher.getAuthTag()])',
         replace: 'return Buffer.concat([iv, value, cipher.final(), cipher.getAuthTag()])',
       },
       {
-        file: ENVELOPE,
+        file: SEAL,
         find: 'return Buffer.concat([decipher.update(sealed.subarray(IV_BYTES, end)), decipher.final()])',
         replace: 'return decipher && Buffer.from(sealed.subarray(IV_BYTES, end))',
       },

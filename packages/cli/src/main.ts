@@ -12,7 +12,7 @@ const VERSION_WORDS = new Set(['version', '--version', '-V'])
 
 async function main(argv: readonly string[]): Promise<number> {
   const [first] = argv
-  if (first === undefined || first === 'help' || first === '--help' || first === '-h')
+  if (first === undefined || HELP_WORDS.has(first))
     return await printHelp(argv.slice(1), process.stdout)
   if (isGroup(first) && (argv.length === 1 || HELP_WORDS.has(argv[1] ?? '')))
     return await printHelp([first], process.stdout)

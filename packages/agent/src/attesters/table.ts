@@ -18,9 +18,11 @@ export interface AttesterPlaces {
 }
 
 /** Devices of the guest drivers of SNP and TDX. */
-const TEE_DEVICES = ['/dev/sev-guest', '/dev/tdx_guest'] as const
+export const TEE_DEVICES = { snp: '/dev/sev-guest', tdx: '/dev/tdx_guest' } as const
 
-export async function kernelHasTee(paths: readonly string[] = TEE_DEVICES): Promise<boolean> {
+export async function kernelHasTee(
+  paths: readonly string[] = Object.values(TEE_DEVICES),
+): Promise<boolean> {
   return (await Promise.all(paths.map(isThere))).includes(true)
 }
 

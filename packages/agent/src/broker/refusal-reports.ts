@@ -4,6 +4,7 @@
  */
 import { CloisterError } from '@cloister/protocol/error'
 import { GUEST_REFUSAL_TEXT, type GuestRefusal } from '@cloister/protocol/guest-refusal'
+import { orAborted } from '../or-aborted.ts'
 import type { KbsClient } from './kbs-client.ts'
 
 /** What a guest tells in its life; the broker has a bound of its own. */
@@ -35,23 +36,16 @@ export class RefusalReports {
     if (this.#told.has(text) || this.#told.size >= REPORTS) return
     this.#told.add(text)
     const limited = AbortSignal.any([signal, AbortSignal.timeout(this.#patienceMs)])
-    const given = Promise.withResolvers<void>()
-    const giveUp = () => given.resolve()
-    limited.addEventListener('abort', giveUp)
     try {
-      await Promise.race([this.#send(refusal, limited), given.promise])
-    } finally {
-      limited.removeEventListener('abort', giveUp)
+      await orAborted(this.#send(refusal, limited), limited)
+    } catch {
+      // The owner then knows no more than the host.
     }
   }
 
   async #send(refusal: GuestRefusal, signal: AbortSignal): Promise<void> {
-    try {
-      if ((await this.#attested.promise) && !signal.aborted)
-        await this.#client.tellRefusal(refusal, signal)
-    } catch {
-      // The owner then knows no more than the host.
-    }
+    if ((await this.#attested.promise) && !signal.aborted)
+      await this.#client.tellRefusal(refusal, signal)
   }
 }
 

@@ -3,6 +3,7 @@ import type { RunningProcess, Runtime } from './runtime.ts'
 import { CloisterError } from '@cloister/protocol/error'
 import type { Workload } from '@cloister/protocol/workload'
 import type { OciSpec } from './oci-spec.ts'
+import { orAborted } from '../or-aborted.ts'
 
 export interface ContainerOptions {
   readonly workload: Workload
@@ -67,14 +68,7 @@ export class Container {
 
   /** Exit code. @throws CloisterError `agent.runtime-failed` */
   async wait(execId: string, signal: AbortSignal): Promise<number> {
-    const aborted = Promise.withResolvers<never>()
-    const onAbort = () => aborted.reject(signal.reason as Error)
-    signal.addEventListener('abort', onAbort)
-    try {
-      return await Promise.race([this.#process(execId).exited, aborted.promise])
-    } finally {
-      signal.removeEventListener('abort', onAbort)
-    }
+    return await orAborted(this.#process(execId).exited, signal)
   }
 
   async signal(execId: string, signal: number): Promise<void> {

@@ -1,11 +1,11 @@
 /** The best way that a VM has to prove itself: a TEE by the kernel, else the TPM. Never the simulator: there is none in such a VM. */
 import { snpAttester, type Attester } from '../attesters/attester.ts'
 import { CONFIGFS_TSM, configfsSource, tsmProvider } from '../attesters/configfs-tsm.ts'
-import { isThere } from '../attesters/table.ts'
+import { isThere, TEE_DEVICES } from '../attesters/table.ts'
 import { configfsQuotes, tdxAttester } from '../attesters/tdx.ts'
 import { vtpmAttester, type VtpmAttester } from '../attesters/vtpm.ts'
 import { openTpmDevice, TPM_DEVICE } from '../tpm/device.ts'
-import { snpDeviceSource, TEE_DEVICE, tdxDeviceSource } from './tee-device.ts'
+import { snpDeviceSource, tdxDeviceSource } from './tee-device.ts'
 
 export interface FoundAttester {
   readonly attester: Attester
@@ -22,7 +22,7 @@ export interface AttesterSearch {
 
 /** @throws CloisterError `agent.tpm-absent`. In a TEE never the TPM: it would say less than what the VM is. */
 export async function findAttester(search: AttesterSearch = {}): Promise<FoundAttester> {
-  const { tsmDirectory = CONFIGFS_TSM, tpmDevice = TPM_DEVICE, teeDevices = TEE_DEVICE } = search
+  const { tsmDirectory = CONFIGFS_TSM, tpmDevice = TPM_DEVICE, teeDevices = TEE_DEVICES } = search
   switch (await tsmProvider(tsmDirectory)) {
     case 'sev_guest':
       return { attester: snpAttester(configfsSource(tsmDirectory)) }

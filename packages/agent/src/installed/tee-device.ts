@@ -19,8 +19,6 @@ const MAX_OUTPUT_BYTES = 1 << 19
 /** Intel's quote service listens there unless it was told otherwise. */
 export const QUOTE_SERVICE_PORT = 4050
 
-export const TEE_DEVICE = { snp: '/dev/sev-guest', tdx: '/dev/tdx_guest' } as const
-
 export interface TeeDeviceOptions {
   readonly device: string
   /** Words between perl and the program; tests put their own ioctl there. */

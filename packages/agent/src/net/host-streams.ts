@@ -7,6 +7,7 @@ import { CloisterError } from '@cloister/protocol/error'
 import { MuxConnection } from '@cloister/protocol/mux/connection'
 import { MUX_FRAMING } from '@cloister/protocol/mux/frame'
 import { servePortSessions } from '@cloister/protocol/port-session'
+import { orAborted } from '../or-aborted.ts'
 
 export interface HostStreamsOptions {
   /** Targets that the workload names; no other is asked for. */
@@ -47,15 +48,8 @@ export class HostStreams {
     if (!this.#targets.has(target))
       throw new CloisterError('agent.request-denied', { where: `network.targets: ${target}` })
     signal.throwIfAborted()
-    const aborted = Promise.withResolvers<never>()
-    const onAbort = () => aborted.reject(signal.reason as Error)
-    signal.addEventListener('abort', onAbort)
-    try {
-      const mux = await Promise.race([this.#session.promise, aborted.promise])
-      return await mux.open(target, signal)
-    } finally {
-      signal.removeEventListener('abort', onAbort)
-    }
+    const mux = await orAborted(this.#session.promise, signal)
+    return await mux.open(target, signal)
   }
 
   #forget(closed: MuxConnection): void {

@@ -25,24 +25,15 @@ export function recordGuestRefusal(
   const workload = registeredWorkload(parts, attestation)
   if (workload === undefined) throw new CloisterError('release.refused', { requestId })
   if (!parts.sessions.takeReport(session)) throw new CloisterError('broker.busy')
-  const { code, where, expected, received } = refusal
   parts.audit.append({
     time,
     requestId,
     kind: 'guest',
     outcome: 'refused',
-    code,
+    code: refusal.code,
     workload: workload.name,
     revision: workload.revision,
-    checks: [
-      {
-        code,
-        outcome: 'fail',
-        ...(expected !== undefined && { expected }),
-        ...(received !== undefined && { received }),
-        ...(where !== undefined && { where }),
-      },
-    ],
+    checks: [{ ...refusal, outcome: 'fail' }],
   })
 }
 

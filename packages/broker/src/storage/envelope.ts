@@ -2,21 +2,13 @@
  * Secrets at rest: each version has its own data encryption key (DEK), wrapped by the broker's key encryption key
  * (KEK). Path and version are authenticated with both, so that ciphertexts cannot be exchanged within the database.
  */
-import {
-  createCipheriv,
-  createDecipheriv,
-  createSecretKey,
-  randomBytes,
-  type KeyObject,
-} from 'node:crypto'
+import { createSecretKey, randomBytes, type KeyObject } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { CloisterError } from '@cloister/protocol/error'
 import { replaceFileSync } from '@cloister/protocol/replace-file'
+import { open, seal } from './seal.ts'
 
 const KEY_BYTES = 32
-const IV_BYTES = 12
-const TAG_BYTES = 16
-const ALGORITHM = 'aes-256-gcm'
 
 export interface SealedSecret {
   /** iv, ciphertext of the DEK, tag */
@@ -85,22 +77,6 @@ export function openSecret(kek: KeyObject, name: SecretName, sealed: SealedSecre
       cause,
     })
   }
-}
-
-function seal(key: KeyObject, aad: Buffer, value: Uint8Array): Buffer {
-  const iv = randomBytes(IV_BYTES)
-  const cipher = createCipheriv(ALGORITHM, key, iv).setAAD(aad)
-  return Buffer.concat([iv, cipher.update(value), cipher.final(), cipher.getAuthTag()])
-}
-
-function open(key: KeyObject, aad: Buffer, sealed: Uint8Array): Buffer {
-  const end = sealed.length - TAG_BYTES
-  if (end < IV_BYTES) throw new RangeError('a sealed value is too short')
-  const decipher = createDecipheriv(ALGORITHM, key, sealed.subarray(0, IV_BYTES), {
-    authTagLength: TAG_BYTES,
-  })
-  decipher.setAAD(aad).setAuthTag(sealed.subarray(end))
-  return Buffer.concat([decipher.update(sealed.subarray(IV_BYTES, end)), decipher.final()])
 }
 
 function additionalData(role: 'dek' | 'value', { path, version }: SecretName): Buffer {

@@ -2,7 +2,8 @@
  * Credential activations under way. EK certificates are no secret, so anybody can begin in a machine's name, from as many addresses as he has: what was begun is therefore kept by him
  * who began it, sealed into its id, and nobody's beginning takes another's place. Each is good for one answer.
  */
-import { createCipheriv, createDecipheriv, randomBytes, timingSafeEqual } from 'node:crypto'
+import { createSecretKey, randomBytes, timingSafeEqual } from 'node:crypto'
+import { open, seal } from '../storage/seal.ts'
 import type { EndorsementKey } from './endorsement-key.ts'
 
 /** The most that a credential holds with a Name by SHA-256. */
@@ -11,7 +12,6 @@ const ENROLMENT_MS = 60_000
 /** Answers that are remembered. The oldest beyond could be given again in its minute, for the same certificate. */
 const MAX_SPENT = 4096
 
-const CIPHER = { name: 'aes-256-gcm', keyBytes: 32, nonceBytes: 12, tagBytes: 16 } as const
 const PURPOSE = Buffer.from('cloister/tpm-enrolment/1')
 
 export interface Enrolment {
@@ -34,7 +34,7 @@ interface Sealed {
 
 export class Enrolments {
   /** Ends with the process, and every enrolment under way with it. */
-  readonly #key = randomBytes(CIPHER.keyBytes)
+  readonly #key = createSecretKey(randomBytes(32))
   /** End by id, in the order of the answers. */
   readonly #spent = new Map<string, number>()
 
@@ -84,26 +84,15 @@ export class Enrolments {
   }
 
   #seal(sealed: Sealed): string {
-    const nonce = randomBytes(CIPHER.nonceBytes)
-    const cipher = createCipheriv(CIPHER.name, this.#key, nonce).setAAD(PURPOSE)
-    const body = Buffer.concat([cipher.update(JSON.stringify(sealed)), cipher.final()])
-    return Buffer.concat([nonce, body, cipher.getAuthTag()]).toString('base64url')
+    return seal(this.#key, PURPOSE, Buffer.from(JSON.stringify(sealed))).toString('base64url')
   }
 
   #open(id: string): Sealed | undefined {
-    const { name, nonceBytes, tagBytes: authTagLength } = CIPHER
     const bytes = Buffer.from(id, 'base64url')
     // One id has one text, or the same enrolment would be good for more answers.
-    if (bytes.length < nonceBytes + authTagLength || bytes.toString('base64url') !== id)
-      return undefined
-    const decipher = createDecipheriv(name, this.#key, bytes.subarray(0, nonceBytes), {
-      authTagLength,
-    })
-    decipher.setAAD(PURPOSE).setAuthTag(bytes.subarray(-authTagLength))
+    if (bytes.toString('base64url') !== id) return undefined
     try {
-      const body = bytes.subarray(nonceBytes, -authTagLength)
-      const text = Buffer.concat([decipher.update(body), decipher.final()])
-      return JSON.parse(text.toString()) as Sealed
+      return JSON.parse(open(this.#key, PURPOSE, bytes).toString()) as Sealed
     } catch {
       return undefined
     }

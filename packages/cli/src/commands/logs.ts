@@ -2,6 +2,7 @@ import { parseInitdata, parseWorkload } from '@cloister/protocol/initdata'
 import { escapeText } from '../escape-text.ts'
 import type { Command } from '../command.ts'
 import { openHostd } from '../hostd.ts'
+import { printText } from '../print-text.ts'
 
 export const command: Command = {
   usage: 'logs NAME [-f]',
@@ -20,10 +21,7 @@ export const command: Command = {
       any = true
       if (invocation.format === 'json')
         process.stdout.write(`${escapeText(JSON.stringify(entry))}\n`)
-      else
-        process[entry.stream].write(
-          process[entry.stream].isTTY ? escapeText(entry.text) : entry.text,
-        )
+      else printText(entry.text, process[entry.stream])
     }
     if (!any) invocation.output.talk(`${name} has given no output${await reason(name, hostd)}`)
   },

@@ -1,6 +1,6 @@
-import { CloisterError } from '@cloister/protocol/error'
 import type { Command } from '../command.ts'
 import { openHostd } from '../hostd.ts'
+import { unless } from '../workload/abandon-run.ts'
 
 export const command: Command = {
   usage: 'rm NAME… [--force]',
@@ -11,7 +11,7 @@ export const command: Command = {
     const { signal } = invocation
     for (const name of invocation.positionals) {
       if (invocation.options['force'] === true)
-        await hostd.stop(name, { force: true }, { signal }).catch(alreadyEnded)
+        await hostd.stop(name, { force: true }, { signal }).catch(unless('workload.not-running'))
       await hostd.remove(name, { signal })
     }
     await invocation.output.list(
@@ -19,8 +19,4 @@ export const command: Command = {
       { name: (row) => row.name, columns: [{ title: 'REMOVED', cell: (row) => row.name }] },
     )
   },
-}
-
-function alreadyEnded(error: unknown): void {
-  if (!(error instanceof CloisterError && error.code === 'workload.not-running')) throw error
 }

@@ -3,6 +3,7 @@ import type { WorkloadView } from '@cloister/protocol/hostd-api'
 import { confirm } from '../confirm.ts'
 import type { Command, Invocation } from '../command.ts'
 import { escapeText } from '../escape-text.ts'
+import { printText } from '../print-text.ts'
 import { openHostd } from '../hostd.ts'
 import { appraiseWorkload, ownerReferences } from '../owner/appraise-workload.ts'
 import { ensureBroker } from '../owner/local-broker.ts'
@@ -163,7 +164,7 @@ async function untilEnd(name: string, plan: RunPlan, context: RunContext): Promi
   const { hostd, signal } = context
   if (plan.logs)
     for await (const { stream, text } of hostd.logs(name, { follow: true, signal }))
-      process[stream].write(process[stream].isTTY ? escapeText(text) : text)
+      printText(text, process[stream])
   for await (const event of followWorkload(name, context)) {
     if (event.type === 'removed') return 0
     const { state, exitCode, error } = event.workload

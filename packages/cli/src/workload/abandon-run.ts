@@ -26,7 +26,8 @@ export async function stopInterrupted(hostd: HostdClient, name: string): Promise
   })
 }
 
-function unless(...codes: readonly string[]) {
+/** For `catch`: throws on what has none of these codes. */
+export function unless(...codes: readonly string[]) {
   return (error: unknown) => {
     if (!(error instanceof CloisterError && codes.includes(error.code))) throw error
   }

@@ -8,7 +8,7 @@ import { byteListOf, fieldOf, listOf, objectOf } from '../formats/json-fields.ts
 import { sha256Bank } from '../tpm/evidence-json.ts'
 import type { TpmQuote } from '../tpm/evidence.ts'
 import { PCR_COUNT } from '../tpm/evidence.ts'
-import { parseJson } from '../tpm/recognise.ts'
+import { parseJson } from '../formats/json-text.ts'
 import type { AzSnpEvidence, AzTdxEvidence } from './evidence.ts'
 
 const FORMAT = 'Azure evidence JSON'

@@ -1,22 +1,16 @@
 /** Collateral in one JSON file, as DCAP tools keep it: texts, hex lists and signatures side by side. */
 import { FormatError } from '../bytes/format-error.ts'
 import { fromHex } from '../bytes/hex.ts'
-import { fromUtf8, toUtf8 } from '../bytes/text.ts'
+import { toUtf8 } from '../bytes/text.ts'
 import { objectOf } from '../formats/json-fields.ts'
+import { parseJson } from '../formats/json-text.ts'
 import type { DcapEndorsements } from './endorsements.ts'
 
 const FORMAT = 'DCAP collateral'
 
 /** @param bytes - `{"tcb_info", "tcb_info_signature", "qe_identity", …, "root_ca_crl", "pck_crl", "…_issuer_chain"}`. @throws FormatError */
 export function parseCollateralJson(bytes: Uint8Array): DcapEndorsements {
-  let parsed: unknown
-  try {
-    parsed = JSON.parse(fromUtf8(FORMAT, 'text', bytes))
-  } catch (error) {
-    if (error instanceof SyntaxError) throw new FormatError(FORMAT, 'text', 0, 'not JSON')
-    throw error
-  }
-  const json = objectOf(FORMAT, 'collateral', parsed)
+  const json = objectOf(FORMAT, 'collateral', parseJson(FORMAT, bytes))
   const text = (name: string) => {
     const value = json[name]
     if (typeof value !== 'string') throw new FormatError(FORMAT, name, 0, 'not text')

@@ -5,6 +5,7 @@ import { fromUtf8 } from '../bytes/text.ts'
 import { utcTime } from '../bytes/utc-time.ts'
 import { listOf, objectOf } from '../formats/json-fields.ts'
 import { jsonMemberSpan } from '../formats/json-span.ts'
+import { parseJson } from '../formats/json-text.ts'
 import { isSignedTcbStatus } from './tcb-status.ts'
 import type { TcbStatus } from './tcb-status.ts'
 
@@ -25,11 +26,11 @@ export class SignedJson {
     if (bytes.length > MAX_BYTES) throw new FormatError(format, 'length', 0, 'too long')
     this.text = jsonMemberSpan(bytes, member)
     // Read from the signed text itself: a second member of that name, spelt with escapes, must not take its place.
-    this.value = objectOf(format, member, parse(format, fromUtf8(format, 'text', this.text)))
+    this.value = objectOf(format, member, parseJson(format, this.text))
     const envelope = objectOf(
       format,
       'envelope',
-      parse(format, withoutSpan(format, bytes, this.text)),
+      parseJson(format, withoutSpan(format, bytes, this.text)),
     )
     this.signature = readHex(format, 'signature', envelope['signature'], 64)
   }
@@ -40,15 +41,6 @@ function withoutSpan(format: string, bytes: Uint8Array, span: Uint8Array): strin
   const start = span.byteOffset - bytes.byteOffset
   const before = fromUtf8(format, 'text', bytes.subarray(0, start))
   return `${before}null${fromUtf8(format, 'text', bytes.subarray(start + span.length))}`
-}
-
-function parse(format: string, text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch (error) {
-    if (error instanceof SyntaxError) throw new FormatError(format, 'text', 0, 'not JSON')
-    throw error
-  }
 }
 
 export interface TcbLevelFields {

@@ -2,7 +2,8 @@
 import { runtimeCrypto } from '#crypto'
 import { fromBase64Url, toBase64, toBase64Url } from '../bytes/base64.ts'
 import { FormatError } from '../bytes/format-error.ts'
-import { fromUtf8, toUtf8 } from '../bytes/text.ts'
+import { toUtf8 } from '../bytes/text.ts'
+import { parseJson } from '../formats/json-text.ts'
 import { jwkFromP256 } from '../formats/jwk.ts'
 import { toDer } from '../formats/pem.ts'
 import { parseCertificate } from '../formats/x509-certificate.ts'
@@ -108,12 +109,7 @@ function split(token: string): Parts {
 }
 
 function json(field: string, text: string): unknown {
-  try {
-    return JSON.parse(fromUtf8('EAR token', field, fromBase64Url(text)))
-  } catch (error) {
-    if (error instanceof SyntaxError) throw new FormatError('EAR token', field, 0, 'not JSON')
-    throw error
-  }
+  return parseJson('EAR token', fromBase64Url(text), field)
 }
 
 function object(field: string, value: unknown): JsonObject {

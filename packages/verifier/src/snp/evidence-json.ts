@@ -17,6 +17,7 @@ import {
   wordOf,
 } from '../formats/json-fields.ts'
 import { jsonMemberSpan } from '../formats/json-span.ts'
+import { parseJson } from '../formats/json-text.ts'
 import { endorsementKind } from './endorsement.ts'
 import { parseCertificate } from '../formats/x509-certificate.ts'
 import { toDer } from '../formats/pem.ts'
@@ -251,14 +252,7 @@ function jsonWord(name: string, word: bigint): number {
 }
 
 function parseText(input: unknown): unknown {
-  if (typeof input !== 'string' && !(input instanceof Uint8Array)) return input
-  const text = typeof input === 'string' ? input : fromUtf8(FORMAT, 'text', input)
-  try {
-    return JSON.parse(text)
-  } catch (error) {
-    if (error instanceof SyntaxError) throw new FormatError(FORMAT, 'text', 0, 'not JSON')
-    throw error
-  }
+  return typeof input === 'string' || input instanceof Uint8Array ? parseJson(FORMAT, input) : input
 }
 
 /** An integer that a double cannot hold as a bigint, from its text; anything else as it is. */

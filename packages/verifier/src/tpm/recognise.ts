@@ -1,6 +1,6 @@
 /** TPM Evidence in whatever form somebody saved it: go-tpm-tools' message, or CoCo's JSON. */
 import { FormatError } from '../bytes/format-error.ts'
-import { fromUtf8 } from '../bytes/text.ts'
+import { parseJson } from '../formats/json-text.ts'
 import { parseTpmEvidenceJson } from './evidence-json.ts'
 import { isTpmMessage, parseTpmMessage } from './evidence-protobuf.ts'
 import type { TpmEvidence } from './evidence.ts'
@@ -13,14 +13,4 @@ export function recogniseTpmEvidence(bytes: Uint8Array): TpmEvidence {
   if (bytes.length > MAX_BYTES) throw new FormatError(FORMAT, 'length', 0, 'too long')
   if (isTpmMessage(bytes)) return parseTpmMessage(bytes)
   return parseTpmEvidenceJson(parseJson(FORMAT, bytes))
-}
-
-/** @throws FormatError when it is not JSON in UTF-8 */
-export function parseJson(format: string, bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(fromUtf8(format, 'text', bytes))
-  } catch (error) {
-    if (error instanceof SyntaxError) throw new FormatError(format, 'text', 0, 'not JSON')
-    throw error
-  }
 }
