@@ -225,9 +225,13 @@ describe('bad input', () => {
     )
     await listening(server, Number(port))
     try {
-      const expected = { code: 'owner.broker-unreachable', exit: 4 }
-      await deployment.refuse(expected, ['secret', 'ls'])
-      await deployment.refuse(expected, ['broker', 'start', '--detach'])
+      await deployment.refuse({ code: 'owner.broker-unreachable', exit: 4 }, ['secret', 'ls'])
+      const start = ['broker', 'start', '--detach']
+      const fixed = [...start, '--listen', `127.0.0.1:${port}`]
+      await deployment.refuse({ code: 'broker.listen', exit: 5 }, fixed)
+      const moved = await deployment.succeed(...start)
+      assert.notEqual(moved.url, url)
+      await deployment.succeed('secret', 'ls')
     } finally {
       await closed(server)
     }

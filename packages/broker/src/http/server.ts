@@ -25,7 +25,13 @@ const KEEP_ALIVE_MS = 30_000
 /** Requests under way get so long when the broker stops, milliseconds. */
 const DRAIN_MS = 5000
 
-/** @throws CloisterError `broker.listen` */
+const LISTEN_REFUSALS: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'another program listens there, perhaps the broker of another CLOISTER_HOME',
+  EACCES: 'this user may not listen there',
+  EADDRNOTAVAIL: 'this host has no such address',
+}
+
+/** @throws CloisterError `broker.listen`; `cause` is Node's error */
 export async function listen(
   listener: RequestListener,
   { host, port, tls, limits }: ListenOptions,
@@ -46,8 +52,9 @@ export async function listen(
   )
   server.maxConnections = limits.connections
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause) => {
-      reject(new CloisterError('broker.listen', { where: `${host}:${port}`, cause }))
+    server.once('error', (cause: NodeJS.ErrnoException) => {
+      const why = LISTEN_REFUSALS[cause.code ?? ''] ?? cause.message
+      reject(new CloisterError('broker.listen', { where: `${host}:${port}`, why, cause }))
     })
     server.listen(port, host, resolve)
   })

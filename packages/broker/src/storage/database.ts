@@ -186,6 +186,7 @@ export class Database {
         cause: error,
         ...((error as { errcode?: unknown }).errcode === SQLITE_BUSY && {
           why: 'another broker is using the database',
+          fix: ['cloister broker stop', 'cloister broker start --detach'],
         }),
       })
     }

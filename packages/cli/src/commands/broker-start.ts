@@ -18,7 +18,7 @@ export const command: Command = {
     listen: {
       type: 'string',
       value: 'HOST:PORT',
-      help: `default ${DEFAULT_LISTEN.host}:${DEFAULT_LISTEN.port}`,
+      help: `default: as before, else ${DEFAULT_LISTEN.host}:${DEFAULT_LISTEN.port}; another free port when that is taken`,
     },
     detach: { type: 'boolean', short: 'd', help: 'run in the background' },
     'fetch-endorsements': {
@@ -35,7 +35,7 @@ export const command: Command = {
     const listen = listenAddress(textOption(invocation, 'listen'))
     await rememberFetching(invocation)
     if (options['detach'] === true) {
-      const broker = await ensureBroker(directories, signal, listen)
+      const broker = await ensureBroker(directories, signal, { listen, talk: output.talk })
       const { fetchesEndorsements } = await broker.status()
       if ((fetchesEndorsements !== null) !== (readFetchSetting(directories) !== undefined))
         output.talk('this broker ran before: stop and start it for the change to count')
@@ -47,7 +47,7 @@ export const command: Command = {
       return
     }
     await serveBroker(directories, {
-      listen: listen ?? DEFAULT_LISTEN,
+      listen,
       signal,
       started: (url) => {
         output.talk(`broker at ${url}; Ctrl-C ends it`)

@@ -80,7 +80,7 @@ async function openContext(plan: RunPlan, invocation: Invocation): Promise<RunCo
   })
   await assertHostCan(tee, directories, signal)
   const { image } = await ensureGuestImage({ directories, talk: output.talk, signal })
-  const broker = await ensureBroker(directories, signal)
+  const broker = await ensureBroker(directories, signal, { talk: output.talk })
   const hostd = await openHostd(invocation)
   return { directories, broker, hostd, guestImage: image, tee, signal }
 }

@@ -3,49 +3,70 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { BrokerOptions } from '@cloister/broker'
 import { BROKER_ENVIRONMENT, BROKER_NODE_OPTIONS } from '@cloister/broker/node-options'
 import type { Directories } from '@cloister/protocol/directories'
 import { CloisterError } from '@cloister/protocol/error'
-import { freePort } from '../free-port.ts'
 import { adminPublicKey, openAdminKey } from './admin-key.ts'
 import { BrokerClient, openBroker } from './broker-client.ts'
 import { readFetchSetting } from './fetch-setting.ts'
-import { pinBroker, readPinnedBroker } from './pinned-broker.ts'
+import { pinBroker, readPinnedBroker, type PinnedBroker } from './pinned-broker.ts'
 
 export interface ListenAddress {
   readonly host: string
   readonly port: number
 }
 
-/** Chosen when no broker was pinned before. */
+/** Tried first when no broker was pinned before. */
 export const DEFAULT_LISTEN: ListenAddress = { host: '127.0.0.1', port: 8465 }
 
 /** A new broker makes its keys first; slow machines need a moment. */
 const START_TIMEOUT_MS = 20_000
-/** One that ended at once may have lost its port to a broker that another command started, which is about to answer. */
+/** One that found its storage in use: by a broker of the same home that another command started, and which is about to answer. */
 const LOST_RACE_MS = 2000
 
-/** Runs a broker until the signal fires, pinning it for the owner. @throws CloisterError `broker.*` */
+/**
+ * Runs a broker until the signal fires, pinning it for the owner.
+ *
+ * @param options.listen - absent: where this home's broker was before, else the default; another free port of that address when the
+ * port is taken, unless the owner asked for it once
+ * @throws CloisterError `broker.*`
+ */
 export async function serveBroker(
   directories: Directories,
   options: {
-    listen: ListenAddress
+    listen: ListenAddress | undefined
     signal: AbortSignal
     started: (url: string) => void
   },
 ): Promise<void> {
   const { startBroker } = await import('@cloister/broker')
   const fetching = readFetchSetting(directories)
-  const broker = await startBroker({
-    directory: directories.broker,
-    listen: options.listen,
-    adminKeys: [adminPublicKey(openAdminKey(directories))],
-    ...(fetching !== undefined && {
-      fetchEndorsements: { address: fetching.kds, intel: { address: fetching.pcs } },
-    }),
+  const start = async (listen: ListenAddress) => {
+    const parts: BrokerOptions = {
+      directory: directories.broker,
+      listen,
+      adminKeys: [adminPublicKey(openAdminKey(directories))],
+      ...(fetching !== undefined && {
+        fetchEndorsements: { address: fetching.kds, intel: { address: fetching.pcs } },
+      }),
+    }
+    return await startBroker(parts)
+  }
+  const pinned = readPinnedBroker(directories)
+  const isAsked = options.listen ? options.listen.port !== 0 : pinned?.isAddressAsked === true
+  const listen = options.listen ?? (pinned === undefined ? DEFAULT_LISTEN : addressOf(pinned.url))
+  const broker = await start(listen).catch(async (error: unknown) => {
+    if (isAsked || !isPortTaken(error)) throw error
+    return await start({ ...listen, port: 0 })
   })
   await using _ = broker
-  pinBroker(directories, { url: broker.url, spki: [broker.spki], tokenSigner: broker.tokenSigner })
+  pinBroker(directories, {
+    url: broker.url,
+    spki: [broker.spki],
+    tokenSigner: broker.tokenSigner,
+    ...(isAsked && { isAddressAsked: true }),
+  })
   const pidFile = join(directories.broker, 'pid')
   writeFileSync(pidFile, `${process.pid}\n`, { mode: 0o600 })
   options.started(broker.url)
@@ -58,37 +79,76 @@ export async function serveBroker(
 }
 
 /**
- * The pinned broker when it answers; else one is started in the background, at the address wanted, the pinned one or the default.
+ * The pinned broker when it answers; else one of this home is started in the background, as {@link serveBroker} chooses its address.
  *
- * @param wanted - where to start one; a broker that answers already stays where it is
- * @throws CloisterError `owner.broker-unreachable` when it does not come up; the log's path is in `where`
+ * @param options.listen - where to start one; a broker that answers already stays where it is
+ * @param options.talk - told when this home's broker has another address than before
+ * @throws CloisterError what kept it from starting; `owner.broker-unreachable` when that is unknown, with the log's path in `where`
  */
 export async function ensureBroker(
   directories: Directories,
   signal: AbortSignal,
-  wanted?: ListenAddress,
+  { listen, talk }: { listen?: ListenAddress | undefined; talk?: (line: string) => void } = {},
 ): Promise<BrokerClient> {
-  const pinned = readPinnedBroker(directories)
-  if (pinned !== undefined) {
-    const client = new BrokerClient(pinned, openAdminKey(directories), signal)
-    if (await answers(client)) return client
+  const before = readPinnedBroker(directories)
+  if (before !== undefined) {
+    const client = new BrokerClient(before, openAdminKey(directories), signal)
+    if (await answers(client, before)) return client
   }
-  const listen = wanted ?? (pinned === undefined ? await freeListen() : addressOf(pinned.url))
+  await startInBackground(directories, signal, listen)
+  const client = openBroker(directories, signal)
+  if (before !== undefined && before.url !== client.pinned.url)
+    talk?.(movedText(before, client.pinned))
+  return client
+}
+
+/** Returns when a broker of this home answers. */
+async function startInBackground(
+  directories: Directories,
+  signal: AbortSignal,
+  listen: ListenAddress | undefined,
+): Promise<void> {
   const child = spawnBroker(directories, listen)
   let deadline = Date.now() + START_TIMEOUT_MS
-  child.once('exit', () => {
-    deadline = Math.min(deadline, Date.now() + LOST_RACE_MS)
-  })
-  while (Date.now() < deadline) {
-    await sleep(50, undefined, { signal })
-    if (readPinnedBroker(directories) === undefined) continue
-    const client = openBroker(directories, signal)
-    if (await answers(client)) return client
+  const ended = () => {
+    const mayAnswerYet = whyNotStarted(directories).code === 'broker.storage'
+    deadline = Math.min(deadline, Date.now() + (mayAnswerYet ? LOST_RACE_MS : 0))
   }
-  throw new CloisterError('owner.broker-unreachable', {
+  child.once('exit', ended)
+  try {
+    do {
+      await sleep(50, undefined, { signal })
+      const pinned = readPinnedBroker(directories)
+      if (pinned !== undefined && (await answers(openBroker(directories, signal), pinned))) return
+    } while (Date.now() < deadline)
+  } finally {
+    child.off('exit', ended)
+  }
+  throw whyNotStarted(directories)
+}
+
+function movedText(before: PinnedBroker, now: PinnedBroker): string {
+  return `broker at ${now.url}: another program has ${new URL(before.url).host}. What was made before looks for it there: once that is free, cloister broker stop and cloister broker start --detach --listen ${new URL(before.url).host}`
+}
+
+/** What the broker wrote before it ended, as `-o json` has it. */
+function whyNotStarted(directories: Directories): CloisterError {
+  const log = readFileSync(logFile(directories), 'utf8')
+  const said = /^\{\n[^]*?^\}$/m.exec(log)
+  try {
+    if (said !== null) return CloisterError.fromJSON(JSON.parse(said[0]).error)
+  } catch {
+    // Cut off: the log's end says as much.
+  }
+  return new CloisterError('owner.broker-unreachable', {
     where: logFile(directories),
-    received: readFileSync(logFile(directories), 'utf8').trim().slice(-300),
+    received: log.trim().slice(-300),
   })
+}
+
+function isPortTaken(error: unknown): boolean {
+  if (!(error instanceof CloisterError) || error.code !== 'broker.listen') return false
+  return (error.cause as NodeJS.ErrnoException | undefined)?.code === 'EADDRINUSE'
 }
 
 /** Ends the broker of this home and waits until it is gone. @returns whether one ran */
@@ -114,19 +174,17 @@ function readIfPresent(file: string): string | undefined {
   }
 }
 
-async function answers(client: BrokerClient): Promise<boolean> {
+/** At a port that we chose ourselves another server may sit by now, such as the broker of another home; one that was asked for is never left. */
+async function answers(client: BrokerClient, { isAddressAsked }: PinnedBroker): Promise<boolean> {
   try {
     await client.status()
     return true
   } catch (error) {
-    if (error instanceof CloisterError && error.code === 'owner.broker-unreachable') return false
+    if (!(error instanceof CloisterError)) throw error
+    if (error.code === 'owner.broker-unreachable') return false
+    if (error.code === 'owner.broker-pin-mismatch' && isAddressAsked !== true) return false
     throw error
   }
-}
-
-/** The default port, or any other when somebody else has it: nobody knows this broker yet. */
-async function freeListen(): Promise<ListenAddress> {
-  return { host: DEFAULT_LISTEN.host, port: await freePort(DEFAULT_LISTEN.port) }
 }
 
 function addressOf(url: string): ListenAddress {
@@ -134,16 +192,22 @@ function addressOf(url: string): ListenAddress {
   return { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port) }
 }
 
+/** As `--listen` takes it. */
+function listenText({ host, port }: ListenAddress): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`
+}
+
 function logFile(directories: Directories): string {
   return join(directories.broker, 'broker.log')
 }
 
-function spawnBroker(directories: Directories, { host, port }: ListenAddress): ChildProcess {
+function spawnBroker(directories: Directories, listen: ListenAddress | undefined): ChildProcess {
   mkdirSync(directories.broker, { recursive: true, mode: 0o700 })
   const log = openSync(logFile(directories), 'w', 0o600)
   try {
     const main = join(import.meta.dirname, '../main.ts')
-    const words = [main, 'broker', 'start', '--listen', `${host}:${port}`]
+    const words = [main, 'broker', 'start', '-o', 'json']
+    if (listen !== undefined) words.push('--listen', listenText(listen))
     const child = spawn(process.execPath, [...BROKER_NODE_OPTIONS, ...words], {
       detached: true,
       stdio: ['ignore', log, log],

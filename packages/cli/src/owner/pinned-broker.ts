@@ -15,6 +15,8 @@ const PinnedBrokerSchema = z.strictObject({
     .max(2),
   /** Certificate of its token signer, PEM. */
   tokenSigner: z.string(),
+  /** The owner named address and port with `--listen`: this home's broker does not look for another by itself. */
+  isAddressAsked: z.boolean().optional(),
 })
 export type PinnedBroker = z.infer<typeof PinnedBrokerSchema>
 

@@ -80,7 +80,7 @@ export async function quickstart(
   )
   const broker = await clock.stage(
     'broker',
-    async () => await ensureBroker(directories, signal),
+    async () => await ensureBroker(directories, signal, { talk: output.talk }),
     ({ pinned }) => pinned.url,
   )
   const hostd = await clock.stage('hostd', async () => await openHostd(invocation))

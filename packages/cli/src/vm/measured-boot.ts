@@ -132,7 +132,7 @@ function measuredTee({ tee, cpus }: MeasuredBootRequest): MeasuredTee {
 
 async function make(request: MeasuredBootRequest, tee: MeasuredTee, work: string): Promise<Made> {
   const { name, imagePath, encryptDisk, diskMiB, directories, talk, signal } = request
-  const broker = await ensureBroker(directories, signal)
+  const broker = await ensureBroker(directories, signal, { talk })
   await requireFreeName(name, broker)
   const { buildBundle } = await import('@cloister/image/boot-bundle/build-bundle')
   const { readDiskSystem } = await import('@cloister/image/boot-bundle/disk-system')

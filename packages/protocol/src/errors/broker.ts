@@ -491,7 +491,10 @@ export const BROKER_ERRORS = {
   'broker.listen': {
     title: 'Cannot open the port of the broker',
     why: 'another process has it, or this user may not',
-    fix: ['choose another with --listen'],
+    fix: [
+      'cloister broker start --detach --listen 127.0.0.1:PORT',
+      'end the other program: ss -ltnp shows it',
+    ],
     status: 500,
     exit: 5,
   },

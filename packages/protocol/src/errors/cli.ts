@@ -217,9 +217,9 @@ export const CLI_ERRORS = {
   },
   'owner.broker-pin-mismatch': {
     title: 'The broker has another key than the one pinned',
-    why: 'another server answers at that address, or its key was changed',
+    why: 'another server answers at that address, perhaps the broker of another CLOISTER_HOME, or its key was changed',
     fix: [
-      'cloister broker status',
+      'cloister broker start --detach, which starts the broker of this home, at another port when its own is taken',
       'if you changed the key yourself, remove owner/broker.json and start the broker again',
     ],
     status: 403,
