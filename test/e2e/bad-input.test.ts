@@ -126,6 +126,14 @@ describe('bad input', () => {
     await deployment.assertNoWorkloadLeft()
   })
 
+  test('image without a command', async () => {
+    const sink = await LayoutWriter.open(path('nothing'))
+    await buildImage({ sink, tag: 'v1', layers: [], config: {} })
+    const expected = { code: 'agent.command-missing', exit: 6 }
+    await deployment.refuse(expected, runWords(`oci:${path('nothing')}:v1`))
+    await deployment.assertNoWorkloadLeft()
+  })
+
   test('absurd manifest', async () => {
     const sink = await LayoutWriter.open(path('absurd'))
     const manifest = Buffer.from('{"schemaVersion":2,"layers":[{"size":-1}]}')

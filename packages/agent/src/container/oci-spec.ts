@@ -2,9 +2,9 @@
  * The OCI runtime specification of the container, from the image's configuration and the workload. Nothing of it comes from the host.
  * The container has its own mount, process, IPC, UTS and cgroup namespaces, and the guest's network: the guest is its machine.
  */
-import { CloisterError } from '@cloister/protocol/error'
 import type { ImageConfig } from '@cloister/oci/manifest'
 import type { Workload } from '@cloister/protocol/workload'
+import { containerCommand } from './container-command.ts'
 import { SECCOMP } from './seccomp.ts'
 import type { ContainerUser } from './user.ts'
 
@@ -127,7 +127,7 @@ function containerProcess({ workload, image, user, secretEnv }: SpecInput): OciP
   return {
     terminal: false,
     user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids },
-    args: commandOf(container, config),
+    args: containerCommand(container, config),
     env: environment([
       DEFAULT_PATH,
       `HOME=${user.home}`,
@@ -141,18 +141,6 @@ function containerProcess({ workload, image, user, secretEnv }: SpecInput): OciP
     rlimits: [{ type: 'RLIMIT_NOFILE', hard: OPEN_FILES, soft: OPEN_FILES }],
     noNewPrivileges: true,
   }
-}
-
-/** Arguments of the workload replace the image's Cmd; an entry point of the workload replaces both. */
-function commandOf(
-  container: Workload['container'],
-  config: NonNullable<ImageConfig['config']>,
-): string[] {
-  const entrypoint = container.entrypoint ?? config.Entrypoint ?? []
-  const args = container.args ?? (container.entrypoint === undefined ? (config.Cmd ?? []) : [])
-  const command = [...entrypoint, ...args]
-  if (command.length === 0 || command[0] === '') throw new CloisterError('agent.command-missing')
-  return command
 }
 
 /** The last value of a name wins, at the place of the first. */

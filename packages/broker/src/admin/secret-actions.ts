@@ -15,8 +15,8 @@ export function storeSecret(parts: BrokerParts, requestId: string, secret: NewSe
     throw new CloisterError('broker.simulated.secrets', {
       why: 'this broker trusts a simulated TEE, so it takes secrets created with --allow-simulated only',
       fix: [
-        'cloister secret put NAME --from-file FILE --allow-simulated',
-        'or use another broker for simulation',
+        'to try it out, without any protection: the same command with --allow-simulated',
+        'for a real secret: another CLOISTER_HOME, which has a broker of its own',
       ],
     })
   recordAction(parts, requestId, 'secret.put', secret.path)

@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream'
 import type { HostdClient } from '@cloister/hostd/client'
 import { CloisterError } from '@cloister/protocol/error'
 import { textOption, type Command, type Invocation } from '../command.ts'
+import { freePort } from '../free-port.ts'
 import { openHostd } from '../hostd.ts'
 import { appraiseWorkload, ownerReferences } from '../owner/appraise-workload.ts'
 import { openBroker } from '../owner/broker-client.ts'
@@ -18,14 +19,19 @@ export const command: Command = {
   details:
     'Verifies the guest, then forwards connections to PORT inside it over TLS whose key stands in the verified report: the host carries\nbytes that it cannot read. NAME is a workload, or else a VM. Ends with Ctrl-C.',
   options: {
-    listen: { type: 'string', value: 'PORT', help: 'local port; default the same as PORT' },
+    listen: {
+      type: 'string',
+      value: 'PORT',
+      help: 'local port; default the same as PORT, another when that is taken',
+    },
   },
   positionals: [2, 2],
   async run(invocation) {
     const { positionals, output, signal } = invocation
     const [name = '', portText = ''] = positionals
     const guestPort = port(portText)
-    const listenPort = port(textOption(invocation, 'listen') ?? portText)
+    const listenText = textOption(invocation, 'listen')
+    const wanted = listenText === undefined ? undefined : port(listenText)
     const hostd = await openHostd(invocation)
     const { trust, channelKeyDigest, openCarrier } = await verified(name, hostd, invocation)
     const exit = trustExit(trust)
@@ -44,8 +50,12 @@ export const command: Command = {
       )
     })
     const { promise, resolve, reject } = Promise.withResolvers<void>()
+    // The workload may publish the same port here already.
+    const listenPort = wanted ?? (await freePort(guestPort))
     server.once('error', (cause: NodeJS.ErrnoException) => {
-      reject(new CloisterError('host.port-taken', { where: `127.0.0.1:${listenPort}`, cause }))
+      const where = `127.0.0.1:${listenPort}`
+      const fix = [`cloister connect ${name} ${guestPort} --listen PORT`]
+      reject(new CloisterError('host.port-taken', { where, fix, cause }))
     })
     server.listen(listenPort, '127.0.0.1', () => {
       output.talk(

@@ -2,12 +2,13 @@ import { CloisterError } from '@cloister/protocol/error'
 import { ERROR_CODES, type ErrorCode } from '@cloister/protocol/errors/catalogue'
 import { CHECK_CODES, explainCheck, isCheckCode } from '@cloister/verifier/checks/catalogue'
 import type { Command, Invocation } from '../command.ts'
+import { nearestWords } from '../edit-distance.ts'
 import { OWNER_CHECKS } from '../owner/owner-checks.ts'
 
 export const command: Command = {
   usage: 'explain CODE',
   details:
-    'CODE is what an error line or a check of evidence starts with. Without a match, codes that contain the word are listed.',
+    'CODE is what an error line or a check of evidence starts with. Without a match, codes that contain the word or are spelt alike are listed.',
   positionals: [1, 1],
   async run(invocation) {
     const [code = ''] = invocation.positionals
@@ -58,7 +59,9 @@ function ownerCheck(code: string) {
 
 function unknownCode(word: string): CloisterError {
   const codes = [...Object.keys(ERROR_CODES), ...Object.keys(OWNER_CHECKS), ...CHECK_CODES]
-  const near = codes.filter((code) => word !== '' && code.includes(word))
+  const wanted = word.toLowerCase()
+  const containing = codes.filter((code) => wanted !== '' && code.includes(wanted))
+  const near = containing.length > 0 ? containing : nearestWords(wanted, codes)
   return new CloisterError('cli.unknown-code', {
     received: word.slice(0, 60),
     fix:

@@ -19,7 +19,7 @@ export const command: Command = {
         { title: 'NAME', cell: (image) => image.name },
         { title: 'VERSION', cell: (image) => String(image.imageVersion) },
         { title: 'KERNEL', cell: (image) => image.kernel },
-        { title: 'ROOT HASH', cell: (image) => image.rootHash.slice(0, 16) },
+        { title: 'ROOT HASH', cell: (image) => image.rootHash.slice(0, 16), spare: true },
         { title: 'SIZE', cell: (image) => `${Math.round(image.sizeBytes / 2 ** 20)} MiB` },
       ],
     })

@@ -55,7 +55,7 @@ export const command: Command = {
       { image: to, digest: descriptor.digest, key: resource },
       { name: descriptor.digest, text: () => `${to}  ${descriptor.digest}  key ${resource}` },
     )
-    output.talk(`next: cloister image sign ${to} --key FILE`)
+    output.talk(`next: cloister image sign ${to}`)
   },
 }
 

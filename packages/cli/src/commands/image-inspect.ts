@@ -34,7 +34,7 @@ function imageText(image: InspectedImage): string {
     ['user', config.User ?? '-'],
     [
       'size',
-      `${sizeText(image.size)}, ${layers.length} layers${image.encrypted ? ', encrypted' : ''}`,
+      `${sizeText(image.size)}, ${layers.length} ${layers.length === 1 ? 'layer' : 'layers'}${image.encrypted ? ', encrypted' : ''}`,
     ],
     ...layers.map(
       ({ digest, size, compression, encrypted, recipients }) =>

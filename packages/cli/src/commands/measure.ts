@@ -219,6 +219,7 @@ async function showDifferences(invocation: Invocation): Promise<void> {
     await sideOf(invocation, a, home),
     await sideOf(invocation, b, home),
   )
+  if (differences.length === 0) invocation.output.talk('no input differs: the same launch')
   await invocation.output.list(differences, {
     name: (row) => row.what,
     columns: [

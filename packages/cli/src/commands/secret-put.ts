@@ -20,7 +20,8 @@ export const command: Command = {
   },
   positionals: [1, 1],
   async run(invocation) {
-    const path = resourcePath(invocation.positionals[0] ?? '')
+    const [name = ''] = invocation.positionals
+    const path = resourcePath(name)
     const file = textOption(invocation, 'from-file')
     if (file === undefined)
       throw new CloisterError('cli.usage', {
@@ -42,7 +43,9 @@ export const command: Command = {
     const { output } = invocation
     await output.object(result, { name: path, text: () => `${path}  version ${result.version}` })
     if (release === undefined)
-      output.talk(`next: cloister policy apply ${path} FILE, unless it has a policy already`)
+      output.talk(
+        `next, unless it has a policy already: cloister run IMAGE --secret ${name}, which gives it to that workload, or cloister policy apply ${name} FILE`,
+      )
   },
 }
 

@@ -49,8 +49,7 @@ export function composeWorkload({
     },
     container: {
       id: name,
-      ...(plan.entrypoint !== undefined && { entrypoint: [plan.entrypoint] }),
-      ...(plan.args.length > 0 && { args: [...plan.args] }),
+      ...commandParts(plan),
       env: [...plan.env],
       secrets: plan.secrets.map(({ resource, file }) => ({ resource, file })),
       resources: [...plan.resources],
@@ -60,6 +59,14 @@ export function composeWorkload({
       targets: ['broker', 'registry'],
       ports: [...new Set(plan.ports.map(({ guest }) => guest))],
     },
+  }
+}
+
+/** What of the workload's container replaces the image's command. */
+export function commandParts({ entrypoint, args }: Pick<RunPlan, 'entrypoint' | 'args'>) {
+  return {
+    ...(entrypoint !== undefined && { entrypoint: [entrypoint] }),
+    ...(args.length > 0 && { args: [...args] }),
   }
 }
 

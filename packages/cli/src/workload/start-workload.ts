@@ -1,4 +1,5 @@
 /** `run`, step by step, for the command itself and for the demo. */
+import { containerCommand } from '@cloister/agent/container/container-command'
 import type { HostdClient } from '@cloister/hostd/client'
 import type { GuestImage } from '@cloister/image/images'
 import { smallBlob } from '@cloister/oci/image-source'
@@ -13,6 +14,7 @@ import { readRegistryCa } from '../image/registry-ca.ts'
 import { readInput } from '../read-input.ts'
 import {
   chosenResources,
+  commandParts,
   composeWorkload,
   defaultName,
   neededResources,
@@ -42,7 +44,7 @@ export interface PreparedRun extends Disposable {
   readonly grants: readonly string[]
 }
 
-/** Resolves the image to a digest and looks which secrets it needs. @throws CloisterError `image.*`, `registry.*`, `owner.*`, `workload.name-taken` */
+/** Resolves the image to a digest and looks which secrets it needs. @throws CloisterError `image.*`, `registry.*`, `owner.*`, `agent.command-missing`, `workload.name-taken` */
 export async function prepareRun(plan: RunPlan, context: RunContext): Promise<PreparedRun> {
   const { directories, broker, hostd, signal } = context
   const registryCa = await readRegistryCa(plan.registryCa)
@@ -50,6 +52,7 @@ export async function prepareRun(plan: RunPlan, context: RunContext): Promise<Pr
   const resolved = await resolveImage(opened.source, opened.from, undefined, signal)
   const config = parseImageConfig(await smallBlob(opened.source, resolved.manifest.config, signal))
   checkPlatform(config, hostPlatform())
+  containerCommand(commandParts(plan), config.config ?? {})
   const name = plan.name ?? defaultName(opened.reference.repository)
   // Before anything is registered: a new revision would supersede that of the workload which runs.
   const [views, vms] = await Promise.all([hostd.list({ signal }), hostd.vms.list({ signal })])

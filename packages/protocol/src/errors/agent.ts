@@ -250,7 +250,7 @@ export const AGENT_ERRORS = {
   'agent.command-missing': {
     title: 'There is nothing to run',
     why: 'neither the image nor the workload names a command',
-    fix: ['cloister run IMAGE -- COMMAND'],
+    fix: ['cloister run IMAGE -- PROGRAM'],
     status: 422,
     exit: 6,
   },

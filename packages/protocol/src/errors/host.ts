@@ -88,7 +88,7 @@ export const HOST_ERRORS = {
     exit: 5,
   },
   'host.port-taken': {
-    title: 'Cannot publish the port: it is taken',
+    title: 'Cannot open the port: it is taken',
     why: 'another program listens on it, or this user may not',
     fix: ['choose another host port with -p HOST:GUEST', 'ss -ltnp shows who listens'],
     status: 409,
