@@ -43,13 +43,22 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-/** A signal that fires on Ctrl-C, on SIGTERM, or when `--timeout` has passed. */
+/** What asked the command to end; undefined while nothing has. */
+let endedBy: NodeJS.Signals | 'EPIPE' | undefined
+
+/** A signal that fires on Ctrl-C, on SIGTERM, when nobody reads the output any more, or when `--timeout` has passed. */
 function interruption(timeoutMs: number | undefined): Disposable & { signal: AbortSignal } {
   const controller = new AbortController()
-  const interrupt = () => {
+  const interrupt = (by: NodeJS.Signals) => {
+    endedBy ??= by
+    controller.abort(new CloisterError('cli.interrupted'))
+  }
+  const readerGone = () => {
     controller.abort(new CloisterError('cli.interrupted'))
   }
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt)
+  process.stdout.once('error', readerGone)
+  process.stderr.once('error', readerGone)
   const timer =
     timeoutMs === undefined
       ? undefined
@@ -66,14 +75,19 @@ function interruption(timeoutMs: number | undefined): Disposable & { signal: Abo
     [Symbol.dispose]() {
       clearTimeout(timer)
       process.off('SIGINT', interrupt).off('SIGTERM', interrupt)
+      process.stdout.off('error', readerGone)
+      process.stderr.off('error', readerGone)
     },
   }
 }
 
-// A reader that has gone (`cloister ps | head -1`) is no failure of ours.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  process.exit(error.code === 'EPIPE' ? 0 : 1)
-})
+// A reader that has gone (`cloister ps | head -1`) is no failure of ours, and no success of what the command had to say: its exit code stays.
+const onOutputError = (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') process.exit(1)
+  endedBy ??= 'EPIPE'
+}
+process.stdout.on('error', onOutputError)
+process.stderr.on('error', onOutputError)
 
 try {
   process.exitCode = await main(process.argv.slice(2))
@@ -81,4 +95,7 @@ try {
   const error = CloisterError.from(thrown)
   process.exitCode = error.exit
   renderError(error, process.argv)
+  // The shell then sees that a signal ended it (130 after Ctrl-C), and a script does not go on with its next line.
+  if (error.code === 'cli.interrupted' && endedBy !== undefined && endedBy !== 'EPIPE')
+    process.kill(process.pid, endedBy)
 }

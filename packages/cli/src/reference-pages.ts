@@ -21,7 +21,7 @@ export function errorsPage(): string {
         '',
       ].join('\n'),
     )
-  return `# Error codes\n\n${NOTE}\n\nCodes are stable. \`cloister explain CODE\` prints an entry. Exit codes: 0 success, 1 other, 2 trust refused, 3 trust undecided, 4 not ready or\ntimed out, 5 a precondition is missing, 6 usage, 7 not permitted.\n\n${sections.join('\n')}`
+  return `# Error codes\n\n${NOTE}\n\nCodes are stable. \`cloister explain CODE\` prints an entry. Exit codes: 0 success, 1 other, 2 trust refused, 3 trust undecided, 4 not ready or\ntimed out, 5 a precondition is missing, 6 usage, 7 not permitted.\nA command that Ctrl-C or SIGTERM broke off ends by that signal, which a shell shows as 130 or 143.\n\n${sections.join('\n')}`
 }
 
 export async function commandsPage(): Promise<string> {

@@ -28,6 +28,9 @@ const LABELS: Readonly<Record<string, string>> = { requestId: 'request' }
 export function errorText(error: CloisterError, color: boolean, columns?: number): string {
   const painter = paint(color)
   const object = error.toJSON()
+  // Whoever pressed Ctrl-C knows why.
+  if (error.code === 'cli.interrupted' && error.details.why === undefined)
+    return `${painter.bold(object.code)}  ${object.title}: ${object.why}\n`
   const lines: string[] = [
     `${painter.red('error')} ${painter.bold(object.code)}  ${object.title}`,
     `  why       ${escapeText(object.why)}`,
