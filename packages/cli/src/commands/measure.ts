@@ -13,6 +13,7 @@ import {
   MEASURED_TEES,
   measureFirmware,
   type DirectBoot,
+  type Measurement,
 } from '@cloister/image/firmware-measurement'
 import { predictions } from '@cloister/image/predictions'
 import { CloisterError } from '@cloister/protocol/error'
@@ -25,6 +26,12 @@ import {
   showLogEvents,
   showLogRegisters,
 } from '../evidence/measured-log.ts'
+import {
+  compareWithLog,
+  MACHINE_OPTIONS,
+  measuredMachine,
+  showMachineEvents,
+} from '../evidence/measured-machine.ts'
 
 const MODES = ['hardware', 'simulated', 'debug'] as const
 
@@ -42,7 +49,7 @@ export const command: Command = {
   usage:
     'measure [IMAGE | LOG | --diff A B | --firmware FILE] [--explain] [--mode MODE] [--cpus N] [--vcpu-type TYPE] [--bank BANK]',
   details:
-    "Predicts the SNP launch digest of a guest image from its firmware, kernel, initrd and command line, for each vCPU type and count,\nand MRTD, RTMR1 and RTMR2 of TDX for a boot bundle of a VM. No QEMU and no processor takes part. Modes are different command lines, so different digests: only hardware counts under AMD.\n--explain lists each group of pages with the digest once it is measured. --diff names the inputs in which two launches differ: A and B are images\nor launch digests; a digest is looked for in the other image (or the default one) among all vCPU types, up to 64 vCPUs and SEV features.\n--firmware FILE measures a firmware that is no image of ours, as --tee says, with --kernel, --initrd and --append where QEMU boots a kernel directly;\nfor tdx that gives RTMR1 and RTMR2 of a firmware that loads the kernel unchanged (QEMU 10.0 and EDK2 since 2025), beside MRTD.\nLOG is the file of an event log: of a TPM (binary_bios_measurements), a CCEL, CoCo's runtime events (AAEL) or a canonical log (CEL), raw or base64. The\nregisters (PCRs, or RTMR0 to RTMR3) that it adds up to are listed; with --explain each event and the value after it, in brackets what is a label that\nno digest covers. --diff of two logs names for each register the first event in which they part, and why, earliest first. Nobody vouches for a log: a\nquote over its registers does, and `evidence verify` compares.",
+    "Predicts the SNP launch digest of a guest image from its firmware, kernel, initrd and command line, for each vCPU type and count,\nand MRTD, RTMR1 and RTMR2 of TDX for a boot bundle of a VM. No QEMU and no processor takes part. Modes are different command lines, so different digests: only hardware counts under AMD.\n--explain lists each group of pages with the digest once it is measured. --diff names the inputs in which two launches differ: A and B are images\nor launch digests; a digest is looked for in the other image (or the default one) among all vCPU types, up to 64 vCPUs and SEV features.\n--firmware FILE measures a firmware that is no image of ours, as --tee says, with --kernel, --initrd and --append where QEMU boots a kernel directly;\nfor tdx that gives RTMR1 and RTMR2 of a firmware that loads the kernel unchanged (QEMU 10.0 and EDK2 since 2025), beside MRTD.\n--memory SIZE adds the events of RTMR0, which speak of the machine: TD HOB and configuration volume follow from firmware and memory, the rest from --probe or --machine-files;\nRTMR0 is given where all are known. With --explain they are listed, with --log each is compared with a real TD's log: predicted, differs, unknown, unexpected or missing.\nLOG is the file of an event log: of a TPM (binary_bios_measurements), a CCEL, CoCo's runtime events (AAEL) or a canonical log (CEL), raw or base64. The\nregisters (PCRs, or RTMR0 to RTMR3) that it adds up to are listed; with --explain each event and the value after it, in brackets what is a label that\nno digest covers. --diff of two logs names for each register the first event in which they part, and why, earliest first. Nobody vouches for a log: a\nquote over its registers does, and `evidence verify` compares.",
   options: {
     mode: { type: 'string', value: 'MODE', help: `${MODES.join(', ')}; default all` },
     cpus: { type: 'string', value: 'N', help: 'only this vCPU count' },
@@ -65,6 +72,7 @@ export const command: Command = {
     kernel: { type: 'string', value: 'FILE', help: 'with --firmware: booted directly' },
     initrd: { type: 'string', value: 'FILE', help: 'with --kernel' },
     append: { type: 'string', value: 'TEXT', help: "with --kernel: the kernel's command line" },
+    ...MACHINE_OPTIONS,
     'vcpu-type': {
       type: 'string',
       value: 'TYPE',
@@ -177,7 +185,13 @@ async function showFirmware(invocation: Invocation): Promise<void> {
     vcpuType,
     vcpus,
   }
-  const rows = await measured(tee, boot)
+  const machine = await machineOf(tee, invocation)
+  if (machine !== undefined) {
+    const log = textOption(invocation, 'log')
+    if (log !== undefined) return await compareWithLog(invocation, log, machine)
+    if (invocation.options['explain'] === true) return await showMachineEvents(invocation, machine)
+  }
+  const rows = withRtmr0(await measured(tee, boot), machine?.rtmr0)
   await invocation.output.list(rows, {
     name: (row) => row.value,
     columns: [
@@ -185,6 +199,21 @@ async function showFirmware(invocation: Invocation): Promise<void> {
       { title: 'VALUE', cell: (row) => row.value },
     ],
   })
+}
+
+async function machineOf(tee: string, invocation: Invocation) {
+  const machine = await measuredMachine(invocation, textOption(invocation, 'firmware') ?? '')
+  if (machine !== undefined && tee !== 'tdx')
+    throw new CloisterError('cli.usage', { why: '--memory goes with --tee tdx' })
+  return machine
+}
+
+/** Behind MRTD. */
+function withRtmr0(rows: readonly Measurement[], value: string | undefined): Measurement[] {
+  if (value === undefined) return [...rows]
+  return rows.flatMap((row) =>
+    row.register === 'MRTD' ? [row, { register: 'RTMR0', value }] : [row],
+  )
 }
 
 async function readNamed(option: string, path: string): Promise<Uint8Array> {

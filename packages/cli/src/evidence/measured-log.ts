@@ -98,7 +98,7 @@ export async function showLogDifferences(
 }
 
 /** @throws CloisterError `evidence.malformed` */
-async function readLog(
+export async function readLog(
   invocation: Invocation,
   file: string,
   bank: HashName | undefined = bankOption(invocation),

@@ -38,6 +38,16 @@ export const MEASURED_VM_ERRORS = {
     status: 409,
     exit: 2,
   },
+  'vm.machine-probe-failed': {
+    title: "Cannot try out the machine of a TD: this machine's QEMU did not start it",
+    why: 'QEMU lacks something that the machine has, the firmware is none of TDX, or there is too little memory here',
+    fix: [
+      'give what a guest of that machine shows: --machine-files DIR',
+      'do without; the machine is accepted after its first boot: cloister vm accept-machine NAME',
+    ],
+    status: 422,
+    exit: 5,
+  },
   'vm-boot.root-missing': {
     title: 'Cannot find the root file system in the image',
     why: 'no partition holds a file system that the guest can mount with an /etc and a first process',
