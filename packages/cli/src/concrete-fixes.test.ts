@@ -30,6 +30,18 @@ describe('concreteFixes()', () => {
     ])
   })
 
+  test('takes the one name of a command that takes several', () => {
+    const fix = ['cloister vm stop NAME']
+    const of = (...positionals: readonly string[]) =>
+      concreteFixes(new CloisterError('vm.still-running', { fix }), {
+        name: 'vm rm',
+        usage: 'vm rm NAME… [--force]',
+        positionals,
+      }).toJSON().fix
+    assert.deepEqual(of('web'), ['cloister vm stop web'])
+    assert.deepEqual(of('web', 'db'), fix)
+  })
+
   test('names the command itself', () => {
     const { fix } = concreteFixes(new CloisterError('cli.usage'), RUN).toJSON()
     assert.deepEqual(fix, ['cloister help run'])

@@ -43,7 +43,9 @@ export function concreteFixes(
 function* ofCommandLine(usage: string, positionals: readonly string[]) {
   const placeholders = usage.split(' ').filter((word) => /^[A-Z]/.test(word))
   for (const [index, value] of positionals.entries()) {
-    const placeholder = placeholders[index]
+    const isOnly = positionals.length === index + 1
+    // Of several names the error must say which one failed.
+    const placeholder = isOnly ? placeholders[index]?.replace(/…$/, '') : placeholders[index]
     if (placeholder !== undefined && PLAIN_WORD.test(value)) yield [placeholder, value] as const
   }
 }

@@ -18,7 +18,7 @@ export const command: Command = {
     key: {
       type: 'string',
       value: 'NAME',
-      help: 'secret that holds the image key; default image-key/<repository>/key',
+      help: 'secret that is made to hold the image key; default image-key/<repository>/<random>',
     },
     'key-file': { type: 'string', value: 'FILE', help: '32 bytes; the broker is not asked' },
     jwe: { type: 'string', multiple: true, value: 'FILE', help: 'RSA public key, PEM' },
@@ -36,20 +36,22 @@ export const command: Command = {
     const sink = await openSink(to, registryCa)
     const resource = resourcePath(
       textOption(invocation, 'key') ??
-        `image-key/${opened.reference.repository.replaceAll('/', '-')}/key`,
+        // A key of its own for each: a new one under the same name would close the images before.
+        `image-key/${opened.reference.repository.replaceAll('/', '-')}/${randomBytes(6).toString('hex')}`,
     )
-    const recipients: Recipient[] = [
-      { scheme: 'broker', resource, key: await imageKey(invocation, resource) },
-      ...(await Promise.all(listOption(invocation, 'jwe').map(jweRecipient))),
-    ]
+    const others = await Promise.all(listOption(invocation, 'jwe').map(jweRecipient))
+    const imageKey = await openImageKey(invocation, resource)
     const { encryptImage } = await import('@cloister/oci/encrypt-image')
     const descriptor = await encryptImage({
       source: opened.source,
       from: opened.from,
       sink: sink.sink,
       tag: sink.tag,
-      recipients,
+      recipients: [{ scheme: 'broker', resource, key: imageKey.bytes }, ...others],
       signal,
+    }).catch(async (error: unknown) => {
+      await imageKey.forget()
+      throw error
     })
     await output.object(
       { image: to, digest: descriptor.digest, key: resource },
@@ -61,25 +63,37 @@ export const command: Command = {
 
 const KEY_BYTES = 32
 
-async function imageKey(
+interface ImageKey {
+  readonly bytes: Uint8Array
+  /** Takes it back from the broker, for an image that did not come to be. */
+  forget(): Promise<void>
+}
+
+/** @throws CloisterError `owner.image-key-exists` */
+async function openImageKey(
   invocation: Parameters<Command['run']>[0],
   resource: string,
-): Promise<Uint8Array> {
+): Promise<ImageKey> {
   const file = textOption(invocation, 'key-file')
   if (file !== undefined) {
-    const key = await readInput(file, 1024)
-    if (key.length === KEY_BYTES) return key
+    const bytes = await readInput(file, 1024)
+    if (bytes.length === KEY_BYTES) return { bytes, forget: async () => undefined }
     throw new CloisterError('cli.usage', {
       why: 'an image key has 32 bytes',
-      received: `${key.length} bytes`,
+      received: `${bytes.length} bytes`,
     })
   }
-  const key = randomBytes(KEY_BYTES)
-  await openBroker(invocation.directories, invocation.signal).putSecret(resource, {
-    value: key.toString('base64'),
+  const bytes = randomBytes(KEY_BYTES)
+  const broker = openBroker(invocation.directories, invocation.signal)
+  if ((await broker.secrets()).some(({ path }) => path === resource))
+    throw new CloisterError('owner.image-key-exists', { where: resource })
+  await broker.putSecret(resource, {
+    value: bytes.toString('base64'),
     allowSimulated: invocation.options['allow-simulated'] === true,
   })
-  return key
+  // Whatever broke the encryption off, an interruption too.
+  const forget = async () => await openBroker(invocation.directories).removeSecret(resource)
+  return { bytes, forget }
 }
 
 async function jweRecipient(file: string): Promise<Recipient> {

@@ -114,6 +114,16 @@ export const CLI_ERRORS = {
     status: 400,
     exit: 6,
   },
+  'owner.image-key-exists': {
+    title: 'There is an image key of that name already',
+    why: 'a new key under its name would close every image that was encrypted with it',
+    fix: [
+      'leave --key out, or choose another name',
+      'cloister secret rm SECRET, once no image needs it',
+    ],
+    status: 409,
+    exit: 1,
+  },
   'owner.secret-unknown': {
     title: 'The broker holds no such secret',
     why: 'none has that name',
