@@ -35,8 +35,8 @@ export const INPUT_MUTATIONS: readonly Mutation[] = [
     name: 'diff-id',
     edits: [
       {
-        file: 'packages/oci/src/layer-unpacker.ts',
-        find: "this.#diffId.verify(this.#target.digest, 'image.diff-id-mismatch')",
+        file: 'packages/oci/src/layer.ts',
+        find: "diffId.verify(plan.descriptor.digest, 'image.diff-id-mismatch')",
         replace: '',
       },
     ],

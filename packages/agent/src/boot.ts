@@ -1,5 +1,6 @@
 /** What the guest does once its devices are found: checks the initdata against the hardware, then runs the agent. */
 import { open } from 'node:fs/promises'
+import { pathToFileURL } from 'node:url'
 import { CloisterError } from '@cloister/protocol/error'
 import {
   GUEST_DISKS,
@@ -19,13 +20,14 @@ import { requireDevice, type DeviceNames } from './guest/named-devices.ts'
 import { openPort } from './guest/port.ts'
 import { runProgram } from './guest/program.ts'
 import type { StagePort } from './guest/stage-port.ts'
+import { pullWorkloadImage } from './image/pull-workload.ts'
 import type { PullOptions } from './image/pull.ts'
 import { bindInitdata } from './initdata-binding.ts'
 import { SCRATCH } from './scratch/scratch.ts'
 import type { Log } from './service/dispatch.ts'
 
 const RUN = '/run/cloister'
-const UNPACK_WORKER = new URL(GUEST_PROGRAMS.unpackWorker, import.meta.url)
+const UNPACK_WORKER = `/${GUEST_PROGRAMS.directory}/${GUEST_PROGRAMS.unpackWorker}`
 /** systemd ends no process of root whose name begins so (systemd.io, "Storage daemons for the root file system"). */
 const VM_PROCESS_NAME = '@cloister-agent'
 
@@ -79,10 +81,8 @@ export async function boot(options: BootOptions): Promise<void> {
     const machine = {
       ...parts,
       runtime: crunRuntime({ run: runProgram, directory: `${RUN}/crun` }),
-      pullImage: async (options: PullOptions) => {
-        const { pullWorkloadImage } = await import('./image/pull-workload.ts')
-        return pullWorkloadImage({ ...options, unpackWorker: UNPACK_WORKER })
-      },
+      pullImage: (options: PullOptions) =>
+        pullWorkloadImage({ ...options, unpackWorker: pathToFileURL(UNPACK_WORKER) }),
       scratch: scratch.mounted,
       scratchDirectory: SCRATCH,
       runDirectory: RUN,

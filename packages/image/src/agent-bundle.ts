@@ -1,10 +1,12 @@
-/** Bundles the guest agent and what it imports into few files: what it loads at its start is parsed at its start, and nothing else. */
+/** Bundles programs of guests and what they import into few files. */
 import { isBuiltin } from 'node:module'
 import { parse } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 import { CloisterError } from '@cloister/protocol/error'
 import { GUEST_PROGRAMS } from '@cloister/protocol/guest-names'
+
+import type { OutputChunk, OutputOptions } from 'rolldown'
 
 import { takeBuiltinsDirectly } from './builtin-imports.ts'
 
@@ -18,37 +20,60 @@ export const UNPACK_WORKER_ENTRY = fileURLToPath(
 /**
  * The bundle as ES modules by file name. The same sources give the same bytes wherever the repository lies.
  *
- * @param entry - path of the program; absent: the agent
  * @param file - name of the program's own file; what it imports dynamically comes beside it
  * @throws CloisterError `guest-image.agent-bundle-failed`
  */
 export async function bundleAgent(
-  entry: string = AGENT_ENTRY,
+  entry: string,
   file: string = GUEST_PROGRAMS.agent,
 ): Promise<ReadonlyMap<string, string>> {
+  const chunks = await bundle(entry, {
+    format: 'esm',
+    entryFileNames: file,
+    chunkFileNames: `${parse(file).name}.[name].mjs`,
+  })
+  return new Map(chunks.map(({ fileName, code }) => [fileName, takeBuiltinsDirectly(code)]))
+}
+
+/**
+ * The bundle as one script, for a snapshot: only built-in modules are required.
+ *
+ * @throws CloisterError `guest-image.agent-bundle-failed`
+ */
+export async function bundleScript(entry: string): Promise<string> {
+  const [chunk] = await bundle(entry, { format: 'cjs', codeSplitting: false })
+  const { code, dynamicImports } = chunk!
+  if (dynamicImports.length > 0)
+    throw new CloisterError('guest-image.agent-bundle-failed', {
+      where: entry,
+      why: `"${dynamicImports[0]}" is imported dynamically, which a snapshot cannot`,
+    })
+  return code
+}
+
+async function bundle(entry: string, output: OutputOptions): Promise<readonly OutputChunk[]> {
   // Imported here: it is large, and only builds need it.
   const { rolldown } = await import('rolldown')
   try {
-    await using bundle = await rolldown({
+    await using build = await rolldown({
       input: entry,
       cwd: REPOSITORY,
       platform: 'node',
       logLevel: 'silent',
+      // A script has no address; those that the modules make of it are only for the source tree.
+      ...(output.format === 'cjs' && {
+        transform: { define: { 'import.meta.url': '"file:///"' } },
+      }),
     })
-    const { output } = await bundle.generate({
-      format: 'esm',
-      minify: true,
-      entryFileNames: file,
-      chunkFileNames: `${parse(file).name}.[name].mjs`,
-    })
-    const chunks = output.filter((made) => made.type === 'chunk')
+    const { output: made } = await build.generate({ ...output, minify: true })
+    const chunks = made.filter((part) => part.type === 'chunk')
     const names = new Set(chunks.map(({ fileName }) => fileName))
     // An import that is left open would fail in the guest, where there is no node_modules.
     const open = chunks
       .flatMap(({ imports, dynamicImports }) => [...imports, ...dynamicImports])
       .find((name) => !isBuiltin(name) && !names.has(name))
     if (open !== undefined) throw new Error(`the import "${open}" cannot be resolved`)
-    return new Map(chunks.map(({ fileName, code }) => [fileName, takeBuiltinsDirectly(code)]))
+    return chunks
   } catch (cause) {
     throw new CloisterError('guest-image.agent-bundle-failed', {
       where: entry,

@@ -10,7 +10,8 @@ import { FormatError } from '@cloister/verifier/bytes/format-error'
 
 import type { Lock, LockedPackage } from './inputs.ts'
 import type { BuildContext } from './run.ts'
-import { bundleAgent, UNPACK_WORKER_ENTRY } from './agent-bundle.ts'
+import { AGENT_ENTRY, bundleAgent, UNPACK_WORKER_ENTRY } from './agent-bundle.ts'
+import { SNAPSHOT_FLAGS, snapshotAgent } from './agent-snapshot.ts'
 import { commandLines } from './command-line.ts'
 import { describeFile, exists, sha256File } from './files.ts'
 import { IMAGE_FILES, MANIFEST_FILE } from './images.ts'
@@ -53,7 +54,7 @@ export interface AssembleOptions extends BuildContext {
 
 /** Writes the files of the image and its manifest; returns the manifest. */
 export async function assemble(options: AssembleOptions): Promise<GuestImageManifest> {
-  const { name, directory, work, lock, replaced, agentEntry, onProgress } = options
+  const { name, directory, work, lock, replaced, onProgress } = options
   const tree = join(work, 'packages')
   onProgress?.('unpack')
   const files = lock.packages.map(({ file }) => file)
@@ -69,8 +70,9 @@ export async function assemble(options: AssembleOptions): Promise<GuestImageMani
   const tdx = await copyTdxFiles(tree, directory, lock)
 
   onProgress?.('agent')
+  const node = nodeBinary()
   const programs = new Map([
-    ...(await bundleAgent(agentEntry)),
+    ...(await agentProgram(node.path, options)),
     ...(await bundleAgent(UNPACK_WORKER_ENTRY, GUEST_PROGRAMS.unpackWorker)),
   ])
 
@@ -80,7 +82,6 @@ export async function assemble(options: AssembleOptions): Promise<GuestImageMani
   await writeFile(join(directory, IMAGE_FILES.initrd), initrd)
 
   onProgress?.('root')
-  const node = nodeBinary()
   const root = join(work, 'root')
   const inputs = [...lock.packages.map(describePackage), await describeNode(node), sourcesInput()]
   const ownVersion = imageVersion(epoch)
@@ -108,6 +109,28 @@ export async function assemble(options: AssembleOptions): Promise<GuestImageMani
   const manifest = { ...described, expected: { snp: await predictions(directory, described) } }
   await writeFile(join(directory, MANIFEST_FILE), `${JSON.stringify(manifest, null, 2)}\n`)
   return manifest
+}
+
+/** The files of the agent, and how Node runs it. Another one than ours, in its place for a test, need not be fit for a snapshot. */
+async function agentProgram(
+  node: string,
+  { agentEntry, work, signal, debugLog }: AssembleOptions,
+): Promise<ReadonlyMap<string, string | Uint8Array>> {
+  const { directory, agent, snapshot, arguments: file } = GUEST_PROGRAMS
+  if (agentEntry !== undefined)
+    return new Map([...(await bundleAgent(agentEntry)), [file, `/${directory}/${agent}\n`]])
+  const blob = await snapshotAgent(AGENT_ENTRY, { node, work, signal, debugLog })
+  // Most of what the agent makes is short-lived: more room for it would only be more memory. While a snapshot is made it would change the bytes.
+  const words = [
+    ...SNAPSHOT_FLAGS,
+    '--max-semi-space-size=1',
+    '--snapshot-blob',
+    `/${directory}/${snapshot}`,
+  ]
+  return new Map<string, string | Uint8Array>([
+    [snapshot, blob],
+    [file, `${words.join(' ')}\n`],
+  ])
 }
 
 /** The same inputs keep their number; others get one that brokers take as newer, whatever was changed. */

@@ -4,7 +4,7 @@
  */
 
 /** Part of the image version, which rises with it; see {@link imageVersion}. */
-export const RECIPE_REVISION = 3
+export const RECIPE_REVISION = 4
 
 /** The one suite of the guest, whatever the host runs. */
 export const GUEST_SUITE = 'trixie'

@@ -5,6 +5,7 @@ import { test, type TestContext } from 'node:test'
 import { paxHeader, tarFile, type TestEntry } from '../test/tar-file.ts'
 import { temporaryDirectory } from '../test/temporary-directory.ts'
 import { RootfsWriter } from './rootfs-writer.ts'
+import { setXattrs } from './set-xattrs.ts'
 import { TarReader } from './tar-reader.ts'
 import { UNPACK_LIMITS, type UnpackLimits, type UnpackUsage } from './unpack-limits.ts'
 
@@ -13,10 +14,10 @@ const NET_RAW = Buffer.from('0100000200200000000000000000000000000000', 'hex').t
 const REFUSED = { code: 'image.entry-refused' }
 const LIMIT = { code: 'image.limit-exceeded' }
 
-test('file capabilities and user attributes are set, on any path, after owner and mode', (t) => {
+test('file capabilities and user attributes are set, on any path, after owner and mode', async (t) => {
   const root = new XattrRoot(t)
   if (!root.isAble) return
-  root.apply([
+  await root.apply([
     withXattrs({ 'security.capability': NET_RAW, 'user.note': 'ü\n"=\\' }),
     { name: 'bin/ping', content: 'x', mode: 0o4755, uid: 7, gid: 8 },
     paxHeader({ 'SCHILY.xattr.user.empty': '', path: 'odd/ü \n\\ name' }),
@@ -33,10 +34,10 @@ test('file capabilities and user attributes are set, on any path, after owner an
   assert.equal(root.usage.skippedXattrs, 0)
 })
 
-test('attributes that steer the kernel or overlayfs, and those of links, are left out and counted', (t) => {
+test('attributes that steer the kernel or overlayfs, and those of links, are left out and counted', async (t) => {
   const root = new XattrRoot(t)
   if (!root.isAble) return
-  root.apply([
+  await root.apply([
     withXattrs({
       'trusted.overlay.opaque': 'y',
       'user.overlay.redirect': '/etc',
@@ -53,11 +54,11 @@ test('attributes that steer the kernel or overlayfs, and those of links, are lef
   assert.equal(root.usage.skippedXattrs, 6)
 })
 
-test('attributes go with what they were given to: not to what replaced it, nor through a link', (t) => {
+test('attributes go with what they were given to: not to what replaced it, nor through a link', async (t) => {
   const root = new XattrRoot(t)
   if (!root.isAble) return
   mkdirSync(`${root.outside}/victim`)
-  root.apply([
+  await root.apply([
     withXattrs({ 'user.a': '1' }),
     { name: 'replaced' },
     { name: 'replaced', content: 'by another' },
@@ -69,29 +70,35 @@ test('attributes go with what they were given to: not to what replaced it, nor t
   assert.deepEqual(root.readAbsolute(`${root.outside}/victim`), {})
 })
 
-test('odd names, capabilities that are none and too much are refused', (t) => {
+test('odd names, capabilities that are none and too much are refused', async (t) => {
   const root = new XattrRoot(t)
-  const refuses = (xattrs: Record<string, string>, limits?: Partial<UnpackLimits>) => {
-    assert.throws(
+  const refuses = async (xattrs: Record<string, string>, limits?: Partial<UnpackLimits>) => {
+    await assert.rejects(
       () => root.apply([withXattrs(xattrs), { name: 'file' }], limits),
       limits === undefined ? REFUSED : LIMIT,
     )
   }
-  refuses({ 'user.a\nuser.b': '1' })
-  refuses({ 'user.\\012': '1' })
-  refuses({ [`user.${'x'.repeat(251)}`]: '1' })
-  refuses({ 'security.capability': 'too short' })
-  refuses({ 'user.a': '1', 'user.b': '2' }, { xattrs: 1 })
-  refuses({ 'user.a': 'x'.repeat(100) }, { xattrBytes: 99 })
-  refuses({ 'user.a': 'x'.repeat((64 << 10) + 1) }, {})
+  await refuses({ 'user.a\nuser.b': '1' })
+  await refuses({ 'user.\\012': '1' })
+  await refuses({ [`user.${'x'.repeat(251)}`]: '1' })
+  await refuses({ 'security.capability': 'too short' })
+  await refuses({ 'user.a': '1', 'user.b': '2' }, { xattrs: 1 })
+  await refuses({ 'user.a': 'x'.repeat(100) }, { xattrBytes: 99 })
+  await refuses({ 'user.a': 'x'.repeat((64 << 10) + 1) }, {})
 })
 
-test('what the file system does not take is refused with its reason', (t) => {
+test('what the file system does not take is refused with its reason', async (t) => {
   const root = new XattrRoot(t)
   if (!root.isAble) return
   const unknownRevision = '\0'.repeat(20)
   const entries = [withXattrs({ 'security.capability': unknownRevision }), { name: 'file' }]
-  assert.throws(() => root.apply(entries), REFUSED)
+  await assert.rejects(() => root.apply(entries), REFUSED)
+})
+
+test('a program that does not run is no fault of the image', async (t) => {
+  const root = new XattrRoot(t)
+  const entries = [withXattrs({ 'user.a': '1' }), { name: 'file' }]
+  await assert.rejects(root.apply(entries, {}, '/absent/setfattr'), { code: 'internal.bug' })
 })
 
 const base64 = (text: string) => Buffer.from(text).toString('base64')
@@ -126,18 +133,22 @@ class XattrRoot {
       t.skip('needs root, setfattr (package attr) and a file system with extended attributes')
   }
 
-  apply(entries: readonly TestEntry[], limits: Partial<UnpackLimits> = {}): void {
+  async apply(
+    entries: readonly TestEntry[],
+    limits: Partial<UnpackLimits> = {},
+    program = '/usr/bin/setfattr',
+  ): Promise<void> {
     using writer = new RootfsWriter(this.root, {
       limits: { ...UNPACK_LIMITS, ...limits },
       usage: this.usage,
       hasLowerLayers: false,
       preserveOwnership: true,
-      xattrProgram: '/usr/bin/setfattr',
+      takeXattrs: true,
     })
     const reader = new TarReader(writer)
     reader.write(tarFile(entries))
     reader.end()
-    writer.finish()
+    await setXattrs(program, this.root, writer.finish())
   }
 
   /** Values in base64. */

@@ -1,16 +1,11 @@
-/**
- * Extended attributes that a layer asks for (pax records `SCHILY.xattr.<name>`). Node has no call that sets them, so they are collected and given to
- * one run of `setfattr` after the layer's last entry, when no change of owner takes file capabilities away again.
- */
-import { spawnSync } from 'node:child_process'
-import { CloisterError } from '@cloister/protocol/error'
+/** Collects the extended attributes that a layer asks for (pax records `SCHILY.xattr.<name>`), as `set-xattrs` wants them. */
 import { refused } from './rootfs-paths.ts'
 import { enforceLimit, type UnpackLimits } from './unpack-limits.ts'
 import type { TarXattr } from './tar-reader.ts'
 
 export interface LayerXattrsOptions {
-  /** Path of setfattr (Debian's package attr). Absent: no attribute is set. */
-  readonly program: string | undefined
+  /** Whether any may be set. */
+  readonly isAble: boolean
   /** Whether `security.capability` may be set; needs root. */
   readonly isRoot: boolean
   readonly limits: Pick<UnpackLimits, 'xattrs' | 'xattrBytes'>
@@ -26,7 +21,6 @@ const OVERLAY = 'user.overlay.'
 const NAME = /^[!-<>-[\]-~]{1,255}$/
 /** XATTR_SIZE_MAX. */
 const VALUE_LIMIT = 64 << 10
-const TIMEOUT_MS = 120_000
 
 export class LayerXattrs {
   readonly #options: LayerXattrsOptions
@@ -58,38 +52,19 @@ export class LayerXattrs {
   }
 
   /**
-   * Sets them; call once, after everything else.
+   * What setfattr reads to set them (`--restore`); empty when there are none. Call once, after the layer's last entry.
    *
-   * @param root - absolute path of the root file system, to which nobody else writes
    * @param isThere - whether the path is still a file or directory, with no link on the way to it
-   * @throws CloisterError `image.entry-refused` when the file system or the kernel does not take one
    */
-  apply(root: string, isThere: (path: string) => boolean): void {
-    const { program } = this.#options
+  restorable(isThere: (path: string) => boolean): Uint8Array {
     const paths = [...this.#lines.keys()].filter(isThere)
-    if (program === undefined || paths.length === 0) return
     const input = paths.map((path) => `# file: ${quoted(path)}\n${this.#lines.get(path)}\n`)
-    const { error, status, stderr } = spawnSync(program, ['--no-dereference', '--restore=-'], {
-      cwd: root,
-      input: input.join(''),
-      env: { LC_ALL: 'C' },
-      stdio: ['pipe', 'ignore', 'pipe'],
-      encoding: 'utf8',
-      timeout: TIMEOUT_MS,
-    })
-    if (error !== undefined && status === null)
-      throw new CloisterError('internal.bug', { why: 'setfattr cannot be run', cause: error })
-    if (status === 0) return
-    const [first = ''] = stderr.split('\n', 1)
-    throw new CloisterError('image.entry-refused', {
-      where: 'extended attributes',
-      why: `one cannot be set: ${first.replace(/[^ -~]/g, '?').slice(0, 300)}`,
-    })
+    return new TextEncoder().encode(input.join(''))
   }
 
   #isAdmitted(name: string): boolean {
-    const { program, isRoot } = this.#options
-    if (program === undefined) return false
+    const { isAble, isRoot } = this.#options
+    if (!isAble) return false
     return name === CAPABILITY ? isRoot : name.startsWith(USER) && !name.startsWith(OVERLAY)
   }
 

@@ -39,16 +39,22 @@ export async function readLayer(
 ): Promise<void> {
   const intake = new Intake(plan.descriptor, options)
   const arrived = intake.read(blob)
+  // Here, not where it is unpacked: that may be a thread that cannot have `node:crypto` (`unpack-worker`).
+  const diffId = new DigestCheck(plan.diffId)
   await using compressed = new CheckedInput(
     plan.key === undefined ? arrived : decryptLayer(arrived, plan.key),
   )
   try {
     for await (const chunk of decompress(compressed.read(), plan.format.compression)) {
       intake.countUncompressed(chunk.length)
-      await unpacking.write(chunk)
+      const written = unpacking.write(chunk)
+      diffId.update(chunk)
+      await written
     }
     compressed.assertEnd(plan.descriptor)
     await unpacking.end()
+    diffId.verify(plan.descriptor.digest, 'image.diff-id-mismatch')
+    await unpacking.setXattrs()
   } catch (error) {
     // Changed bytes show first as broken compression; what was changed is told by the checks at the end.
     if (isBrokenContent(error)) await compressed.drain()

@@ -85,7 +85,8 @@ export interface PulledImage {
 }
 
 const DEFAULT_CONCURRENCY = 3
-const DEFAULT_THREAD_BYTES = availableParallelism() > 1 ? 8 << 20 : Infinity
+/** Asked for at each pull: the guest's agent is loaded on the machine that builds its image. */
+const defaultThreadBytes = () => (availableParallelism() > 1 ? 8 << 20 : Infinity)
 
 export async function pullImage(options: PullOptions): Promise<PulledImage> {
   const { source, reference, digest, policy, readKey, signal } = options
@@ -207,10 +208,8 @@ async function applyLayers(
   let index = 0
   for await (const blob of blobs) {
     const plan = plans[index]!
-    const { diffId, descriptor } = plan
-    const hasLowerLayers = index > 0
-    const target = { rootfs, digest: descriptor.digest, diffId, hasLowerLayers, preserveOwnership }
-    unpacking.begin({ ...target, xattrProgram: options.xattrProgram, limits, usage })
+    const target = { rootfs, hasLowerLayers: index > 0, preserveOwnership, limits, usage }
+    unpacking.begin({ ...target, xattrProgram: options.xattrProgram })
     await readLayer(plan, blob, unpacking, { limits, usage, signal, onBytes })
     index++
   }
@@ -219,7 +218,7 @@ async function applyLayers(
 
 function startUnpacking(
   plans: readonly LayerPlan[],
-  { threadFromBytes = DEFAULT_THREAD_BYTES, unpackWorker = UNPACK_WORKER }: PullOptions,
+  { threadFromBytes = defaultThreadBytes(), unpackWorker = UNPACK_WORKER }: PullOptions,
 ): Unpacking {
   const bytes = plans.reduce((sum, { descriptor }) => sum + descriptor.size, 0)
   return bytes < threadFromBytes ? new UnpackHere() : new UnpackThread(unpackWorker)

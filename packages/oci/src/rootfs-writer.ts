@@ -39,8 +39,8 @@ export interface RootfsWriterOptions {
   readonly hasLowerLayers: boolean
   /** Whether to give files to the users that the layer names; needs root. */
   readonly preserveOwnership: boolean
-  /** Sets extended attributes, see {@link LayerXattrs}. Absent: they are counted only. */
-  readonly xattrProgram?: string | undefined
+  /** Whether extended attributes are collected, see {@link LayerXattrs}. Absent: they are counted only. */
+  readonly takeXattrs?: boolean
 }
 
 const WHITEOUT = '.wh.'
@@ -48,9 +48,6 @@ const OPAQUE = '.wh..wh..opq'
 /** Bookkeeping of aufs; means nothing to others. */
 const WHITEOUT_META = '.wh..wh.'
 const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
-const OWN_UID = process.geteuid?.()
-const OWN_GID = process.getegid?.()
-const UMASK = process.umask()
 const UID_LIMIT = 0xffff_fffe
 /** Seconds since 1970 that Node and file systems can hold; a time outside is brought to the edge. */
 const TIME_RANGE = [0, 2 ** 33] as const
@@ -65,6 +62,12 @@ export class RootfsWriter implements TarSink {
   /** Set at the end, for each new entry changes the time of its directory. */
   readonly #directories = new Map<string, Metadata>()
   readonly #xattrs: LayerXattrs
+  /** New files are of this user and group and have this mask taken from their mode. */
+  readonly #process = {
+    uid: process.geteuid?.(),
+    gid: process.getegid?.(),
+    umask: process.umask(),
+  }
   #file: { fd: number; entry: TarEntry } | undefined
 
   /** @param root absolute path of a directory to which nobody else writes */
@@ -72,8 +75,8 @@ export class RootfsWriter implements TarSink {
     this.#paths = new RootfsPaths(root)
     this.#options = options
     this.#own = options.hasLowerLayers ? new Set() : undefined
-    const { limits, preserveOwnership, xattrProgram } = options
-    this.#xattrs = new LayerXattrs({ program: xattrProgram, isRoot: preserveOwnership, limits })
+    const { limits, preserveOwnership, takeXattrs = false } = options
+    this.#xattrs = new LayerXattrs({ isAble: takeXattrs, isRoot: preserveOwnership, limits })
   }
 
   entry(entry: TarEntry): void {
@@ -104,14 +107,18 @@ export class RootfsWriter implements TarSink {
     // Owner before mode: chown clears the setuid bit.
     if (this.#options.preserveOwnership && !this.#isOwnerSet(entry))
       fchownSync(fd, entry.uid, entry.gid)
-    if (entry.mode !== initialMode(entry)) fchmodSync(fd, entry.mode)
+    if (entry.mode !== this.#initialMode(entry)) fchmodSync(fd, entry.mode)
     futimesSync(fd, ...times(entry))
     this.#file = undefined
     closeSync(fd)
   }
 
-  /** Sets owners, modes and times of the layer's directories, and extended attributes; call once after the last entry. */
-  finish(): void {
+  /**
+   * Sets owners, modes and times of the layer's directories; call once after the last entry.
+   *
+   * @returns the extended attributes that are still to be set, see {@link LayerXattrs.restorable}
+   */
+  finish(): Uint8Array {
     for (const [path, metadata] of this.#directories) {
       // A later entry may have put a file or link in its place.
       if (!this.#paths.isRealDirectory(path)) continue
@@ -120,7 +127,7 @@ export class RootfsWriter implements TarSink {
       chmodSync(absolute, metadata.mode)
       utimesSync(absolute, ...times(metadata))
     }
-    this.#xattrs.apply(this.#paths.absolute(''), (path) => this.#isFileOrDirectory(path))
+    return this.#xattrs.restorable((path) => this.#isFileOrDirectory(path))
   }
 
   /** Closes what a failure left open. */
@@ -131,7 +138,13 @@ export class RootfsWriter implements TarSink {
 
   /** New files are ours already, except below a directory of a lower layer that hands on its group. */
   #isOwnerSet({ uid, gid }: TarEntry): boolean {
-    return uid === OWN_UID && gid === OWN_GID && !this.#options.hasLowerLayers
+    const own = this.#process
+    return uid === own.uid && gid === own.gid && !this.#options.hasLowerLayers
+  }
+
+  /** The mode to create with: the usual ones need no further call then, and nobody but the owner may open any other before it is set. */
+  #initialMode({ mode }: TarEntry): number {
+    return this.#process.umask === 0o022 && (mode === 0o644 || mode === 0o755) ? mode : 0o600
   }
 
   #count(entry: TarEntry): void {
@@ -174,7 +187,7 @@ export class RootfsWriter implements TarSink {
   }
 
   #createFile(path: string, entry: TarEntry): void {
-    const mode = initialMode(entry)
+    const mode = this.#initialMode(entry)
     const fd = this.#replacing(path, (absolute) => openSync(absolute, CREATE, mode))
     this.#file = { fd, entry }
   }
@@ -249,11 +262,6 @@ export class RootfsWriter implements TarSink {
       own = parentOf(own)
     }
   }
-}
-
-/** The mode to create with: the usual ones need no further call then, and nobody but the owner may open any other before it is set. */
-function initialMode({ mode }: TarEntry): number {
-  return UMASK === 0o022 && (mode === 0o644 || mode === 0o755) ? mode : 0o600
 }
 
 function times({ mtime }: Metadata): [number, number] {

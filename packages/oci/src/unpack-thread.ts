@@ -1,5 +1,5 @@
 /**
- * Unpacks layers in a thread of its own, so that reading and decrypting, inflating, and hashing and writing go on at once. Small images are unpacked
+ * Unpacks layers in a thread of its own, so that reading, decrypting and hashing, inflating, and writing go on at once. Small images are unpacked
  * where the caller is: starting a thread costs more than they do.
  */
 import { once } from 'node:events'
@@ -7,15 +7,24 @@ import { Worker } from 'node:worker_threads'
 import { CloisterError } from '@cloister/protocol/error'
 import { ringMemory, RingWriter, type RingMemory } from './byte-ring.ts'
 import { LayerUnpacker, type LayerTarget } from './layer-unpacker.ts'
+import { setXattrs } from './set-xattrs.ts'
 import type { UnpackUsage } from './unpack-limits.ts'
 
-/** Takes the layers of one image, one after the other: `begin`, `write` any number of times, `end`. */
+/** A layer's target as its caller has it. */
+export interface UnpackTarget extends Omit<LayerTarget, 'takeXattrs'> {
+  /** Path of setfattr, which sets extended attributes. Absent: none is set. */
+  readonly xattrProgram: string | undefined
+}
+
+/** Takes the layers of one image, one after the other: `begin`, `write` any number of times, `end`, `setXattrs`. */
 export interface Unpacking extends AsyncDisposable {
-  begin(target: LayerTarget): void
+  begin(target: UnpackTarget): void
   /** The chunk may be used again once this has resolved. */
   write(chunk: Uint8Array): Promise<void> | void
-  /** Resolves only when every check has passed. */
+  /** Resolves only when the archive was whole and its files are there. */
   end(): Promise<void> | void
+  /** Gives the files their extended attributes; to be called when all else of the layer was found right. */
+  setXattrs(): Promise<void>
 }
 
 /** The thread's program in the source tree; a bundle has it elsewhere. */
@@ -23,9 +32,12 @@ export const UNPACK_WORKER = new URL('./unpack-worker.ts', import.meta.url)
 
 export class UnpackHere implements Unpacking {
   #layer: LayerUnpacker | undefined
+  #target: UnpackTarget | undefined
+  #xattrs: Uint8Array | undefined
 
-  begin(target: LayerTarget): void {
-    this.#layer = new LayerUnpacker(target)
+  begin(target: UnpackTarget): void {
+    this.#target = target
+    this.#layer = new LayerUnpacker(layerTarget(target))
   }
 
   write(chunk: Uint8Array): void {
@@ -33,8 +45,12 @@ export class UnpackHere implements Unpacking {
   }
 
   end(): void {
-    this.#layer?.end()
+    this.#xattrs = this.#layer?.end()
     this.#layer = undefined
+  }
+
+  async setXattrs(): Promise<void> {
+    await applyXattrs(this.#target, this.#xattrs)
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -53,13 +69,18 @@ export interface UnpackWorkerData {
 
 /** The thread's answer after each layer. */
 export type UnpackAnswer =
-  | { readonly usage: Pick<UnpackUsage, 'entries' | 'skippedXattrs'> }
+  | {
+      readonly usage: Pick<UnpackUsage, 'entries' | 'skippedXattrs'>
+      /** Still to be set, see `set-xattrs`. */
+      readonly xattrs: Uint8Array
+    }
   | { readonly error: unknown }
 
 export class UnpackThread implements Unpacking {
   readonly #worker: Worker
   readonly #ring: RingWriter
-  #usage: UnpackUsage | undefined
+  #target: UnpackTarget | undefined
+  #xattrs: Uint8Array | undefined
   #answer: Promise<UnpackAnswer> | undefined
 
   constructor(program: URL) {
@@ -72,13 +93,13 @@ export class UnpackThread implements Unpacking {
     this.#worker.once('exit', () => this.#ring.stop())
   }
 
-  begin(target: LayerTarget): void {
+  begin(target: UnpackTarget): void {
     this.#ring.open()
-    this.#usage = target.usage
+    this.#target = target
     this.#answer = nextAnswer(this.#worker)
     // It is looked at when the layer ends, or when the thread gave up.
     this.#answer.catch(() => undefined)
-    this.#worker.postMessage(target)
+    this.#worker.postMessage(layerTarget(target))
   }
 
   async write(chunk: Uint8Array): Promise<void> {
@@ -91,6 +112,10 @@ export class UnpackThread implements Unpacking {
     await this.#finish()
   }
 
+  async setXattrs(): Promise<void> {
+    await applyXattrs(this.#target, this.#xattrs)
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ring.stop()
     await this.#worker.terminate()
@@ -99,8 +124,21 @@ export class UnpackThread implements Unpacking {
   async #finish(): Promise<void> {
     const answer = await this.#answer
     if (answer === undefined || 'error' in answer) throw CloisterError.fromJSON(answer?.error)
-    Object.assign(this.#usage!, answer.usage)
+    Object.assign(this.#target!.usage, answer.usage)
+    this.#xattrs = answer.xattrs
   }
+}
+
+function layerTarget({ xattrProgram, ...target }: UnpackTarget): LayerTarget {
+  return { ...target, takeXattrs: xattrProgram !== undefined }
+}
+
+async function applyXattrs(
+  target: UnpackTarget | undefined,
+  xattrs: Uint8Array | undefined,
+): Promise<void> {
+  if (target?.xattrProgram === undefined || xattrs === undefined) return
+  await setXattrs(target.xattrProgram, target.rootfs, xattrs)
 }
 
 async function nextAnswer(worker: Worker): Promise<UnpackAnswer> {

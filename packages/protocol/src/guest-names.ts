@@ -22,6 +22,11 @@ export const GUEST_DISKS = {
 /** Programs of the root file system that Node runs: the agent, and the thread in which it unpacks layers. */
 export const GUEST_PROGRAMS = {
   directory: 'usr/lib/cloister',
+  /** Node's arguments to run the agent, on one line. */
+  arguments: 'agent.arguments',
+  /** V8's heap with the agent loaded. */
+  snapshot: 'agent.snapshot',
+  /** The agent as a module, in an image that was built with another one than ours. */
   agent: 'agent.mjs',
   unpackWorker: 'unpack-worker.mjs',
 } as const

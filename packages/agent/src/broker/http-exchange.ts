@@ -29,7 +29,7 @@ const IDLE_MS = 5_000
  * @throws (the exchange) what `connect` threw, else CloisterError `agent.broker-unreachable`, `agent.broker-malformed`; the signal's reason
  */
 export function httpExchange(connect: () => Promise<Duplex>): HttpExchange {
-  const agent = new ConnectingAgent(connect)
+  const agent = connectingAgent(connect)
   return ({ method, path, headers, body, signal }) => {
     const { promise, resolve, reject } = Promise.withResolvers<HttpAnswer>()
     const outgoing = request({
@@ -76,29 +76,13 @@ export function httpExchange(connect: () => Promise<Duplex>): HttpExchange {
   }
 }
 
-class ConnectingAgent extends Agent {
-  readonly #connect: () => Promise<Duplex>
-
-  constructor(connect: () => Promise<Duplex>) {
-    super({ keepAlive: true, maxSockets: 4, timeout: IDLE_MS })
-    this.#connect = connect
+/** Node's agent takes the connection by callback as well, and any kind of duplex. */
+function connectingAgent(connect: () => Promise<Duplex>): Agent {
+  const agent = new Agent({ keepAlive: true, maxSockets: 4, timeout: IDLE_MS })
+  agent.createConnection = (_options, callback) => {
+    const connected = callback as (error: Error | null, stream?: Duplex) => void
+    connect().then((stream) => connected(null, stream), connected)
+    return undefined
   }
-
-  override createConnection(
-    _options: unknown,
-    callback?: (error: Error | null, stream: Duplex) => void,
-  ): undefined {
-    void this.#connectFor(callback ?? (() => undefined))
-  }
-
-  async #connectFor(callback: (error: Error | null, stream: Duplex) => void): Promise<void> {
-    let stream: Duplex
-    try {
-      stream = await this.#connect()
-    } catch (error) {
-      callback(error as Error, undefined as never)
-      return
-    }
-    callback(null, stream)
-  }
+  return agent
 }

@@ -1,4 +1,4 @@
-/** The agent pulls the image itself: the host carries bytes that are checked, decrypted and unpacked here. Imported for the pull alone. */
+/** The agent pulls the image itself: the host carries bytes that are checked, decrypted and unpacked here. */
 import { readFile } from 'node:fs/promises'
 import { httpTransport } from '@cloister/oci/http-transport'
 import { brokerUnwrapper, resourcePath } from '@cloister/oci/key-unwrap'

@@ -1,4 +1,4 @@
-/** What the agent wants of a pull; who does it is imported when it is wanted. */
+/** What the agent wants of a pull: by whom it is done is the matter of who starts the guest. */
 import type { Duplex } from 'node:stream'
 import type { Workload } from '@cloister/protocol/workload'
 import type { ImageConfig } from '@cloister/oci/manifest'

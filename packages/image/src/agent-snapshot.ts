@@ -1,0 +1,75 @@
+/**
+ * Makes the agent a snapshot of V8's heap: all its modules are loaded when the image is built, not when a guest starts. The same sources and
+ * the same Node give the same bytes on every machine.
+ */
+import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
+import { bundleScript } from './agent-bundle.ts'
+import type { BuildContext } from './run.ts'
+import { run } from './run.ts'
+
+const BEFORE_SNAPSHOT = new URL('../guest/before-snapshot.cjs', import.meta.url)
+
+/** Of V8's flags, all that say what a processor may have. */
+const PROCESSOR_FEATURES =
+  'sse3 ssse3 sse4-1 sse4-2 sahf avx avx2 avx-vnni avx-vnni-int8 fma3 f16c bmi1 bmi2 lzcnt popcnt'
+
+/**
+ * V8 binds what it has compiled to its flags and, where it may, to the processor's features: so both sides use the same flags and none of the
+ * features that not every processor has. They serve code that V8 compiles, not the native cryptography.
+ */
+export const SNAPSHOT_FLAGS = [
+  // The agent makes no code at run time: V8 asks for no memory that can be written and executed, and what runs once is no slower interpreted.
+  '--jitless',
+  // Nothing of the agent evaluates text.
+  '--disallow-code-generation-from-strings',
+  '--mcpu=generic',
+  '--no-intel-jcc-erratum-mitigation',
+  ...PROCESSOR_FEATURES.split(' ').map((feature) => `--no-enable-${feature}`),
+] as const
+
+export interface SnapshotOptions extends BuildContext {
+  /** Path of the Node binary that the guest runs. */
+  readonly node: string
+  /** A directory for what is needed meanwhile. */
+  readonly work: string
+}
+
+/**
+ * @param entry - path of the program, which sets the snapshot's main function; it runs before, and must not wait for anything
+ * @throws CloisterError `guest-image.agent-bundle-failed`, `guest-image.tool-failed`
+ */
+export async function snapshotAgent(
+  entry: string,
+  { node, work, ...context }: SnapshotOptions,
+): Promise<Uint8Array> {
+  const directory = await mkdtemp(join(work, 'snapshot-'))
+  try {
+    const before = await readFile(BEFORE_SNAPSHOT, 'utf8')
+    const bundle = await bundleScript(entry)
+    // One script, for a snapshot has no other files: the bundle sees the `require` that the first part gives.
+    const script = `;((require) => {${bundle}\n})(((module) => {${before}\nreturn module.exports})({}).require)\n`
+    await writeFile(join(directory, 'agent.cjs'), inAscii(script))
+    // Names that are the same everywhere, for the snapshot holds them. Its hash seed is exchanged when it is loaded.
+    await symlink(node, join(directory, 'node'))
+    const here = (file: string) => `/proc/self/cwd/${file}`
+    const files = ['--snapshot-blob', here('agent.snapshot'), '--build-snapshot', here('agent.cjs')]
+    await run('./node', ['--no-warnings', '--random-seed=1', ...SNAPSHOT_FLAGS, ...files], {
+      ...context,
+      cwd: directory,
+      env: {},
+    })
+    return await readFile(join(directory, 'agent.snapshot'))
+  } finally {
+    await rm(directory, { recursive: true, force: true })
+  }
+}
+
+/** V8 keeps a source with any other character in twice the memory. Outside of strings the bundle has none. */
+function inAscii(code: string): string {
+  return code.replaceAll(
+    /[\u0080-\uffff]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
+}
