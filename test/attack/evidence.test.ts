@@ -3,8 +3,15 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { FakeGuest, fakeInitdata } from '@cloister/broker/testing/fake-guest'
 import { refusal, type Challenge } from '@cloister/broker/testing/rcar-client'
-import { fakeManifest, SECRET_PATH, startTestBroker } from '@cloister/broker/testing/test-broker'
+import {
+  fakeManifest,
+  registerDemo,
+  SECRET_PATH,
+  startTestBroker,
+} from '@cloister/broker/testing/test-broker'
 import { refusalOf, type World } from '@cloister/broker/testing/world'
+import { readAuditLeaf } from '@cloister/protocol/audit-entry'
+import { AuditListSchema } from '@cloister/protocol/broker-admin-api'
 import { primaryReportData, verifyReportData } from '@cloister/protocol/report-data'
 import { readGuestPolicy, readKeyInfo } from '@cloister/verifier/snp/report-flags'
 import { FakeAmd } from '@cloister/verifier/testing/fake-amd'
@@ -326,4 +333,44 @@ test('FakeGuest that does everything right is not refused', async () => {
     revocationLists: [world.revocationList],
   })
   assert.deepEqual(await world.t.client.resource(guest, SECRET_PATH), world.secret)
+})
+
+test('a flood of challenges pushes out nobody: the session before it attests, and its nonce stays spent', async () => {
+  const amd = new FakeAmd({ names: 'simulated' })
+  const limits = { burst: 1e9, perSecond: 1e9 }
+  await using t = await startTestBroker({ simulatedRoots: [amd.fingerprint], limits })
+  const guest = new FakeGuest({ amd, initdata: fakeInitdata() })
+  const [waiting, used] = [await t.client.auth(), await t.client.auth()]
+  const evidence = t.client.attestation(used, guest)
+  assert.equal((await t.client.send(used, evidence)).status, 200)
+  const flood = async () => {
+    for (let n = 0; n < 300; n++) await t.client.auth()
+  }
+  await Promise.all(Array.from({ length: 16 }, flood))
+  const accepted = await t.client.send(waiting, t.client.attestation(waiting, guest))
+  assert.equal(accepted.status, 200)
+  const replay = await t.client.send(waiting, evidence)
+  // The session is attested: it has its token, whatever is sent.
+  assert.deepEqual([replay.status, replay.text], [200, accepted.text])
+  const other = await t.client.auth()
+  assert.equal(refusal(await t.client.send(other, evidence)).code, 'attestation.refused')
+})
+
+test("who has a workload's initdata and a machine of his own does not fill the audit: what is beyond the bounds is counted", async () => {
+  const amd = new FakeAmd({ names: 'simulated' })
+  const limits = { burst: 1e9, perSecond: 1e9, entriesPerAddress: 3, entriesPerWorkload: 5 }
+  await using t = await startTestBroker({ simulatedRoots: [amd.fingerprint], limits })
+  const initdata = fakeInitdata()
+  await registerDemo(t, { initdata, anchors: 'simulated', mode: 'simulated', value: Buffer.of(1) })
+  for (let n = 0; n < 8; n++)
+    assert.equal((await t.client.attest(new FakeGuest({ amd, initdata }))).status, 200)
+  const list = AuditListSchema.parse(await t.owner('GET', '/audit?workload=demo'))
+  const entries = list.entries.map(readAuditLeaf)
+  const kinds = entries.map(({ kind, subject }) => [kind, subject?.split(',', 1)[0]])
+  assert.deepEqual(kinds, [
+    ['attestation', '5 allowed'],
+    ['attestation', undefined],
+    ['attestation', undefined],
+    ['attestation', undefined],
+  ])
 })

@@ -74,8 +74,8 @@ export const EVIDENCE_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'packages/broker/src/kbs/sessions.ts',
-        find: 'session.token === undefined) this.#sessions.delete(id)',
-        replace: 'session.token === undefined) this.#sessions.get(id)',
+        find: '!this.#spent.spend(sealed.readUIntBE(0, SEALED.numberBytes))',
+        replace: '!this.#spent',
       },
     ],
     test,
@@ -87,8 +87,8 @@ export const EVIDENCE_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'packages/broker/src/kbs/sessions.ts',
-        find: 'session.token === undefined) this.#sessions.delete(id)',
-        replace: 'session.token === undefined) this.#sessions.get(id)',
+        find: '!this.#spent.spend(sealed.readUIntBE(0, SEALED.numberBytes))',
+        replace: '!this.#spent',
       },
     ],
     test,

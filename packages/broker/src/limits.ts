@@ -1,8 +1,8 @@
 /** Bounds of the broker against hostile peers. Each is far above what guests and owners need. */
 export interface BrokerLimits {
-  /** Sessions between /auth and their end, in number; beyond it the oldest goes. */
-  readonly sessions: number
-  /** Tokens that sessions hold, all together, bytes; beyond it the oldest sessions go. */
+  /** Nonces of which it is known whether they were used, in number: more than can be given in the life of a session. A bit each. */
+  readonly nonces: number
+  /** Tokens that attested sessions hold, all together, bytes; beyond it the oldest go of the address that holds most. */
   readonly tokenBytes: number
   /** Life of a session from /auth, milliseconds. */
   readonly sessionMs: number
@@ -28,6 +28,9 @@ export interface BrokerLimits {
   /** Requests of one address to each side: so many at once, and so many per second on the long run. */
   readonly burst: number
   readonly perSecond: number
+  /** Attestations of one registered workload that stand in the audit one by one, in ten minutes: of one address, and of all. */
+  readonly entriesPerAddress: number
+  readonly entriesPerWorkload: number
   /** Addresses whose rate is remembered. */
   readonly addresses: number
   /** Texts of the audit's entries, bytes; beyond it the oldest go. A decision takes one to four KiB. */
@@ -35,7 +38,7 @@ export interface BrokerLimits {
 }
 
 export const BROKER_LIMITS: BrokerLimits = {
-  sessions: 4096,
+  nonces: 1 << 22,
   tokenBytes: 4 << 20,
   sessionMs: 300_000,
   connections: 1024,
@@ -50,6 +53,8 @@ export const BROKER_LIMITS: BrokerLimits = {
   handshakeMs: 10_000,
   burst: 600,
   perSecond: 60,
+  entriesPerAddress: 100,
+  entriesPerWorkload: 400,
   addresses: 4096,
   auditBytes: 1 << 30,
 }

@@ -187,7 +187,10 @@ function createParts(
     referenceValues: new ReferenceValueStore(database),
     trust,
     audit,
-    strangers: new StrangerEntries(audit),
+    strangers: new StrangerEntries(audit, {
+      perAddress: limits.entriesPerAddress,
+      inAll: limits.entriesPerWorkload,
+    }),
     instances: new Instances(database),
     sessions: new Sessions(limits),
     enrolments: new Enrolments(),

@@ -47,7 +47,7 @@ import {
   type IntelCollateral,
   type TrustSettings,
 } from '../storage/trust-settings.ts'
-import { HOST_DATA_BYTES } from '../attestation/appraise-evidence.ts'
+import { HOST_DATA_BYTES } from '../attestation/sent-initdata.ts'
 import type { AuthorizeAdmin } from './authorize.ts'
 import { describeTpmAnchor, newTpmAnchor } from './tpm-anchor.ts'
 import { recordAction } from './record-action.ts'

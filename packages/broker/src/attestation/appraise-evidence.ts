@@ -4,12 +4,6 @@
  */
 import { createHash } from 'node:crypto'
 import { CloisterError } from '@cloister/protocol/error'
-import {
-  initdataDigest,
-  initdataField,
-  parseInitdata,
-  type Initdata,
-} from '@cloister/protocol/initdata'
 import type { KbsAttestation } from '@cloister/protocol/kbs'
 import { primaryReportData } from '@cloister/protocol/report-data'
 import { FormatError } from '@cloister/verifier/bytes/format-error'
@@ -22,11 +16,9 @@ import { appraiseTdx } from '@cloister/verifier/tdx/appraise'
 import { appraiseTdxEvidence, type TdxAppraisalContext } from './appraise-tdx.ts'
 import { appraiseTpmEvidence, type TpmAppraisalContext } from './appraise-tpm.ts'
 import type { AttestationFindings, SnpFindings } from './attestation-result.ts'
-import { initdataClaims } from './initdata-claims.ts'
+import { SentInitdataReader, type SentInitdata } from './sent-initdata.ts'
 import { snpClaimsForToken } from './snp-token-claims.ts'
 
-/** HOST_DATA of SNP. */
-export const HOST_DATA_BYTES = 32
 const CHIP_ID = { offset: 0x1a0, end: 0x1e0 } as const
 
 /** What the owner decided, as it stands now. */
@@ -69,26 +61,38 @@ export function isSupportedTee(tee: string): boolean {
   return tee === 'snp' || tee === 'tdx' || tee === 'tpm'
 }
 
-/** An appraiser with its own cache of verified endorsements. */
+/** An appraiser with its own caches, of verified endorsements and of initdata. */
 export function createEvidenceAppraiser(
   appraisers: Appraisers = HARDWARE_APPRAISERS,
 ): AppraiseEvidence {
   const cache = new EndorsementCache({ maxEntries: 256 })
+  const initdata = new SentInitdataReader()
+  const appraise = async (
+    tee: string,
+    primary: unknown,
+    expected: Expectations,
+    context: AppraisalContext,
+  ): Promise<EvidenceAppraisal> => {
+    if (tee === 'tpm') return await appraiseTpmEvidence(primary, expected, context)
+    if (tee === 'tdx')
+      return await appraiseTdxEvidence(primary, expected, context, {
+        appraise: appraisers.tdx,
+        cache,
+      })
+    const evidence = parseSnpEvidenceJson(primary)
+    const simulated = bringsSimulatedRoot(evidence, context)
+    const options = appraisalOptions(evidence, expected, context, simulated)
+    return conclude(await appraisers.snp(evidence, { ...options, cache }), expected, simulated)
+  }
   return async (tee, attestation, context) => {
     if (!isSupportedTee(tee)) return refused('attestation.tee-unsupported')
     try {
-      const expected = readExpectations(attestation)
+      const expected = readExpectations(attestation, initdata)
       const { primary_evidence: primary } = attestation['tee-evidence']
-      if (tee === 'tpm') return await appraiseTpmEvidence(primary, expected, context)
-      if (tee === 'tdx')
-        return await appraiseTdxEvidence(primary, expected, context, {
-          appraise: appraisers.tdx,
-          cache,
-        })
-      const evidence = parseSnpEvidenceJson(primary)
-      const simulated = bringsSimulatedRoot(evidence, context)
-      const options = appraisalOptions(evidence, expected, context, simulated)
-      return conclude(await appraisers.snp(evidence, { ...options, cache }), expected, simulated)
+      const appraisal = await appraise(tee, primary, expected, context)
+      if (appraisal.accepted && expected.initdata !== undefined)
+        initdata.remember(expected.initdata)
+      return appraisal
     } catch (error) {
       if (error instanceof FormatError)
         return refused('attestation.evidence-malformed', error.message.slice(0, 200))
@@ -103,10 +107,13 @@ export interface Expectations {
   readonly runtimeData: SnpFindings['runtimeData']
   readonly reportData: Uint8Array
   /** Absent: none was sent, and the digest is looked up among the registered ones. */
-  readonly initdata?: { readonly content: Initdata; readonly hostData: Uint8Array }
+  readonly initdata?: SentInitdata
 }
 
-function readExpectations(attestation: KbsAttestation): Expectations {
+function readExpectations(
+  attestation: KbsAttestation,
+  initdataReader: SentInitdataReader,
+): Expectations {
   const { nonce, 'tee-pubkey': teePublicKey } = attestation['runtime-data']
   const { additional_evidence } = attestation['tee-evidence']
   // One device that cannot be verified fails the whole; this broker verifies none beside the CPU.
@@ -119,17 +126,8 @@ function readExpectations(attestation: KbsAttestation): Expectations {
       'additional-evidence': additional_evidence,
     },
     reportData: primaryReportData({ nonce, teePublicKey }, additional_evidence),
-    ...(initdata !== undefined && { initdata: readInitdata(initdata) }),
+    ...(initdata !== undefined && { initdata: initdataReader.read(initdata) }),
   }
-}
-
-function readInitdata({ format, body }: NonNullable<KbsAttestation['init-data']>) {
-  if (format !== 'toml')
-    throw new CloisterError('initdata.malformed', { where: 'init-data.format' })
-  const document = Buffer.from(body)
-  const content = parseInitdata(document)
-  const digest = initdataDigest(document, content.algorithm)
-  return { content, hostData: initdataField(digest, HOST_DATA_BYTES) }
 }
 
 function appraisalOptions(
@@ -202,7 +200,7 @@ function conclude(
       runtimeData,
     },
     degraded: others.length > 0,
-    initdataClaims: initdata === undefined ? null : initdataClaims(initdata.content),
+    initdataClaims: initdata === undefined ? null : initdata.claims(),
     checks,
   }
 }

@@ -14,7 +14,6 @@ import type { TdxClaims as VerifiedClaims } from '@cloister/verifier/tdx/claims'
 import { INTEL_TCB_STATUSES } from '@cloister/protocol/broker-admin-api'
 import type { EvidenceAppraisal, Expectations } from './appraise-evidence.ts'
 import type { TdxClaims } from './attestation-result.ts'
-import { initdataClaims } from './initdata-claims.ts'
 
 export interface TdxAppraisalContext {
   /** Intel's, from the owner. */
@@ -80,7 +79,7 @@ export async function appraiseTdxEvidence(
       runtimeData,
     },
     degraded: warnings.length > 0,
-    initdataClaims: initdata === undefined ? null : initdataClaims(initdata.content),
+    initdataClaims: initdata === undefined ? null : initdata.claims(),
     checks,
   }
 }

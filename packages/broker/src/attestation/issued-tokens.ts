@@ -8,14 +8,17 @@ import {
   type AttestationResult,
 } from './attestation-result.ts'
 import type { EarClaims } from './ear.ts'
+import { Recent } from './recent.ts'
 import type { TokenSigner } from './token-signer.ts'
 
-/** Some 4 KiB each. */
-const KEPT = 256
+/** Of tokens, characters all together: some 4 Ki each as a rule, but a guest's initdata can make one large. */
+const KEPT_LENGTH = 1 << 20
+/** Base64url digits of an ES256 signature, the end of a token, which names it. */
+const SIGNATURE_LENGTH = 86
 
 export class IssuedTokens {
   readonly #signer: TokenSigner
-  readonly #results = new Map<string, AttestationResult>()
+  readonly #results = new Recent<AttestationResult>(KEPT_LENGTH)
 
   constructor(signer: TokenSigner) {
     this.#signer = signer
@@ -30,7 +33,8 @@ export class IssuedTokens {
 
   /** @param token - attacker-controlled. @returns undefined when this broker did not issue it, or it has expired */
   read(token: string, now: number): AttestationResult | undefined {
-    const result = this.#results.get(token) ?? this.#verify(token)
+    const kept = this.#results.get(nameOf(token))
+    const result = kept?.token === token ? kept : this.#verify(token)
     return result !== undefined && now < result.expiresAt ? result : undefined
   }
 
@@ -41,10 +45,10 @@ export class IssuedTokens {
   }
 
   #keep(token: string, result: AttestationResult): void {
-    if (this.#results.size >= KEPT) {
-      const oldest = this.#results.keys().next().value
-      if (oldest !== undefined) this.#results.delete(oldest)
-    }
-    this.#results.set(token, result)
+    this.#results.put(nameOf(token), result, token.length)
   }
+}
+
+function nameOf(token: string): string {
+  return token.slice(-SIGNATURE_LENGTH)
 }

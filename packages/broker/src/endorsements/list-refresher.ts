@@ -4,7 +4,6 @@
  * be asked, what there is runs out and attestation under its anchors is undecided: nothing is released. Intel is asked for the kinds of platforms
  * that the owner gave collateral for: no Attester can make the broker ask.
  */
-import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
   fetchAmdRevocationList,
@@ -20,6 +19,7 @@ import { fetchPlatformCollateral, type PcsOptions } from '@cloister/verifier/fet
 import { PRODUCT_LINES, type ProductLine } from '@cloister/verifier/snp/product'
 import { recordAction } from '../admin/record-action.ts'
 import type { BrokerParts } from '../parts.ts'
+import { newRequestId } from '../request-id.ts'
 import type { IntelCollateral } from '../storage/trust-settings.ts'
 import { isNewer, rolledBack } from './collateral-order.ts'
 
@@ -158,7 +158,7 @@ export class ListRefresher implements AsyncDisposable {
       const der = await fetchAmdRevocationList(line, kind, options)
       if (this.#parts.trust.hasRevocationList(der)) return undefined
       const subject = `${line} ${kind}, ${der.length} bytes`
-      recordAction(this.#parts, randomBytes(16).toString('hex'), 'revocation-list.fetch', subject)
+      recordAction(this.#parts, newRequestId(), 'revocation-list.fetch', subject)
       this.#parts.trust.replaceRevocationList(der)
       return undefined
     } catch (error) {
@@ -186,7 +186,7 @@ export class ListRefresher implements AsyncDisposable {
       if (!isNewer(fresh, bundle) || !this.#parts.trust.hasIntelCollateral(fmspc, ca))
         return undefined
       const subject = `${fmspc} ${ca}, until ${fresh.expires.toISOString()}`
-      recordAction(this.#parts, randomBytes(16).toString('hex'), 'intel-collateral.fetch', subject)
+      recordAction(this.#parts, newRequestId(), 'intel-collateral.fetch', subject)
       this.#parts.trust.putIntelCollateral({ fmspc, ca, bundle: fresh })
       return undefined
     } catch (error) {

@@ -2,7 +2,6 @@
  * The broker's whole HTTP surface: rate bounds and request ids before everything, then the two sides. The guests' is served from Node's own server, the
  * owner's by Hono.
  */
-import { randomBytes } from 'node:crypto'
 import type { IncomingMessage, RequestListener } from 'node:http'
 import { getRequestListener, type HttpBindings } from '@hono/node-server'
 import { Hono } from 'hono'
@@ -13,6 +12,7 @@ import type { AuthorizeAdmin } from '../admin/authorize.ts'
 import { adminRoutes, type BrokerFacts } from '../admin/routes.ts'
 import { kbsListener } from '../kbs/routes.ts'
 import type { BrokerParts } from '../parts.ts'
+import { newRequestId } from '../request-id.ts'
 import { json, send } from './answer.ts'
 import { networkOf } from './network-of.ts'
 import { RateLimit } from './rate-limit.ts'
@@ -81,8 +81,6 @@ function problem(error: CloisterError, requestId: string) {
   const object = { ...error.toJSON(), requestId }
   return { status: object.status, object }
 }
-
-const newRequestId = (): string => randomBytes(16).toString('hex')
 
 /** Without the query. A request may name the whole address (RFC 9112, 3.2.2). */
 function pathOf({ url = '' }: IncomingMessage): string {

@@ -6,11 +6,11 @@ import { earClaims } from '../attestation/ear.ts'
 import type { EvidenceAppraisal } from '../attestation/appraise-evidence.ts'
 import type { AttestationFindings } from '../attestation/attestation-result.ts'
 import type { BrokerParts } from '../parts.ts'
-import type { StrangerEntry } from '../storage/stranger-entries.ts'
+import { groupOfWorkload, type Group, type StrangerEntry } from '../storage/stranger-entries.ts'
 import type { WorkloadRevision } from '../storage/workload-registry.ts'
 import { isKnownMeasurement, regoFor, takePlace } from './place.ts'
 import type { Requester } from './requester.ts'
-import type { Session } from './sessions.ts'
+import type { OpenSession } from './sessions.ts'
 
 /**
  * @param session - claimed, so that its nonce is spent whatever happens here
@@ -19,7 +19,7 @@ import type { Session } from './sessions.ts'
  */
 export async function attest(
   parts: BrokerParts,
-  session: Session,
+  session: OpenSession,
   attestation: KbsAttestation,
   from: Requester,
 ): Promise<string> {
@@ -45,15 +45,16 @@ export async function attest(
   const token = issue(degraded)
   const place = takePlace(parts, workload, { token, result, context: { ...rego, now } })
   const checks = place === undefined ? appraised.checks : [...appraised.checks, place.check]
-  if (place?.held === 'full') throw refuse(parts, checks, { from, workload })
+  if (place?.held === 'full')
+    throw refuse(parts, checks, { from, workload, group: groupOf(result, workload) })
   try {
     const given = place?.held === 'none' ? issue(true) : token
     record(
       parts,
       { accepted: true, checks },
-      { from, workload, isKnown: isKnown(result, workload) },
+      { from, workload, group: groupOf(result, workload), holdsPlace: place?.held === 'held' },
     )
-    parts.sessions.attest(session, given)
+    parts.sessions.attest(session, given, from.address)
     parts.metrics.count('kbs_attestation_successes_total')
     return given
   } catch (error) {
@@ -62,16 +63,21 @@ export async function attest(
   }
 }
 
-/** Evidence of hardware is for everybody to make who has some; the owner knows a registered workload, and a TPM that was enrolled. */
-function isKnown(result: AttestationFindings, workload: WorkloadRevision | undefined): boolean {
-  return workload !== undefined || result.anchors === 'tpm'
+/** Undefined for evidence that everybody can make who has some hardware. */
+function groupOf(
+  result: AttestationFindings,
+  workload: WorkloadRevision | undefined,
+): Group | undefined {
+  if (workload !== undefined) return groupOfWorkload(workload.name)
+  return result.anchors === 'tpm' ? { name: 'tpm' } : undefined
 }
 
 interface Asked {
   readonly from: Requester
   readonly workload?: WorkloadRevision | undefined
-  /** Absent: anybody could have caused it. */
-  readonly isKnown?: boolean
+  readonly group?: Group | undefined
+  /** It is one of the few instances that may live, each of which stands in the audit. */
+  readonly holdsPlace?: boolean
 }
 
 function refuse(parts: BrokerParts, checks: readonly Check[], asked: Asked): CloisterError {
@@ -90,7 +96,7 @@ function findWorkload(
 
 async function appraise(
   parts: BrokerParts,
-  session: Session,
+  session: OpenSession,
   attestation: KbsAttestation,
 ): Promise<EvidenceAppraisal> {
   const { nonce } = attestation['runtime-data']
@@ -120,7 +126,7 @@ async function appraise(
 function record(
   parts: BrokerParts,
   { accepted, checks }: Pick<EvidenceAppraisal, 'accepted' | 'checks'>,
-  { from, workload, isKnown = false }: Asked,
+  { from, workload, group, holdsPlace = false }: Asked,
 ): void {
   const failed =
     checks.find(({ outcome }) => outcome === 'fail') ??
@@ -134,8 +140,8 @@ function record(
     ...(workload !== undefined && { workload: workload.name, revision: workload.revision }),
     checks: accepted ? [...checks] : checks.map(shorten),
   }
-  if (isKnown) parts.audit.append(entry)
-  else parts.strangers.append(from.address, entry)
+  if (holdsPlace) parts.audit.append(entry)
+  else parts.strangers.append(from.address, entry, group)
 }
 
 /** Anybody can have evidence refused, so what passed in it is kept short: the audit shall not fill the disk. */

@@ -4,7 +4,7 @@ import type { GuestRefusal } from '@cloister/protocol/guest-refusal'
 import type { AttestationResult } from '../attestation/attestation-result.ts'
 import type { BrokerParts } from '../parts.ts'
 import { registryState } from './release.ts'
-import type { Session } from './sessions.ts'
+import type { AttestedSession } from './sessions.ts'
 
 /**
  * @param session - known by its cookie, which only the guest has: the host sees the token (a guest's status shows it), so a token proves nothing here
@@ -14,11 +14,11 @@ import type { Session } from './sessions.ts'
  */
 export function recordGuestRefusal(
   parts: BrokerParts,
-  session: Session | undefined,
+  session: AttestedSession | undefined,
   refusal: GuestRefusal,
   requestId: string,
 ): void {
-  if (session?.token === undefined) throw new CloisterError('kbs.token-absent')
+  if (session === undefined) throw new CloisterError('kbs.token-absent')
   const time = parts.now()
   const attestation = parts.tokens.read(session.token, time)
   if (attestation === undefined) throw new CloisterError('kbs.token')

@@ -10,7 +10,7 @@ import type { BrokerParts } from '../parts.ts'
 import { decideRelease } from '../release/decide-release.ts'
 import type { RegistryState } from '../release/release-rules.ts'
 import { instanceName } from '../storage/instances.ts'
-import type { StrangerEntry } from '../storage/stranger-entries.ts'
+import { groupOfWorkload, type StrangerEntry } from '../storage/stranger-entries.ts'
 import type { Requester } from './requester.ts'
 
 /**
@@ -39,21 +39,20 @@ export async function release(
   metrics.count('kbs_policy_evaluations_total')
   metrics.count(allow ? 'kbs_policy_approvals_total' : 'kbs_policy_violations_total')
   const failed = checks.find(({ outcome }) => outcome === 'fail')
+  const { workload } = registry
+  const group = workload && groupOfWorkload(workload.name)
   const entry: StrangerEntry = {
     time,
     requestId,
     kind: 'release',
     outcome: allow ? 'allowed' : 'refused',
     ...(failed !== undefined && { code: failed.code }),
-    ...(registry.workload !== undefined && {
-      workload: registry.workload.name,
-      revision: registry.workload.revision,
-    }),
+    ...(workload !== undefined && { workload: workload.name, revision: workload.revision }),
     subject: path.slice(0, 256),
     checks: [...checks],
   }
   if (allow) audit.append(entry)
-  else strangers.append(address, entry)
+  else strangers.append(address, entry, group)
   if (!allow || secret === undefined) throw new CloisterError('release.refused', { requestId })
   return secrets.reveal(secret)
 }

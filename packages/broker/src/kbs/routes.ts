@@ -6,12 +6,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { CloisterError } from '@cloister/protocol/error'
 import { encryptJwe } from '@cloister/protocol/jwe'
 import { GUEST_REFUSAL_PATH, GuestRefusalSchema } from '@cloister/protocol/guest-refusal'
-import {
-  KBS_SESSION_COOKIE,
-  KBS_VERSION,
-  KbsAttestationSchema,
-  KbsRequestSchema,
-} from '@cloister/protocol/kbs'
+import { KBS_SESSION_COOKIE, KBS_VERSION } from '@cloister/protocol/kbs'
 import { LIMITS } from '@cloister/protocol/limits'
 import {
   TPM_ENROLMENT_PATH,
@@ -30,6 +25,7 @@ import { certifyTpm, challengeTpm } from '../tpm/enrol.ts'
 import { attest } from './attest.ts'
 import { kbsAnswer, type KbsStep } from './errors.ts'
 import { recordGuestRefusal } from './guest-refusal.ts'
+import { readKbsAttestation, readKbsRequest, type ReadMessage } from './read-message.ts'
 import { release } from './release.ts'
 import type { Requester } from './requester.ts'
 import type { Session } from './sessions.ts'
@@ -114,7 +110,7 @@ const UNSERVED: Route = { step: 'resource', serve: unserved }
 async function challenge(call: Call): Promise<Answer> {
   const { metrics, limits, sessions, now } = call.parts
   metrics.count('kbs_auth_requests_total')
-  const request = await parse(call, { schema: KbsRequestSchema, limit: limits.authBytes })
+  const request = await parse(call, { read: readKbsRequest, limit: limits.authBytes })
   if (request.version !== KBS_VERSION)
     throw new CloisterError('kbs.version', { expected: KBS_VERSION, received: request.version })
   if (!isSupportedTee(request.tee)) throw new CloisterError('attestation.tee-unsupported')
@@ -126,10 +122,11 @@ async function attestation(call: Call): Promise<Answer> {
   const { metrics, limits, sessions, now } = call.parts
   metrics.count('kbs_attestation_requests_total')
   const id = sessionId(call.incoming)
-  const message = await parse(call, { schema: KbsAttestationSchema, limit: limits.bodyBytes })
+  const message = await parse(call, { read: readKbsAttestation, limit: limits.bodyBytes })
   const session = id === undefined ? undefined : sessions.claim(id, now())
   if (session === undefined) throw new CloisterError('kbs.session')
-  const token = session.token ?? (await attest(call.parts, session, message, call))
+  const token =
+    'token' in session ? session.token : await attest(call.parts, session, message, call)
   return { ...json({ token }), cookie: cookieOf(session) }
 }
 
@@ -158,20 +155,20 @@ async function writeResource(call: Call): Promise<Answer> {
 
 async function tpmChallenge(call: Call): Promise<Answer> {
   const limit = call.parts.limits.enrolmentBytes
-  const request = await parse(call, { schema: TpmChallengeRequestSchema, limit })
+  const request = await parse(call, { read: readChallengeRequest, limit })
   return json(await challengeTpm(call.parts, request, call))
 }
 
 async function tpmCertificate(call: Call): Promise<Answer> {
   const limit = call.parts.limits.enrolmentBytes
-  const request = await parse(call, { schema: TpmCertificateRequestSchema, limit })
+  const request = await parse(call, { read: readCertificateRequest, limit })
   return json(certifyTpm(call.parts, request, call))
 }
 
 async function guestRefusal(call: Call): Promise<Answer> {
   const { parts, incoming, requestId } = call
   const limit = parts.limits.refusalBytes
-  const told = await parse(call, { schema: GuestRefusalSchema, limit })
+  const told = await parse(call, { read: readGuestRefusal, limit })
   const session = parts.sessions.find(sessionId(incoming), parts.now())
   recordGuestRefusal(parts, session, told, requestId)
   return { status: 204 }
@@ -193,20 +190,31 @@ function resourcePath(path: string): string {
 }
 
 interface Message<Value> {
-  readonly schema: {
-    safeParse(value: unknown): { success: true; data: Value } | { success: false }
-  }
+  readonly read: ReadMessage<Value>
   /** Bytes of the body. */
   readonly limit: number
 }
 
 async function parse<Value>(
   { incoming, parts }: Call,
-  { schema, limit }: Message<Value>,
+  { read, limit }: Message<Value>,
 ): Promise<Value> {
-  const parsed = schema.safeParse(parseJson(await parts.bodies.read(incoming, limit)))
-  if (!parsed.success) throw new CloisterError('request.malformed')
-  return parsed.data
+  const message = read(parseJson(await parts.bodies.read(incoming, limit)))
+  if (message === undefined) throw new CloisterError('request.malformed')
+  return message
+}
+
+const readChallengeRequest = readerOf(TpmChallengeRequestSchema)
+const readCertificateRequest = readerOf(TpmCertificateRequestSchema)
+const readGuestRefusal = readerOf(GuestRefusalSchema)
+
+function readerOf<Value>(schema: {
+  safeParse(message: unknown): { success: true; data: Value } | { success: false }
+}): ReadMessage<Value> {
+  return (message) => {
+    const parsed = schema.safeParse(message)
+    return parsed.success ? parsed.data : undefined
+  }
 }
 
 /** What the session's token says, else the bearer token (Trustee looks in this order). */
@@ -216,11 +224,20 @@ function attestedBy(
 ): AttestationResult {
   const token =
     sessions.find(sessionId(incoming), now())?.token ??
-    /^Bearer (\S+)$/i.exec(incoming.headers.authorization ?? '')?.[1]
+    bearerToken(incoming.headers.authorization ?? '')
   if (token === undefined) throw new CloisterError('kbs.token-absent')
   const result = tokens.read(token, now())
   if (result === undefined) throw new CloisterError('kbs.token')
   return result
+}
+
+const BEARER = 'bearer '
+
+/** What follows the scheme, in whatever case (RFC 9110, 11.1). Not a pattern over the whole: tokens are long. */
+function bearerToken(authorization: string): string | undefined {
+  const scheme = authorization.slice(0, BEARER.length)
+  const token = authorization.slice(BEARER.length)
+  return scheme.toLowerCase() === BEARER && token !== '' ? token : undefined
 }
 
 function sessionId({ headers }: IncomingMessage): string | undefined {

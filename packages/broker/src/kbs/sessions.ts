@@ -1,104 +1,181 @@
 /**
- * RCAR sessions, in memory and bounded. A nonce is good for one Attestation: whatever comes of it, the session is attested
- * or gone afterwards.
+ * RCAR sessions. Until it is attested, a session is kept by the guest alone, sealed into its cookie: anybody can ask for a challenge, from as many addresses as he has, and
+ * takes nobody's place by it. Attested ones are here, with a bound, where an address makes room for its own. A nonce is good for one Attestation, whatever comes of it.
  */
-import { randomBytes, randomUUID } from 'node:crypto'
+import { createSecretKey, randomBytes } from 'node:crypto'
 import type { BrokerLimits } from '../limits.ts'
+import { open, seal } from '../storage/seal.ts'
+import { SpentNumbers } from './spent-numbers.ts'
 
 const NONCE_BYTES = 32
 /** Refusals that the guest of one session may tell its owner about. */
 const REPORTS = 8
 
-export interface Session {
-  /** 32 hex digits, the value of the cookie. */
+const PURPOSE = Buffer.from('cloister/kbs-session/1')
+/** What a cookie holds: number and end of the session (milliseconds since 1970), nonce, and the name of the TEE. */
+const SEALED = {
+  numberBytes: 6,
+  endOffset: 6,
+  endBytes: 6,
+  nonceOffset: 12,
+  teeOffset: 44,
+} as const
+/** Above any cookie of ours, characters. */
+const MAX_ID = 256
+
+interface AnySession {
+  /** The value of the cookie, base64url. */
   readonly id: string
+  readonly expiresAt: number
+}
+
+/** Challenged, and nothing attested yet. */
+export interface OpenSession extends AnySession {
   /** Base64 text. */
   readonly nonce: string
   readonly tee: string
-  readonly expiresAt: number
-  /** Absent: nothing was attested yet. What it says is not kept here: thousands of sessions may live at once. */
-  readonly token?: string
-  /** Refusals of its own that the guest has told about. Absent: none. */
-  readonly reports?: number
 }
 
-type SessionLimits = Pick<BrokerLimits, 'sessions' | 'sessionMs' | 'tokenBytes'>
+export interface AttestedSession extends AnySession {
+  /** What it says is not kept here: thousands of sessions may live at once. */
+  readonly token: string
+  /** Where it was attested from. */
+  readonly address: string
+  /** Refusals of its own that the guest has told about. */
+  readonly reports: number
+}
+
+export type Session = OpenSession | AttestedSession
+
+/** Sessions that were attested from one address, oldest first. */
+interface Holder {
+  readonly ids: Set<string>
+  tokenBytes: number
+}
+
+type SessionLimits = Pick<BrokerLimits, 'nonces' | 'sessionMs' | 'tokenBytes'>
 
 export class Sessions {
   readonly #limits: SessionLimits
-  /** In the order of their end, since all live equally long. */
-  readonly #sessions = new Map<string, Session>()
+  /** Ends with the process, and every session with it. */
+  readonly #key = createSecretKey(randomBytes(32))
+  readonly #spent: SpentNumbers
+  /** Attested, oldest first. */
+  readonly #sessions = new Map<string, AttestedSession>()
+  readonly #holders = new Map<string, Holder>()
   /** Of the tokens that sessions hold. */
   #tokenBytes = 0
 
   constructor(limits: SessionLimits) {
     this.#limits = limits
+    this.#spent = new SpentNumbers(limits.nonces)
   }
 
-  open(tee: string, now: number): Session {
-    this.sweep(now)
-    const session: Session = {
-      id: randomUUID().replaceAll('-', ''),
-      nonce: randomBytes(NONCE_BYTES).toString('base64'),
-      tee,
-      expiresAt: now + this.#limits.sessionMs,
-    }
-    this.#sessions.set(session.id, session)
-    return session
+  open(tee: string, now: number): OpenSession {
+    const expiresAt = now + this.#limits.sessionMs
+    const nonce = randomBytes(NONCE_BYTES)
+    const sealed = Buffer.alloc(SEALED.teeOffset + tee.length)
+    sealed.writeUIntBE(this.#spent.give(), 0, SEALED.numberBytes)
+    sealed.writeUIntBE(expiresAt, SEALED.endOffset, SEALED.endBytes)
+    nonce.copy(sealed, SEALED.nonceOffset)
+    sealed.write(tee, SEALED.teeOffset, 'latin1')
+    const id = seal(this.#key, PURPOSE, sealed).toString('base64url')
+    return { id, nonce: nonce.toString('base64'), tee, expiresAt }
   }
 
-  find(id: string | undefined, now: number): Session | undefined {
+  /** The attested session of that cookie. */
+  find(id: string | undefined, now: number): AttestedSession | undefined {
     const session = id === undefined ? undefined : this.#sessions.get(id)
-    if (session === undefined) return undefined
-    if (now < session.expiresAt) return session
+    if (session === undefined || now < session.expiresAt) return session
     this.#remove(session)
     return undefined
   }
 
   /**
-   * Takes the session out while its evidence is appraised, so that its nonce cannot be used twice, not even at once.
+   * Spends the nonce of a session that is not attested yet, so that it cannot be used twice, not even at once.
    *
-   * @returns undefined when there is none, or an Attestation is under way
+   * @param id - attacker-controlled
+   * @returns undefined when this broker gave no such session, its time is over, or its nonce is spent
    */
   claim(id: string, now: number): Session | undefined {
-    const session = this.find(id, now)
-    if (session !== undefined && session.token === undefined) this.#sessions.delete(id)
-    return session
+    const attested = this.find(id, now)
+    if (attested !== undefined) return attested
+    const sealed = this.#open(id)
+    if (sealed === undefined) return undefined
+    const expiresAt = sealed.readUIntBE(SEALED.endOffset, SEALED.endBytes)
+    if (now >= expiresAt || !this.#spent.spend(sealed.readUIntBE(0, SEALED.numberBytes)))
+      return undefined
+    return {
+      id,
+      nonce: sealed.toString('base64', SEALED.nonceOffset, SEALED.teeOffset),
+      tee: sealed.toString('latin1', SEALED.teeOffset),
+      expiresAt,
+    }
   }
 
-  /** Puts a claimed session back with its token, whose size the guest's initdata chooses: the oldest sessions make room for it. */
-  attest(session: Session, token: string): void {
-    this.#tokenBytes += token.length
-    for (const oldest of this.#sessions.values()) {
-      if (this.#tokenBytes <= this.#limits.tokenBytes) break
-      this.#remove(oldest)
+  #open(id: string): Buffer | undefined {
+    if (id.length > MAX_ID) return undefined
+    try {
+      return open(this.#key, PURPOSE, Buffer.from(id, 'base64url'))
+    } catch {
+      return undefined
     }
-    this.#sessions.set(session.id, { ...session, token })
+  }
+
+  /**
+   * Keeps a claimed session with its token, whose size the guest's initdata chooses. Where that is too much, the oldest go of the address that holds most.
+   */
+  attest({ id, expiresAt }: OpenSession, token: string, address: string): void {
+    this.#sessions.set(id, { id, expiresAt, token, address, reports: 0 })
+    const holder = this.#holders.get(address) ?? { ids: new Set(), tokenBytes: 0 }
+    this.#holders.set(address, holder)
+    holder.ids.add(id)
+    holder.tokenBytes += token.length
+    this.#tokenBytes += token.length
+    while (this.#tokenBytes > this.#limits.tokenBytes) this.#removeOldestOf(this.#largestHolder())
+  }
+
+  #largestHolder(): Holder | undefined {
+    let largest: Holder | undefined
+    for (const holder of this.#holders.values())
+      if (holder.tokenBytes > (largest?.tokenBytes ?? 0)) largest = holder
+    return largest
+  }
+
+  #removeOldestOf(holder: Holder | undefined): void {
+    const session = this.#sessions.get(holder?.ids.values().next().value ?? '')
+    // INVARIANT: whoever holds bytes holds a session.
+    if (session === undefined) throw new TypeError('tokens are held by no session')
+    this.#remove(session)
   }
 
   /** Takes one of the session's reports. @returns false when it has none left */
-  takeReport(session: Session): boolean {
-    const { reports = 0 } = session
+  takeReport(session: AttestedSession): boolean {
+    const { id, reports } = session
     if (reports >= REPORTS) return false
-    this.#sessions.set(session.id, { ...session, reports: reports + 1 })
+    this.#sessions.set(id, { ...session, reports: reports + 1 })
     return true
   }
 
+  /** Attested ones. */
   get size(): number {
     return this.#sessions.size
   }
 
-  /** Takes out what has ended, and makes room for one more. @returns how many went */
+  /** Takes out what has ended. @returns how many went */
   sweep(now: number): number {
-    const before = this.#sessions.size
-    for (const session of this.#sessions.values()) {
-      if (now < session.expiresAt && this.#sessions.size < this.#limits.sessions) break
-      this.#remove(session)
-    }
-    return before - this.#sessions.size
+    const ended = [...this.#sessions.values()].filter(({ expiresAt }) => now >= expiresAt)
+    for (const session of ended) this.#remove(session)
+    return ended.length
   }
 
-  #remove({ id, token = '' }: Session): void {
-    if (this.#sessions.delete(id)) this.#tokenBytes -= token.length
+  #remove({ id, token, address }: AttestedSession): void {
+    if (!this.#sessions.delete(id)) return
+    this.#tokenBytes -= token.length
+    const holder = this.#holders.get(address)
+    if (holder === undefined) return
+    holder.ids.delete(id)
+    holder.tokenBytes -= token.length
+    if (holder.ids.size === 0) this.#holders.delete(address)
   }
 }

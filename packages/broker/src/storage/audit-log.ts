@@ -3,13 +3,13 @@
  * Entry and full tiles are written in one transaction, the tree's edge is in memory and follows from them; checkpoints are signed when somebody asks.
  * It has a bound: beyond it the oldest bundles of entries go, their hashes stay, and an entry tells it.
  */
-import { randomBytes } from 'node:crypto'
 import { auditLeaf, LOG_EVENT } from '@cloister/protocol/audit-entry'
 import type { AuditContent, AuditLeaf } from '@cloister/protocol/broker-admin-api'
 import { CloisterError } from '@cloister/protocol/error'
 import { encodeLogKey, logKey, signCheckpoint } from '@cloister/protocol/tlog/checkpoint'
 import { leafHash } from '@cloister/protocol/tlog/merkle'
 import { encodeBundle, TILE_WIDTH, type TileName } from '@cloister/protocol/tlog/tiles'
+import { newRequestId } from '../request-id.ts'
 import type { AuditKey } from './audit-key.ts'
 import { count, type Database, type Durability } from './database.ts'
 import { TreeEdge, type FullTile } from './tree-edge.ts'
@@ -238,7 +238,7 @@ export class AuditLog {
 function ownEntry(time: number, subject: string): AuditContent {
   return {
     time,
-    requestId: randomBytes(16).toString('hex'),
+    requestId: newRequestId(),
     kind: 'admin',
     outcome: 'allowed',
     subject,

@@ -8,6 +8,7 @@ import type { GuestImageManifest } from '@cloister/protocol/guest-image-manifest
 import type { AttesterMode } from '@cloister/protocol/guest-names'
 import { tdxMeasurement } from '../attestation/attestation-result.ts'
 import { count, type Database } from './database.ts'
+import { Remembered } from './remembered.ts'
 
 /** The one attester mode whose digests count under each anchor set. */
 export const MODE_OF_ANCHORS = {
@@ -39,6 +40,7 @@ export interface NewGuestImage {
 export class ReferenceValueStore {
   readonly #database: Database
   readonly #find
+  readonly #byMeasurement = new Remembered<readonly ReferenceValue[]>()
 
   constructor(database: Database) {
     this.#database = database
@@ -51,7 +53,12 @@ export class ReferenceValueStore {
 
   /** @param measurement - as `measurementOf` has it. @returns withdrawn ones too, so that the audit can say so */
   find(anchors: AnchorSet, measurement: string): readonly ReferenceValue[] {
-    return this.#find.all(anchors, MODE_OF_ANCHORS[anchors], measurement).map(readReferenceValue)
+    return (
+      this.#byMeasurement.get(`${anchors} ${measurement}`, () => {
+        const rows = this.#find.all(anchors, MODE_OF_ANCHORS[anchors], measurement)
+        return rows.length === 0 ? undefined : rows.map(readReferenceValue)
+      }) ?? []
+    )
   }
 
   list(): readonly GuestImage[] {
@@ -79,7 +86,7 @@ export class ReferenceValueStore {
     const digests = measurements(manifest, anchors)
     if (digests.length === 0)
       throw new CloisterError('broker.guest-image.empty', { where: manifest.name })
-    this.#database.write('durable', () => {
+    this.#change(() => {
       if (this.#isRegistered(manifest, anchors, mode, digests)) return
       this.#insert(manifest, { anchors, mode, digests }, now)
     })
@@ -127,12 +134,20 @@ export class ReferenceValueStore {
 
   /** Withdraws a version in every mode. @returns false when there is none */
   withdraw(name: string, imageVersion: number): boolean {
-    return this.#database.write('durable', () => {
+    return this.#change(() => {
       const { changes } = this.#database
         .prepare('UPDATE guest_images SET withdrawn = 1 WHERE name = ? AND image_version = ?')
         .run(name, imageVersion)
       return Number(changes) > 0
     })
+  }
+
+  #change<Result>(change: () => Result): Result {
+    try {
+      return this.#database.write('durable', change)
+    } finally {
+      this.#byMeasurement.forget()
+    }
   }
 }
 

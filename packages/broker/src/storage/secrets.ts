@@ -3,6 +3,7 @@ import type { KeyObject } from 'node:crypto'
 import { AnyReleasePolicySchema, type AnyReleasePolicy } from '@cloister/protocol/broker-admin-api'
 import { count, type Database } from './database.ts'
 import { openSecret, sealSecret } from './envelope.ts'
+import { Remembered } from './remembered.ts'
 
 /** A secret without its value. */
 export interface Secret {
@@ -24,7 +25,6 @@ export interface NewSecret {
 
 /** Older versions are kept for roll-back by hand; more than this many are forgotten. */
 const KEPT_VERSIONS = 8
-const REMEMBERED_POLICIES = 256
 
 const SELECT = `
   SELECT s.path, s.version, s.allow_simulated, s.release_policy, v.created_at
@@ -36,8 +36,10 @@ export class SecretStore {
   readonly #find
   readonly #findValue
   readonly #findOf
-  /** By their stored text: a fleet asks for the same few secrets again and again. */
-  readonly #policies = new Map<string, AnyReleasePolicy>()
+  /** A fleet asks for the same few secrets again and again. */
+  readonly #byPath = new Remembered<Secret>()
+  /** By their stored text. */
+  readonly #policies = new Remembered<AnyReleasePolicy>()
 
   constructor(database: Database, kek: KeyObject) {
     this.#database = database
@@ -53,8 +55,10 @@ export class SecretStore {
   }
 
   find(path: string): Secret | undefined {
-    const row = this.#find.get(path)
-    return row === undefined ? undefined : this.#read(row)
+    return this.#byPath.get(path, () => {
+      const row = this.#find.get(path)
+      return row === undefined ? undefined : this.#read(row)
+    })
   }
 
   /** Those whose policy names the workload, whatever the revision. */
@@ -80,7 +84,7 @@ export class SecretStore {
 
   /** @returns the new version's number */
   put({ path, value, allowSimulated, policy }: NewSecret, now: number): number {
-    return this.#database.write('durable', () => {
+    return this.#change(() => {
       const latest = this.#database
         .prepare('SELECT max(version) AS n FROM secret_versions WHERE path = ?')
         .get(path)
@@ -107,7 +111,7 @@ export class SecretStore {
 
   /** @returns false when there is no such secret */
   setPolicy(path: string, policy: AnyReleasePolicy): boolean {
-    return this.#database.write('durable', () => {
+    return this.#change(() => {
       const { changes } = this.#database
         .prepare('UPDATE secrets SET release_policy = ? WHERE path = ?')
         .run(encode(policy), path)
@@ -117,7 +121,7 @@ export class SecretStore {
 
   /** Deletes the secret and all its versions. @returns false when there is no such secret */
   delete(path: string): boolean {
-    return this.#database.write('durable', () => {
+    return this.#change(() => {
       this.#database.prepare('DELETE FROM secret_versions WHERE path = ?').run(path)
       const { changes } = this.#database.prepare('DELETE FROM secrets WHERE path = ?').run(path)
       return Number(changes) > 0
@@ -133,6 +137,14 @@ export class SecretStore {
     })
   }
 
+  #change<Result>(change: () => Result): Result {
+    try {
+      return this.#database.write('durable', change)
+    } finally {
+      this.#byPath.forget()
+    }
+  }
+
   #read(row: Record<string, unknown>): Secret {
     const policy = row['release_policy']
     return {
@@ -144,13 +156,8 @@ export class SecretStore {
     }
   }
 
-  #readPolicy(text: string): AnyReleasePolicy {
-    const known = this.#policies.get(text)
-    if (known !== undefined) return known
-    const policy = AnyReleasePolicySchema.parse(JSON.parse(text))
-    if (this.#policies.size >= REMEMBERED_POLICIES) this.#policies.clear()
-    this.#policies.set(text, policy)
-    return policy
+  #readPolicy(text: string): AnyReleasePolicy | undefined {
+    return this.#policies.get(text, () => AnyReleasePolicySchema.parse(JSON.parse(text)))
   }
 }
 

@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { AuditContent } from '@cloister/protocol/broker-admin-api'
-import { StrangerEntries } from './stranger-entries.ts'
+import { groupOfWorkload, StrangerEntries } from './stranger-entries.ts'
 
 const WINDOW_MS = 600_000
 
 function kept() {
   const entries: AuditContent[] = []
-  const strangers = new StrangerEntries({ append: (entry) => entries.push(entry) })
+  const strangers = new StrangerEntries(
+    { append: (entry) => entries.push(entry) },
+    { perAddress: 3, inAll: 5 },
+  )
   let n = 0
   return {
     entries,
@@ -27,6 +30,15 @@ function kept() {
           outcome: 'refused',
           checks: [],
         })
+    },
+    /** Attestations of a workload's guests. */
+    attest: (workload: string, address: string, times: number) => {
+      for (let nth = 0; nth < times; nth++)
+        strangers.append(
+          address,
+          { time: 0, requestId: String(n++), kind: 'attestation', outcome: 'allowed', checks: [] },
+          groupOfWorkload(workload),
+        )
     },
     told: () => entries.filter(({ subject }) => subject !== undefined),
   }
@@ -90,4 +102,21 @@ test('kinds have bounds of their own, and a clock that goes back keeps no window
   refuse('a', 1, 1000)
   assert.equal(told().length, 1)
   assert.equal(entries.length, 13)
+})
+
+test('attestations of a workload have bounds by address and in all, apart from strangers and from other workloads', () => {
+  const { entries, attest, refuse, strangers, told } = kept()
+  refuse('a', 1000, 0, 'attestation')
+  const ofStrangers = entries.length
+  for (const address of ['a', 'b', 'c']) attest('demo', address, 100)
+  assert.equal(entries.length - ofStrangers, 5)
+  attest('other', 'a', 3)
+  assert.equal(entries.length - ofStrangers, 8)
+  strangers.flush(1)
+  const ofDemo = told().find(({ workload }) => workload === 'demo')
+  assert.deepEqual(
+    [ofDemo?.outcome, ofDemo?.code, ofDemo?.checks[0]?.code, ofDemo?.checks[0]?.received],
+    ['allowed', undefined, 'attestation.many', '100 of c, 98 of b, 97 of a'],
+  )
+  assert.equal(told().filter(({ workload }) => workload === 'other').length, 0)
 })

@@ -14,6 +14,7 @@ import {
 import { parseRevocationList } from '@cloister/verifier/formats/x509-crl'
 import type { TpmAnchor } from '../tpm/endorsement-key.ts'
 import { count, type Database } from './database.ts'
+import { Remembered } from './remembered.ts'
 
 export interface PinnedTpmAnchor extends TpmAnchor {
   readonly pinnedAt: number
@@ -32,7 +33,8 @@ export interface IntelCollateral {
 
 export class TrustSettings {
   readonly #database: Database
-  readonly #isEnrolled
+  readonly #findEnrolled
+  readonly #enrolled = new Remembered<boolean>()
   /** Asked at every decision, changed by the owner only. */
   #simulatedRoots: readonly string[]
   #revocationLists: readonly Uint8Array[]
@@ -42,7 +44,7 @@ export class TrustSettings {
 
   constructor(database: Database) {
     this.#database = database
-    this.#isEnrolled = database.prepare('SELECT 1 FROM platforms WHERE chip_id = ?')
+    this.#findEnrolled = database.prepare('SELECT 1 FROM platforms WHERE chip_id = ?')
     this.#simulatedRoots = this.#readSimulatedRoots()
     this.#revocationLists = this.#readRevocationLists()
     this.#tpmAnchors = this.#readTpmAnchors()
@@ -72,7 +74,8 @@ export class TrustSettings {
   }
 
   isEnrolled(chipId: string): boolean {
-    return this.#isEnrolled.get(chipId) !== undefined
+    const read = () => this.#findEnrolled.get(chipId) !== undefined
+    return this.#enrolled.get(chipId, read) === true
   }
 
   platforms(): readonly { readonly chipId: string; readonly enrolledAt: number }[] {
@@ -235,10 +238,14 @@ export class TrustSettings {
   }
 
   #change(sql: string, values: readonly (string | number | Uint8Array)[]): boolean {
-    return this.#database.write(
-      'durable',
-      () => Number(this.#database.prepare(sql).run(...values).changes) > 0,
-    )
+    try {
+      return this.#database.write(
+        'durable',
+        () => Number(this.#database.prepare(sql).run(...values).changes) > 0,
+      )
+    } finally {
+      this.#enrolled.forget()
+    }
   }
 }
 

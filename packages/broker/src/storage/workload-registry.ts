@@ -2,6 +2,7 @@
 import type { REVISION_STATES } from '@cloister/protocol/broker-admin-api'
 import { CloisterError } from '@cloister/protocol/error'
 import { count, type Database } from './database.ts'
+import { Remembered } from './remembered.ts'
 
 export type RevisionState = (typeof REVISION_STATES)[number]
 
@@ -34,6 +35,7 @@ const SELECT = `
 export class WorkloadRegistry {
   readonly #database: Database
   readonly #find
+  readonly #byInitdata = new Remembered<WorkloadRevision>()
 
   constructor(database: Database) {
     this.#database = database
@@ -41,6 +43,10 @@ export class WorkloadRegistry {
   }
 
   findByInitdata(digest: string): WorkloadRevision | undefined {
+    return this.#byInitdata.get(digest, () => this.#read(digest))
+  }
+
+  #read(digest: string): WorkloadRevision | undefined {
     const row = this.#find.get(digest)
     return row === undefined ? undefined : readRevision(row)
   }
@@ -63,8 +69,8 @@ export class WorkloadRegistry {
    */
   register(workload: NewWorkloadRevision, now: number): void {
     const { name, revision, initdataDigest, initdata, instances = null } = workload
-    this.#database.write('durable', () => {
-      const known = this.findByInitdata(initdataDigest)
+    this.#change(() => {
+      const known = this.#read(initdataDigest)
       if (known?.state === 'current' && known.name === name) return
       const row = this.#database
         .prepare('SELECT max(revision) AS latest FROM workload_revisions WHERE name = ?')
@@ -87,7 +93,7 @@ export class WorkloadRegistry {
 
   /** @param revision - absent: all of them. @returns false when there is none */
   withdraw(name: string, revision?: number): boolean {
-    return this.#database.write('durable', () => {
+    return this.#change(() => {
       const { changes } = this.#database
         .prepare(
           'UPDATE workload_revisions SET withdrawn = 1 WHERE name = ? AND revision = coalesce(?, revision)',
@@ -95,6 +101,14 @@ export class WorkloadRegistry {
         .run(name, revision ?? null)
       return Number(changes) > 0
     })
+  }
+
+  #change<Result>(change: () => Result): Result {
+    try {
+      return this.#database.write('durable', change)
+    } finally {
+      this.#byInitdata.forget()
+    }
   }
 }
 

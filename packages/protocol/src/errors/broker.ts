@@ -299,8 +299,8 @@ export const BROKER_ERRORS = {
     exit: 2,
   },
   'attestation.many': {
-    title: 'Many attestations of strangers',
-    why: 'more were refused, or had nothing to do with a registered workload, than the audit has entries for, of one address or of all; the check names addresses with their numbers',
+    title: 'Many attestations',
+    why: 'there were more of strangers, or of guests of one workload, than the audit has entries for, of one address or of all; the check names addresses with their numbers',
     fix: ['look at who sends from these addresses', AUDIT],
     status: 401,
     exit: 2,
