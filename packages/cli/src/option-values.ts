@@ -55,3 +55,15 @@ export function mebibytes(
   if (size >= bounds.min && size <= bounds.max) return size
   throw badOption(`--${option} is out of bounds`, `${bounds.min}M to ${bounds.max}M`, text)
 }
+
+/** 8 bytes as `dmidecode -t processor` prints them: `F8 06 08 00 FF FB 8B 1F`. @throws CloisterError `cli.usage` */
+export function processorId(text: string | undefined): Uint8Array | undefined {
+  if (text === undefined) return undefined
+  const digits = text.replaceAll(' ', '')
+  if (/^[0-9a-fA-F]{16}$/.test(digits)) return Buffer.from(digits, 'hex')
+  throw badOption(
+    '--processor-id is none',
+    '8 bytes in hex, the ID in `dmidecode -t processor` of a TD on such processors',
+    text,
+  )
+}

@@ -338,6 +338,12 @@ export type PutIntelCollateral = z.infer<typeof PutIntelCollateralSchema>
 /** PUT /revocation-lists: one of AMD's, DER in base64. */
 export const PutRevocationListSchema = z.strictObject({ der: z.base64() })
 
+/**
+ * Code of the checks of an attestation of a TD, one for each event of RTMR0 in the order of its log: `received` is the digest, `where` what the log says of
+ * it, in brackets where the digest is not of that.
+ */
+export const MACHINE_EVENT = 'attestation.machine-event'
+
 /** What an entry of the audit says. */
 export const AuditContentSchema = z.object({
   time: Time,

@@ -39,6 +39,8 @@ export type EvidenceAppraisal =
       /** For the token; null when the Attester sent no initdata. */
       readonly initdataClaims: unknown
       readonly checks: readonly Check[]
+      /** What the Evidence's event log says, for the audit of a workload that the owner knows. Absent: the Evidence has none that is read. */
+      readonly explain?: () => Promise<readonly Check[]>
     }
   | { readonly accepted: false; readonly checks: readonly Check[] }
 

@@ -14,6 +14,7 @@ import type { TdxClaims as VerifiedClaims } from '@cloister/verifier/tdx/claims'
 import { INTEL_TCB_STATUSES } from '@cloister/protocol/broker-admin-api'
 import type { EvidenceAppraisal, Expectations } from './appraise-evidence.ts'
 import type { TdxClaims } from './attestation-result.ts'
+import { machineEvents } from './machine-events.ts'
 
 export interface TdxAppraisalContext {
   /** Intel's, from the owner. */
@@ -26,7 +27,10 @@ export interface TdxAppraisalContext {
 const FIELD_BYTES = 48
 
 /** The form of the KBS protocol. The event log explains registers to people; nothing here rests on it. */
-const EvidenceSchema = z.object({ quote: z.string().max(1 << 20) })
+const EvidenceSchema = z.object({
+  quote: z.string().max(1 << 20),
+  cc_eventlog: z.unknown().optional(),
+})
 
 /** Judged at each release, by the policy of the secret. */
 const STATUS_WARNING = 'dcap.tcb.status'
@@ -81,6 +85,7 @@ export async function appraiseTdxEvidence(
     degraded: warnings.length > 0,
     initdataClaims: initdata === undefined ? null : initdata.claims(),
     checks,
+    explain: async () => await machineEvents(evidence.data.cc_eventlog, claims.rtmr0),
   }
 }
 

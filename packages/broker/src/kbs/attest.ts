@@ -25,7 +25,10 @@ export async function attest(
 ): Promise<string> {
   const appraised = await appraise(parts, session, attestation)
   if (!appraised.accepted) throw refuse(parts, appraised.checks, { from })
-  const rego = await regoFor(parts, findWorkload(parts, appraised.result))
+  const known = findWorkload(parts, appraised.result)
+  const rego = await regoFor(parts, known)
+  // Only for the owner's own: others shall not fill the audit.
+  const explained = known === undefined ? [] : ((await appraised.explain?.()) ?? [])
   // INVARIANT: from here nothing is awaited, so that whoever is counted is recorded by the registry of the same moment.
   const { result, degraded } = appraised
   const workload = findWorkload(parts, result)
@@ -51,7 +54,7 @@ export async function attest(
     const given = place?.held === 'none' ? issue(true) : token
     record(
       parts,
-      { accepted: true, checks },
+      { accepted: true, checks: [...checks, ...explained] },
       { from, workload, group: groupOf(result, workload), holdsPlace: place?.held === 'held' },
     )
     parts.sessions.attest(session, given, from.address)

@@ -35,6 +35,8 @@ export interface FakeTdOptions {
   /** Fields of the TD report to replace, before the quote is signed. */
   readonly report?: Partial<TdReport>
   readonly quote?: FakeQuoteOptions
+  /** Base64 of a CCEL. Absent: it shows none. */
+  readonly eventLog?: string
 }
 
 export class FakeTd implements RcarGuest {
@@ -56,7 +58,7 @@ export class FakeTd implements RcarGuest {
 
   /** Evidence in its KBS form over these report data. */
   evidence(reportData: Uint8Array): unknown {
-    const { intel, initdata, report, quote } = this.#options
+    const { intel, initdata, report, quote, eventLog = null } = this.#options
     const mrConfigId = Buffer.alloc(48)
     mrConfigId.set(initdataDigest(initdata))
     const td: TdReport = {
@@ -70,7 +72,7 @@ export class FakeTd implements RcarGuest {
       ...report,
     }
     const bytes = intel.quote({ kind: 'tdx', report: td }, quote)
-    return { cc_eventlog: null, quote: Buffer.from(bytes).toString('base64') }
+    return { cc_eventlog: eventLog, quote: Buffer.from(bytes).toString('base64') }
   }
 }
 

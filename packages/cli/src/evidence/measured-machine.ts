@@ -4,12 +4,8 @@ import { toHex } from '@cloister/verifier/bytes/hex'
 import { compareMachine, type ComparedEvent } from '@cloister/verifier/tdx/compare-machine'
 import { textOption, type Invocation, type OptionSpec } from '../command.ts'
 import { escapeText } from '../escape-text.ts'
-import { count, mebibytes } from '../option-values.ts'
-import {
-  predictMachine,
-  processorId,
-  type PredictedMachine,
-} from '../td-machine/predict-machine.ts'
+import { count, mebibytes, processorId } from '../option-values.ts'
+import { predictMachine, type PredictedMachine } from '../td-machine/predict-machine.ts'
 import { readLog } from './measured-log.ts'
 
 export const MACHINE_OPTIONS: Readonly<Record<string, OptionSpec>> = {
@@ -55,7 +51,7 @@ export async function measuredMachine(
   const isEmulated = options['probe'] === true
   if (folder !== undefined && isEmulated)
     throw new CloisterError('cli.usage', { why: '--probe or --machine-files, not both' })
-  return await predictMachine(
+  const predicted = await predictMachine(
     {
       firmware,
       memoryMiB: mebibytes('memory', memory, { min: 1, max: 16 << 20 }),
@@ -67,6 +63,8 @@ export async function measuredMachine(
     },
     signal,
   )
+  if (predicted.leftOut !== undefined) invocation.output.talk(predicted.leftOut)
+  return predicted
 }
 
 export async function showMachineEvents(

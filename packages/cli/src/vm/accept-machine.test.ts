@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { AuditEntry, ReleasePolicy } from '@cloister/protocol/broker-admin-api'
-import { ReleasePolicySchema } from '@cloister/protocol/broker-admin-api'
+import { MACHINE_EVENT, ReleasePolicySchema } from '@cloister/protocol/broker-admin-api'
 import { isCode } from '@cloister/protocol/testing'
-import { acceptMachine, refusedMachine } from './accept-machine.ts'
+import { fromHex, toHex } from '@cloister/verifier/bytes/hex'
+import { replayRtmr } from '@cloister/verifier/tdx/rtmr'
+import { acceptMachine, explainMachine, refusedMachine } from './accept-machine.ts'
 
 const VALUE = '5a'.repeat(48)
 const POLICY = ReleasePolicySchema.parse({
@@ -79,4 +81,38 @@ test('a VM without secrets under TDX has no machine to accept', async () => {
       acceptMachine('db', VALUE, broker([], release)),
       isCode('vm.machine-unknown'),
     )
+})
+
+test('the events of a machine are those of a log that adds up to its register', async () => {
+  const digests = ['1', '2', '3'].map((digit) => digit.repeat(96))
+  const rtmr0 = toHex(await replayRtmr(digests.map(fromHex)))
+  const attested = (received: readonly string[]) => ({
+    kind: 'attestation',
+    checks: [
+      { code: 'tdx.policy.debug', outcome: 'pass' },
+      ...received.map((digest, index) => ({
+        code: MACHINE_EVENT,
+        outcome: 'not-checked',
+        received: digest,
+        where: index === 0 ? 'measured' : '(a label)',
+      })),
+    ],
+  })
+  const predicted = [
+    { event: 'TD HOB', digest: fromHex(digests[0] ?? '') },
+    { event: 'etc/acpi/tables' },
+    { event: 'SMBIOS', digest: fromHex('4'.repeat(96)) },
+  ]
+  const asked = broker([attested(digests.toReversed()), refusal(unknown), attested(digests)])
+  const events = await explainMachine('db', rtmr0, { predicted, broker: asked })
+  assert.deepEqual(
+    events?.map(({ event, verdict, log }) => [event, verdict, log]),
+    [
+      ['TD HOB', 'predicted', { text: 'measured', isMeasured: true }],
+      ['etc/acpi/tables', 'unknown', { text: 'a label', isMeasured: false }],
+      ['SMBIOS', 'differs', { text: 'a label', isMeasured: false }],
+    ],
+  )
+  const none = { predicted, broker: broker([attested(digests.toReversed()), attested([])]) }
+  assert.equal(await explainMachine('db', rtmr0, none), undefined)
 })

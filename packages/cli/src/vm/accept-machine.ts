@@ -1,9 +1,17 @@
 /**
- * RTMR0 of a TD speaks of the machine as its host made it, and nothing but the machine tells it beforehand. The owner accepts a value on purpose: after a
- * refused release for which RTMR0 was all that was missing, that is trust on first use.
+ * RTMR0 of a TD speaks of the machine as its host made it. Where it is not what was predicted, the owner accepts a value on purpose: after a refused release
+ * for which RTMR0 was all that was missing, that is trust on first use. Where the guest showed its event log, the owner sees which events nothing predicted.
  */
-import type { AuditEntry, AuditCheck } from '@cloister/protocol/broker-admin-api'
+import {
+  MACHINE_EVENT,
+  type AuditCheck,
+  type AuditEntry,
+} from '@cloister/protocol/broker-admin-api'
 import { CloisterError } from '@cloister/protocol/error'
+import { fromHex, toHex } from '@cloister/verifier/bytes/hex'
+import { compareMachine, type ComparedEvent } from '@cloister/verifier/tdx/compare-machine'
+import type { MachineEvent } from '@cloister/verifier/tdx/machine-events'
+import { replayRtmr } from '@cloister/verifier/tdx/rtmr'
 import type { BrokerClient } from '../owner/broker-client.ts'
 import { vmResources } from './vm-resources.ts'
 
@@ -106,4 +114,32 @@ function valueIn({ code, received = '' }: AuditCheck): string | undefined {
   const text =
     code === 'release.tdx.rtmr0' ? received : /names no RTMR0; it is (\w+)$/.exec(received)?.[1]
   return text !== undefined && /^[0-9a-f]{96}$/.test(text) ? text : undefined
+}
+
+/**
+ * The events of a machine, from the latest attestation whose log adds up to just this register, beside those that were predicted.
+ *
+ * @returns undefined where no guest of that name showed such a log
+ */
+export async function explainMachine(
+  name: string,
+  rtmr0: string,
+  { predicted, broker }: { predicted: readonly MachineEvent[]; broker: Pick<Broker, 'audit'> },
+): Promise<readonly ComparedEvent[] | undefined> {
+  for (const { kind, checks } of await broker.audit({ workload: name, limit: ENTRIES })) {
+    if (kind !== 'attestation') continue
+    const events = checks.filter(({ code }) => code === MACHINE_EVENT).map(loggedEvent)
+    if (events.length > 0 && (await registerOf(events)) === rtmr0)
+      return compareMachine(predicted, events)
+  }
+  return undefined
+}
+
+function loggedEvent({ received = '', where = '' }: AuditCheck) {
+  const isMeasured = !where.startsWith('(')
+  return { digest: received, description: isMeasured ? where : where.slice(1, -1), isMeasured }
+}
+
+async function registerOf(events: readonly { readonly digest: string }[]): Promise<string> {
+  return toHex(await replayRtmr(events.map(({ digest }) => fromHex(digest))))
 }

@@ -35,6 +35,7 @@ describe('readCreatePlan()', () => {
       user: undefined,
       encryptDisk: false,
       rtmr0: [],
+      processorId: undefined,
       allowed: [],
       ports: [],
       network: { kind: 'user' },

@@ -11,7 +11,7 @@ import { CloisterError } from '@cloister/protocol/error'
 import { VM_OPENINGS, type VmOpening } from '@cloister/protocol/vm-workload'
 import { listOption, textOption, type CommandLine, type OptionSpec } from '../command.ts'
 import { instances, INSTANCES_OPTION } from '../workload/instances-option.ts'
-import { badOption, count, mebibytes, publishedPort } from '../option-values.ts'
+import { badOption, count, mebibytes, processorId, publishedPort } from '../option-values.ts'
 
 export const VM_TEE_CHOICES = ['auto', 'snp', 'tdx', 'sev-es', 'sev', 'simulated', 'none'] as const
 export type VmTeeChoice = (typeof VM_TEE_CHOICES)[number]
@@ -39,6 +39,8 @@ export interface CreatePlan {
   readonly encryptDisk: boolean
   /** Accepted values of RTMR0, lowercase hex; for TDX only. */
   readonly rtmr0: readonly string[]
+  /** Of the host's processors, 8 bytes; for TDX only. */
+  readonly processorId: Uint8Array | undefined
   /** What the image may leave open under a measured boot. */
   readonly allowed: readonly VmOpening[]
   readonly ports: readonly { address: string; host: number; guest: number }[]
@@ -108,7 +110,12 @@ export const VM_CREATE_OPTIONS: Readonly<Record<string, OptionSpec>> = {
     type: 'string',
     multiple: true,
     value: 'HEX',
-    help: 'with --tee tdx: RTMR0 of the machine, where you know it; default: accepted after its first boot',
+    help: 'with --tee tdx: RTMR0 of the machine, where you know it; default: predicted where all of it is known, else accepted after its first boot',
+  },
+  'processor-id': {
+    type: 'string',
+    value: 'HEX',
+    help: "with --tee tdx, to predict RTMR0: ID in `dmidecode -t processor` of a TD on the host's processors",
   },
   publish: {
     type: 'string',
@@ -153,6 +160,7 @@ export function readCreatePlan(line: CommandLine): CreatePlan {
     encryptDisk: line.options['encrypt-disk'] === true,
     allowed: VM_OPENINGS.filter((name) => line.options[`allow-${name}`] === true),
     rtmr0: listOption(line, 'rtmr0').map(registerValue),
+    processorId: processorId(textOption(line, 'processor-id')),
     ports: listOption(line, 'publish').map(publishedPort),
     network: networkOf(textOption(line, 'network') ?? 'user'),
     start: line.options['no-start'] !== true,
@@ -239,6 +247,8 @@ export function shieldOf(plan: CreatePlan, tee: VmTee): Shield {
     )
   if (plan.rtmr0.length > 0 && tee !== 'tdx')
     throw unfit(`--rtmr0 with --tee ${tee}`, 'it is a register of TDX')
+  if (plan.processorId !== undefined && tee !== 'tdx')
+    throw unfit(`--processor-id with --tee ${tee}`, 'it is in a register of TDX')
   const secureBoot = plan.secureBoot ?? hasSecureBoot
   const vtpm = plan.vtpm ?? !isMeasured
   if (plan.integrityMonitoring === true && !vtpm)

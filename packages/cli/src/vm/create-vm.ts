@@ -12,6 +12,7 @@ import {
 } from '@cloister/protocol/hostd-vm-api'
 import { freePort } from '../free-port.ts'
 import { readInput } from '../read-input.ts'
+import { keepPrediction } from '../td-machine/kept-prediction.ts'
 import { chooseVmTee } from './choose-vm-tee.ts'
 import { shieldOf, type CreatePlan, type Shield } from './create-plan.ts'
 import { openDiskImage } from './disk-catalogue.ts'
@@ -76,11 +77,13 @@ export async function prepareVm(plan: CreatePlan, context: CreateContext): Promi
           imagePath: image.path,
           imageName: image.name,
           cpus: plan.cpus,
+          memoryMiB: plan.memoryMiB,
           guestPorts: ports.map(({ guest }) => guest),
           diskMiB: plan.diskMiB,
           encryptDisk: plan.encryptDisk,
           instances: plan.instances,
           rtmr0: plan.rtmr0,
+          processorId: plan.processorId,
           allowed: plan.allowed,
           directories,
           talk,
@@ -154,6 +157,8 @@ export async function createVm(prepared: PreparedVm, context: CreateContext): Pr
       madeKey,
       hostKey: hasHostKey ? hostKey : undefined,
     })
+    const machine = prepared.measured?.machine
+    if (machine !== undefined) await keepPrediction(directories, plan.name, machine.events)
   } catch (error) {
     await removeIdentity(directories, plan.name)
     await hostd.vms.remove(plan.name)

@@ -16,11 +16,13 @@ import { MEASURED_VCPU_COUNTS } from '@cloister/protocol/guest-image-manifest'
 import type { DefineVmRequestInput, VmTee } from '@cloister/protocol/hostd-vm-api'
 import { DISK_SECRET_BYTES } from '@cloister/protocol/sealed-disk/keys'
 import { VM_OPENINGS, type VmOpening, type VmWorkloadInput } from '@cloister/protocol/vm-workload'
+import { loadGuestImage } from '@cloister/image/images'
 import type { BrokerClient } from '../owner/broker-client.ts'
 import { ensureBroker } from '../owner/local-broker.ts'
 import { pinLocalSimulatedRoot } from '../owner/simulated-roots.ts'
 import { ensureGuestImage } from '../setup/ensure-guest-image.ts'
 import type { MeasuredTee } from '../workload/choose-tee.ts'
+import type { PredictedMachine } from '../td-machine/predict-machine.ts'
 import { registerGuestImage, registerWorkload, releasePolicyFor } from '../workload/register.ts'
 import { forgetVm } from './forget-vm.ts'
 import { rawDisk } from './raw-disk.ts'
@@ -37,14 +39,17 @@ export interface MeasuredBootRequest {
   /** What lists call it. */
   readonly imageName: string
   readonly cpus: number
+  readonly memoryMiB: number
   /** TCP ports of the guest that `connect` may join. */
   readonly guestPorts: readonly number[]
   readonly diskMiB: number | undefined
   readonly encryptDisk: boolean
   /** Absent: any number. */
   readonly instances: number | undefined
-  /** TDX only: accepted values of RTMR0, hex. */
+  /** TDX only: accepted values of RTMR0, hex. None: what is predicted, where all of it is. */
   readonly rtmr0: readonly string[]
+  /** TDX only: signature and features of the host's processors, 8 bytes. */
+  readonly processorId: Uint8Array | undefined
   /** What the image may leave open. */
   readonly allowed: readonly VmOpening[]
   readonly directories: Directories
@@ -64,6 +69,8 @@ export interface MeasuredDefinition {
 export interface MeasuredBoot extends AsyncDisposable {
   /** Lines for the plan: what is registered and which secrets become releasable. */
   readonly plan: readonly string[]
+  /** Of a TD, as far as it is known before its first boot. */
+  readonly machine: PredictedMachine | undefined
   /** Registers everything at the broker; called after the plan was confirmed. */
   register(seed: VmSeed): Promise<MeasuredDefinition>
   /** Takes back what {@link MeasuredBoot.register} did; nothing when it refused. */
@@ -77,6 +84,8 @@ interface Made {
   /** What is open in the image, as far as its owner allowed it. */
   readonly leftOpen: readonly VmOpening[]
   readonly disk: VmWorkloadInput['vm']['disk']
+  /** Of a TD. */
+  readonly machine: PredictedMachine | undefined
   /** Absent: the disk is not encrypted. */
   readonly sealed?: { readonly path: string; readonly secret: Buffer }
 }
@@ -94,6 +103,7 @@ export async function prepareMeasuredBoot(request: MeasuredBootRequest): Promise
     let isRegistering = false
     return {
       plan: planOf(request, made),
+      machine: made.machine,
       register: async (seed) => {
         const broker = await ensureBroker(request.directories, request.signal)
         await requireFreeName(request.name, broker)
@@ -155,9 +165,10 @@ async function make(request: MeasuredBootRequest, tee: MeasuredTee, work: string
   })
   if (tee !== 'simulated' && !bundle.attests[tee])
     throw new CloisterError('vm-boot.tee-driver-missing', { where: system.kernel.release })
+  const machine = tee === 'tdx' ? await tdMachine(request, bundleDirectory) : undefined
   if (!encryptDisk) {
     const disk = { kind: 'plain', partition: system.partition } as const
-    return { bundle, bundleDirectory, system, disk, leftOpen }
+    return { bundle, bundleDirectory, system, disk, leftOpen, machine }
   }
   const { sealRoot } = await import('@cloister/image/boot-bundle/seal-root')
   const secret = randomBytes(DISK_SECRET_BYTES)
@@ -172,10 +183,35 @@ async function make(request: MeasuredBootRequest, tee: MeasuredTee, work: string
     bundleDirectory,
     system,
     leftOpen,
+    machine,
     disk: { kind: 'sealed', id, dataBytes, key, nextKey, recoveryKey },
     sealed: { path, secret },
   }
 }
+
+/** As far as the QEMU here shows it; where it shows nothing, what firmware and memory tell. */
+async function tdMachine(
+  { cpus, memoryMiB, processorId, talk, signal }: MeasuredBootRequest,
+  bundleDirectory: string,
+): Promise<PredictedMachine | undefined> {
+  const { predictMachine } = await import('../td-machine/predict-machine.ts')
+  const { paths } = await loadGuestImage(bundleDirectory)
+  const { tdxFirmware: firmware } = paths
+  if (firmware === undefined) return undefined
+  const question = { firmware, cpus, memoryMiB, processorId }
+  try {
+    return await predictMachine({ ...question, source: { kind: 'emulated' } }, signal)
+  } catch (error) {
+    if (!(error instanceof CloisterError) || !UNTRIED.has(error.code)) throw error
+    talk(
+      `        the TD's machine was not tried out here: ${error.details.received ?? error.message}`,
+    )
+    return await predictMachine(question, signal)
+  }
+}
+
+/** What a QEMU that cannot play the machine comes to. */
+const UNTRIED: ReadonlySet<string> = new Set(['vm.machine-probe-failed', 'qemu.missing'])
 
 /** @throws CloisterError `vm-boot.console-login`, `vm-boot.swap` for what was not allowed by name */
 function openingsLeft({ openings }: DiskSystem, allowed: readonly VmOpening[]): VmOpening[] {
@@ -220,7 +256,7 @@ export async function latestVersion(
 
 function planOf(
   request: MeasuredBootRequest,
-  { bundle, system, sealed, leftOpen }: Made,
+  { bundle, system, sealed, leftOpen, machine }: Made,
 ): string[] {
   const { name } = request
   const { key } = vmResources(name)
@@ -231,16 +267,33 @@ function planOf(
       ? ['DISK NOT ENCRYPTED: the host can read and change everything on it']
       : [`disk encrypted here; its key ${key} becomes releasable to VM ${name} in this bundle`]),
     ...leftOpen.map((name) => `LEFT OPEN: ${name}, as allowed; its trust is degraded at best`),
-    ...(request.tee === 'tdx' ? [machineLine(request)] : []),
+    ...(request.tee === 'tdx' ? machineLines(request, machine) : []),
     ...skipped.map((mount) => `${mount} of the image is not used and will be empty`),
   ]
 }
 
-/** Nothing tells RTMR0 beforehand but the machine itself. */
-function machineLine({ name, rtmr0 }: MeasuredBootRequest): string {
-  return rtmr0.length > 0
-    ? `the machine must be one of RTMR0 ${rtmr0.map((value) => `${value.slice(0, 16)}…`).join(', ')}`
-    : `RTMR0, the machine, is not known yet: no secret is released until you accept it (cloister vm accept-machine ${name})`
+function machineLines(
+  { name, rtmr0 }: MeasuredBootRequest,
+  machine: PredictedMachine | undefined,
+): string[] {
+  const short = (value: string) => `${value.slice(0, 16)}…`
+  if (rtmr0.length > 0) return [`the machine must be one of RTMR0 ${rtmr0.map(short).join(', ')}`]
+  if (machine?.rtmr0 !== undefined)
+    return [
+      `the machine must be RTMR0 ${short(machine.rtmr0)}, predicted with the QEMU here; where the host's differs, accept it after the first boot (cloister vm accept-machine ${name})`,
+    ]
+  const unknown = machine?.events.filter(({ digest }) => digest === undefined) ?? []
+  const missing = unknown.map(({ event }) => event).join(', ')
+  return [
+    ...(machine?.leftOut === undefined ? [] : [machine.leftOut]),
+    `RTMR0, the machine, is not known yet${missing === '' ? '' : ` (${missing})`}: no secret is released until you accept it (cloister vm accept-machine ${name})`,
+  ]
+}
+
+/** What the owner gave, else what was predicted as a whole. */
+function acceptedAtFirst({ rtmr0 }: MeasuredBootRequest, { machine }: Made): readonly string[] {
+  if (rtmr0.length > 0 || machine?.rtmr0 === undefined) return rtmr0
+  return [machine.rtmr0]
 }
 
 async function register(
@@ -254,7 +307,7 @@ async function register(
   const { bundle, sealed } = made
   if (tee === 'simulated') await broker.pinSimulatedRoot(await pinLocalSimulatedRoot(directories))
   await registerGuestImage(broker, bundle.manifest, { tee, debug: false })
-  const release = releasePolicyFor(name, bundle.manifest, tee, request.rtmr0)
+  const release = releasePolicyFor(name, bundle.manifest, tee, acceptedAtFirst(request, made))
   const { key, seed: seedPath } = vmResources(name)
   if (sealed !== undefined) await put(broker, key, sealed.secret, tee, release)
   if (made.system.hasCloudInit)

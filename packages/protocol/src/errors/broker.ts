@@ -227,6 +227,13 @@ const ATTESTATION_CHECKS = {
     status: 401,
     exit: 2,
   },
+  'attestation.machine-event': {
+    title: 'An event of the machine of a TD, in RTMR0',
+    why: 'it stands in the audit beside an attestation, so that the owner sees what RTMR0 is made of; nothing is decided by it',
+    fix: ['cloister vm accept-machine NAME', AUDIT],
+    status: 401,
+    exit: 2,
+  },
 } as const satisfies Record<string, ErrorEntry>
 
 /** A check before an attestation key is certified: the guest only learns `tpm.enrolment-refused`. */

@@ -69,7 +69,8 @@ export async function explainLog(input: Uint8Array, wanted?: HashName): Promise<
   return await explainEvents(log, wanted)
 }
 
-async function explainEvents(log: TcgLog, wanted: HashName | undefined): Promise<ExplainedLog> {
+/** {@link explainLog} of a log that was read already, or of some of its events. @throws FormatError when it lacks digests of the bank */
+export async function explainEvents(log: TcgLog, wanted?: HashName): Promise<ExplainedLog> {
   const numbering = numberingOf(log)
   const banks = STRENGTH.filter((name) => log.hashes.some((hash) => hash.name === name))
   const bank = chooseBank(banks, wanted, numbering)
