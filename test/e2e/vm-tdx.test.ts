@@ -376,7 +376,7 @@ function commandLine(id: string, sshPort: number, initdata: Uint8Array): string[
     ],
     ['-accel', 'kvm', '-cpu', 'host', '-smp', '3', '-m', '1024M', '-rtc', 'base=utc'],
     ['-action', 'reboot=shutdown,panic=exit-failure'],
-    ['-chardev', 'socket,id=qmp,path=qmp.sock,server=on,wait=off'],
+    ['-chardev', 'socket,id=qmp,path=qmp.sock,server=on,wait=off,logfile=qmp.log,logappend=on'],
     ['-mon', 'chardev=qmp,mode=control'],
     ['-object', 'memory-backend-memfd,id=ram0,size=1024M,share=on', '-object', JSON.stringify(td)],
     ['-bios', '/proc/self/fd/5', '-kernel', '/proc/self/fd/4'],

@@ -39,6 +39,10 @@ export function hostBackend(directories: Directories): Backend {
       const { openVmHost } = await import('@cloister/launcher/open-vm-host')
       return adoptVm(state, await openVmHost(directories))
     },
+    async howVmEnded(state) {
+      const { readEnd } = await import('@cloister/launcher/control-log')
+      return readEnd(state)
+    },
     async discardVm(state) {
       const { discardVm } = await import('@cloister/launcher/discard-vm')
       await discardVm(state)

@@ -86,6 +86,7 @@ export class FakeMachine {
         const guest = this.guests.get(state.id)
         return guest === undefined || guest.isGone ? undefined : guest.vm()
       },
+      howVmEnded: async ({ id }) => this.guests.get(id)?.heard,
       discardVm: async (state) => this.guests.get(state.id)?.end('killed'),
       clearLeftovers: async (_folders, keep) => {
         const lost = [...this.guests.values()].filter(
@@ -125,6 +126,8 @@ export class FakeGuest {
   typed = ''
   mux: MuxConnection | undefined
   isGone = false
+  /** What QEMU has told of its end, whoever listened. */
+  heard: Pick<VmExit, 'reason' | 'at'> | undefined
   readonly #options: FakeMachineOptions
   readonly #sockets = new Set<Socket>()
   readonly #servers: Server[] = []
@@ -203,6 +206,7 @@ export class FakeGuest {
   async end(reason: VmExitReason, more: Partial<VmExit> = {}): Promise<void> {
     if (this.isGone) return
     this.isGone = true
+    if (reason.startsWith('guest-')) this.heard = { reason, at: new Date() }
     this.dropConnections()
     await Promise.all(
       this.#servers.map((server) => new Promise((resolve) => server.close(resolve))),

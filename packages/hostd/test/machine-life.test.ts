@@ -143,6 +143,37 @@ test('a restart stops and starts; a guest of a TEE that resets is started anew',
   assert.equal(again.error, undefined)
 })
 
+test('what a guest did while no hostd ran is done justice by the next one', async () => {
+  await using machine = new FakeMachine()
+  await using hostd = await startFixture(machine)
+  const { vms } = hostd.client
+  await vms.define(await defineRequest(hostd))
+  await vms.start('box')
+  await hostd.halt()
+  await machine.only.end('guest-reset')
+  await hostd.restart()
+  const again = await hostd.untilVm('box', ({ boots, state }) => boots === 2 && state === 'running')
+  assert.equal(again.error, undefined)
+  // The second in a row waits, as it does where a hostd watches.
+  await hostd.halt()
+  await machine.only.end('guest-reset')
+  await hostd.restart()
+  const waiting = await hostd.untilVm('box', ({ state }) => state === 'failed')
+  assert.ok(Date.parse(waiting.restartsAt ?? '') > Date.now())
+  await vms.start('box')
+  await hostd.halt()
+  await machine.only.end('guest-shutdown')
+  await hostd.restart()
+  const off = await hostd.untilVm('box', ({ state }) => state === 'stopped')
+  assert.match(off.why ?? '', /shut itself down/)
+  await vms.start('box')
+  await hostd.halt()
+  await machine.only.end('guest-panic')
+  await hostd.restart()
+  const panicked = await hostd.untilVm('box', ({ state }) => state === 'failed')
+  assert.deepEqual([panicked.error?.code, panicked.restartsAt], ['vm.died', undefined])
+})
+
 test('sizes change at rest, disks only grow, snapshots come and go', async () => {
   await using machine = new FakeMachine()
   await using hostd = await startFixture(machine)

@@ -14,6 +14,7 @@ import {
   type MachineDescriptors,
   type MachineDevices,
 } from './machine/devices.ts'
+import { CONTROL_LOG } from './vm-files.ts'
 import type { Accelerator, PublishedPort } from './vm-spec.ts'
 
 /** A file that QEMU gets as an open descriptor. */
@@ -93,7 +94,7 @@ export function qemuArguments(
     ['-accel', hardware.accelerator === 'kvm' ? 'kvm' : `tcg,thread=${threads}`],
     ['-cpu', tee.cpu, '-smp', String(hardware.cpus), '-m', `${hardware.memoryMiB}M`],
     ['-rtc', 'base=utc', '-action', `reboot=${restart},panic=exit-failure`],
-    ['-chardev', socketChardev('qmp'), '-mon', 'chardev=qmp,mode=control'],
+    ['-chardev', controlChardev(machine !== undefined), '-mon', 'chardev=qmp,mode=control'],
     tee.objects(descriptors).flatMap((object) => ['-object', object]),
     firmwareArguments(descriptors, tee),
     kernelArguments(hardware, descriptors),
@@ -103,6 +104,12 @@ export function qemuArguments(
     networkArguments(hardware, board),
     hardware.debugSerial ? serialArguments(board) : [],
   ].flat()
+}
+
+/** A machine's end is to be known also to a hostd that comes later; a container's guest is started by one that waits. */
+function controlChardev(isMachine: boolean): string {
+  const socket = socketChardev('qmp')
+  return isMachine ? `${socket},logfile=${CONTROL_LOG},logappend=on` : socket
 }
 
 /** System management mode keeps the variables of Secure Boot from the guest; a plain guest has no pages to share. */

@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CloisterError } from '@cloister/protocol/error'
+import { trimControlLog } from './control-log.ts'
 import { exitReason } from './exit-reason.ts'
 import { isAlive, killProcess, untilGone } from './process-identity.ts'
 import { QmpClient, type QmpEvent } from './qmp.ts'
@@ -178,6 +179,8 @@ export class RunningVm implements Vm {
     if (name === 'GUEST_PANICKED') this.#shutdownReason = 'guest-panic'
     // We never pause a guest: it stands still because it cannot go on.
     if (name === 'STOP') void this.#stoodStill()
+    // What ends the guest stays for the next hostd, should this one not come to write it down.
+    if (this.#shutdownReason === undefined) void trimControlLog(this.#parts.state.runtimeDirectory)
   }
 
   /** swtpm ends with QEMU; an end before that is a loss. */

@@ -15,6 +15,9 @@ export const SOCKETS = {
   vtpm: 'vtpm.sock',
 } as const
 
+/** In the runtime directory: what QEMU of a machine of `cloister vm` says on its control socket. */
+export const CONTROL_LOG = 'qmp.log'
+
 /** Files in the state directory. */
 export const STATE_FILES = {
   initdata: 'initdata.img',

@@ -7,8 +7,10 @@ import { access, copyFile, mkdtemp, readFile, rm, stat, writeFile } from 'node:f
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { after, test, type TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { adoptVm } from '../src/adopt-vm.ts'
+import { readEnd } from '../src/control-log.ts'
 import { findProgram } from '../src/find-program.ts'
 import { clearLeftovers } from '../src/leftovers.ts'
 import { importDisk } from '../src/machine/disk-image.ts'
@@ -263,8 +265,16 @@ test(
       'cloister-seed',
       'cloister-system',
     ])
+    // Nobody listens as it resets; who comes later hears of it.
+    assert.equal(await readEnd(vm.state), undefined)
+    await vm.release()
+    const before = Date.now()
     serial.write('reset')
-    assert.equal((await vm.exited).reason, 'guest-reset')
+    while (await isAlive(vm.state.process)) await sleep(50)
+    const heard = await readEnd(vm.state)
+    assert.equal(heard?.reason, 'guest-reset')
+    assert.ok(Math.abs((heard?.at.getTime() ?? 0) - before) < 60_000)
+    assert.equal(await adoptVm(vm.state, host), undefined)
     await assertGone(vm.state)
   },
 )

@@ -1,8 +1,8 @@
 import { parseInitdata, parseWorkload } from '@cloister/protocol/initdata'
 import type { Command } from '../command.ts'
 import { openHostd } from '../hostd.ts'
+import { trustOfGuests } from '../owner/trust-of-guests.ts'
 import { workloadText } from '../workload/workload-text.ts'
-import { trustOfWorkloads } from '../workload/workload-trust.ts'
 
 export const command: Command = {
   usage: 'inspect NAME',
@@ -14,7 +14,7 @@ export const command: Command = {
     const hostd = await openHostd(invocation)
     const { initdata, ...view } = await hostd.get(name, { signal: invocation.signal })
     const workload = parseWorkload(parseInitdata(Buffer.from(initdata, 'base64')))
-    const [trust = 'unattested'] = await trustOfWorkloads([view], invocation, hostd)
+    const [trust = 'unattested'] = await trustOfGuests([view], hostd, invocation)
     const whole = { ...view, trust, workload }
     await invocation.output.object(whole, {
       name,

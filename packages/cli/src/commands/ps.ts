@@ -5,11 +5,10 @@ import type { Command } from '../command.ts'
 import { escapeText } from '../escape-text.ts'
 import { openHostd } from '../hostd.ts'
 import type { TrustState } from '../owner/trust-state.ts'
+import { trustOfGuests } from '../owner/trust-of-guests.ts'
 import { paintTrust } from '../paint-trust.ts'
 import { portsCell, vmStateCell } from '../vm/vm-text.ts'
-import { trustOfVms } from '../vm/vm-trust.ts'
 import { imageName, stateText } from '../workload/workload-text.ts'
-import { trustOfWorkloads } from '../workload/workload-trust.ts'
 
 export const command: Command = {
   usage: 'ps [-a]',
@@ -24,16 +23,13 @@ export const command: Command = {
     const [workloads, vms] = await Promise.all([hostd.list({ signal }), hostd.vms.list({ signal })])
     const views = workloads.filter(({ state }) => all || !isEnded(state))
     const machines = vms.filter(({ state }) => all || !isAtRest(state))
-    const [trust, vmTrust] = await Promise.all([
-      trustOfWorkloads(views, invocation, hostd),
-      trustOfVms(machines, hostd, invocation),
-    ])
+    const trust = await trustOfGuests([...views, ...machines], hostd, invocation)
     const rows: Row[] = [
       ...views.map((view, index) => {
         return { kind: 'container' as const, ...view, trust: trust[index] ?? 'unattested' }
       }),
       ...machines.map((view, index) => {
-        return { kind: 'vm' as const, ...view, trust: vmTrust[index] ?? 'unattested' }
+        return { kind: 'vm' as const, ...view, trust: trust[views.length + index] ?? 'unattested' }
       }),
     ]
     await output.list(rows, {

@@ -5,6 +5,7 @@ import type { VmView } from '@cloister/protocol/hostd-vm-api'
 import type { Command, Invocation } from '../command.ts'
 import { confirm } from '../confirm.ts'
 import { openHostd } from '../hostd.ts'
+import { trustOfGuests } from '../owner/trust-of-guests.ts'
 import { installPackages } from '../setup/install-packages.ts'
 import {
   CATALOGUE_REQUIREMENTS,
@@ -18,7 +19,6 @@ import { DETACH_OPTION, followStart } from '../vm/follow-start.ts'
 import { createVm, planLines, prepareVm, type CreateContext } from '../vm/create-vm.ts'
 import { readCreatePlan, VM_CREATE_OPTIONS, type CreatePlan } from '../vm/create-plan.ts'
 import { storePrediction } from '../vm/store-prediction.ts'
-import { trustOfVms } from '../vm/vm-trust.ts'
 import { vmText } from '../vm/vm-text.ts'
 
 export const command: Command = {
@@ -41,7 +41,7 @@ export const command: Command = {
     const view = plan.start
       ? await followStart(await started(plan.name, hostd, invocation), hostd, invocation)
       : defined
-    const [trust = 'unattested'] = await trustOfVms([view], hostd, invocation)
+    const [trust = 'unattested'] = await trustOfGuests([view], hostd, invocation)
     const shown = { ...view, trust }
     await output.object(shown, {
       name: plan.name,

@@ -1,6 +1,6 @@
 import type { Command } from '../command.ts'
 import { openHostd } from '../hostd.ts'
-import { trustOfVms } from '../vm/vm-trust.ts'
+import { trustOfGuests } from '../owner/trust-of-guests.ts'
 import { vmColumns } from '../vm/vm-text.ts'
 
 export const command: Command = {
@@ -12,7 +12,7 @@ export const command: Command = {
     const { output, signal } = invocation
     const hostd = await openHostd(invocation)
     const views = await hostd.vms.list({ signal })
-    const trust = await trustOfVms(views, hostd, invocation)
+    const trust = await trustOfGuests(views, hostd, invocation)
     const rows = views.map((view, index) => ({ ...view, trust: trust[index] ?? 'unattested' }))
     await output.list(rows, { name: ({ name }) => name, columns: vmColumns(output.painter) })
   },

@@ -2,9 +2,11 @@ import { join } from 'node:path'
 import { textOption, type Command } from '../command.ts'
 import { openHostd } from '../hostd.ts'
 import { milliseconds } from '../seconds-option.ts'
+import { awaitVmSsh } from '../vm/await-vm-ssh.ts'
 import { proveVm } from '../vm/prove/prove-vm.ts'
 import { readIdentity } from '../vm/ssh-identity.ts'
-import { awaitSsh, openGuestShell, sshTarget } from '../vm/ssh-session.ts'
+import { openGuestShell } from '../vm/ssh-session.ts'
+import { vmStateCell } from '../vm/vm-text.ts'
 
 const WAIT_SECONDS = '180'
 
@@ -23,12 +25,8 @@ export const command: Command = {
     const waitMs = milliseconds('wait', textOption(invocation, 'wait') ?? WAIT_SECONDS, 3600)
     const { vms } = await openHostd(invocation)
     const view = await vms.get(name, { signal })
-    const target = sshTarget(view)
-    await awaitSsh(target, {
-      timeoutMs: waitMs,
-      signal,
-      check: async () => void sshTarget(await vms.get(name, { signal })),
-    })
+    output.talk(`  waiting for ssh of ${name}, which is ${vmStateCell(view)}`)
+    const target = await awaitVmSsh(view, vms, { timeoutMs: waitMs, output, signal })
     const known = await readIdentity(directories, name)
     const user = textOption(invocation, 'user')
     const session = { name, target, ...known, user, acceptsNewKey: false, command: ['sh'] }

@@ -1,6 +1,6 @@
 import type { Command } from '../command.ts'
 import { openHostd } from '../hostd.ts'
-import { trustOfVms } from '../vm/vm-trust.ts'
+import { trustOfGuests } from '../owner/trust-of-guests.ts'
 import { vmText } from '../vm/vm-text.ts'
 
 export const command: Command = {
@@ -12,7 +12,7 @@ export const command: Command = {
     const [name = ''] = positionals
     const hostd = await openHostd(invocation)
     const view = await hostd.vms.get(name, { signal })
-    const [trust = 'unattested'] = await trustOfVms([view], hostd, invocation)
+    const [trust = 'unattested'] = await trustOfGuests([view], hostd, invocation)
     const shown = { ...view, trust }
     await output.object(shown, { name, text: () => vmText(shown, output.painter) })
   },

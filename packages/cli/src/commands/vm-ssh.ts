@@ -2,8 +2,9 @@ import { rm } from 'node:fs/promises'
 import { textOption, type Command } from '../command.ts'
 import { openHostd } from '../hostd.ts'
 import { milliseconds } from '../seconds-option.ts'
+import { awaitVmSsh } from '../vm/await-vm-ssh.ts'
 import { readIdentity } from '../vm/ssh-identity.ts'
-import { awaitSsh, runSsh, sshTarget } from '../vm/ssh-session.ts'
+import { runSsh, sshTarget } from '../vm/ssh-session.ts'
 
 /** An emulated Debian speaks ssh after half a minute. */
 const WAIT_SECONDS = '180'
@@ -22,19 +23,17 @@ export const command: Command = {
   },
   positionals: [1, 1],
   async run(invocation) {
-    const { directories, options, positionals, rest, signal } = invocation
+    const { directories, options, output, positionals, rest, signal } = invocation
     const [name = ''] = positionals
     const waitMs = milliseconds('wait', textOption(invocation, 'wait') ?? WAIT_SECONDS, 3600)
     const hostd = await openHostd(invocation)
-    const target = sshTarget(await hostd.vms.get(name, { signal }))
+    const view = await hostd.vms.get(name, { signal })
+    // Before anything is forgotten: whether there is a way in at all.
+    sshTarget(view)
     const known = await readIdentity(directories, name)
     const acceptsNewKey = options['accept-new-key'] === true
     if (acceptsNewKey) await rm(known.knownHosts, { force: true })
-    await awaitSsh(target, {
-      timeoutMs: waitMs,
-      signal,
-      check: async () => void sshTarget(await hostd.vms.get(name, { signal })),
-    })
+    const target = await awaitVmSsh(view, hostd.vms, { timeoutMs: waitMs, output, signal })
     const session = {
       name,
       target,

@@ -1,5 +1,6 @@
 /** `vm create`, step by step: everything is decided and shown before anything is made. */
 import type { HostdClient } from '@cloister/hostd/client'
+import { inspectDisk } from '@cloister/launcher/machine/disk-image'
 import { HOSTD_LIMITS } from '@cloister/protocol/hostd-api'
 import { CloisterError } from '@cloister/protocol/error'
 import type { Directories } from '@cloister/protocol/directories'
@@ -68,6 +69,8 @@ export async function prepareVm(plan: CreatePlan, context: CreateContext): Promi
   const secureBootKeys =
     plan.secureBootKeys === undefined ? undefined : await readSecureBootKeys(plan.secureBootKeys)
   const image = await openDiskImage(plan.image, { directories, talk, signal })
+  // As hostd will: before a plan is shown that cannot be carried out.
+  await inspectDisk(image.path)
   const ports = await portsOf(plan, hostd, signal)
   const measured =
     bootOf(tee) === 'measured' || plan.encryptDisk

@@ -6,7 +6,7 @@ import { paintTrust, trustMeaning } from '../paint-trust.ts'
 import type { Column } from '../output.ts'
 import type { Painter } from '../paint.ts'
 import type { TrustState } from '../owner/trust-state.ts'
-import { protectionOf } from './vm-trust.ts'
+import { protectionOf } from './vm-protection.ts'
 
 export type ShownVm = VmView & { readonly trust: TrustState }
 

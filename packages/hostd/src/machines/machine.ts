@@ -354,11 +354,13 @@ export class Machine {
     const { stopUntil } = this.#record
     const until = stopUntil === undefined ? undefined : Date.parse(stopUntil)
     if (until !== undefined) this.#stop = { force: false, isLate: false, until }
+    const heard = await this.#context.backend.howVmEnded(before)
     const vm = await this.#adopt(before)
     if (vm === undefined) {
+      if (state === 'stopping') return this.#end(STOPPED)
+      if (heard !== undefined) return this.#exited(heard)
       const isOtherBoot = before.bootId !== (await this.#context.backend.hostBootId())
-      await this.#end(state === 'stopping' ? STOPPED : lostEnd(isOtherBoot))
-      return
+      return this.#end(lostEnd(isOtherBoot))
     }
     await this.#set({ hasAgent: false, ...(state === 'starting' && { state: 'running' }) })
     // It was let go on; where there is still no space, it is told anew.

@@ -101,7 +101,7 @@ export const HOSTD_VM_ERRORS = {
     exit: 1,
   },
   'vm.combination-unfit': {
-    title: 'Cannot create the VM: its settings do not fit together',
+    title: 'Cannot do this with the VM: its settings do not fit together',
     why: 'one of them cannot be given together with another',
     fix: ['cloister help vm create'],
     status: 400,
