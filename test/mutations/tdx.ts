@@ -3,7 +3,7 @@ import type { Mutation } from './mutation.ts'
 
 const test = 'test/attack/tdx-evidence.test.ts'
 const APPRAISE = 'packages/verifier/src/tdx/appraise.ts'
-const VERIFY = 'packages/verifier/src/dcap/verify.ts'
+const SIGNATURES = 'packages/verifier/src/dcap/signatures.ts'
 const FRESHNESS = 'packages/verifier/src/dcap/freshness.ts'
 const BROKER = 'packages/broker/src/attestation/appraise-tdx.ts'
 const RESULT = 'packages/broker/src/attestation/attestation-result.ts'
@@ -160,8 +160,8 @@ export const TDX_MUTATIONS: readonly Mutation[] = [
     name: 'quote-signature',
     edits: [
       {
-        file: VERIFY,
-        find: 'key !== undefined && (await runtimeCrypto.verify(key, quote.signed, quote.signature))',
+        file: SIGNATURES,
+        find: 'await runtimeCrypto.verify(key, quote.signed, quote.signature)',
         replace: 'key !== undefined',
       },
     ],

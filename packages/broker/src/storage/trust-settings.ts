@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { equalBytes } from '@cloister/verifier/bytes/equal'
+import { toHex } from '@cloister/verifier/bytes/hex'
 import type { DcapEndorsements } from '@cloister/verifier/dcap/endorsements'
 import {
   bundleEndorsements,
@@ -122,11 +123,12 @@ export class TrustSettings {
 
   /** Adds a list in place of those that the same issuer made before it, which it supersedes. @throws FormatError */
   replaceRevocationList(der: Uint8Array): void {
-    const { issuer, thisUpdate, revokedSerials: revoked } = parseRevocationList(der)
+    const { issuer, thisUpdate, revoked } = parseRevocationList(der)
+    const serials = new Set([...revoked].map(toHex))
     const older = this.#revocationLists.filter((known) => {
       const list = parseRevocationList(known)
       // Lists of VCEKs and VLEKs have one issuer; what an older one revokes and this one does not must stay.
-      const superseded = [...list.revokedSerials].every((serial) => revoked.has(serial))
+      const superseded = [...list.revoked].every((serial) => serials.has(toHex(serial)))
       return equalBytes(list.issuer.raw, issuer.raw) && list.thisUpdate < thisUpdate && superseded
     })
     this.addRevocationList(der)

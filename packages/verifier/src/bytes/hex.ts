@@ -22,12 +22,29 @@ export function fromHex(text: string): Uint8Array<ArrayBuffer> {
   if (text.length % 2 !== 0) throw new FormatError('hex', 'digits', text.length, 'odd length')
   const bytes = new Uint8Array(text.length / 2)
   for (let index = 0; index < bytes.length; index++)
-    bytes[index] = (digit(text, index * 2) << 4) | digit(text, index * 2 + 1)
+    bytes[index] =
+      (digit(text.charCodeAt(index * 2), index * 2) << 4) |
+      digit(text.charCodeAt(index * 2 + 1), index * 2 + 1)
   return bytes
 }
 
-function digit(text: string, index: number): number {
-  const code = text.charCodeAt(index)
+/** As {@link fromHex}, of the digits `text[start..end]` in ASCII. @throws FormatError */
+export function fromHexDigits(
+  text: Uint8Array,
+  start: number,
+  end: number,
+): Uint8Array<ArrayBuffer> {
+  const length = end - start
+  if (length % 2 !== 0) throw new FormatError('hex', 'digits', length, 'odd length')
+  const bytes = new Uint8Array(length / 2)
+  for (let at = 0; at < length; at += 2)
+    bytes[at >> 1] =
+      (digit(text[start + at] as number, at) << 4) | digit(text[start + at + 1] as number, at + 1)
+  return bytes
+}
+
+/** @param code - of the character */
+function digit(code: number, index: number): number {
   if (code >= 0x30 && code <= 0x39) return code - 0x30
   const lower = code | 0x20
   if (lower >= 0x61 && lower <= 0x66) return lower - 0x57

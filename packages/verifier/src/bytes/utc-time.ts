@@ -1,4 +1,6 @@
-/** Has every day, and is none of those that `Date.UTC` takes for years of the last century. */
+/** Smaller ones `Date.UTC` takes for years of the last century. */
+const FIRST_PLAIN_YEAR = 100
+/** Has every day. */
 const LEAP_YEAR = 2000
 
 /** @returns undefined when there is no such day or time; a leap second is none */
@@ -10,7 +12,24 @@ export function utcTime(
   minute: number,
   second: number,
 ): Date | undefined {
-  const exists =
+  if (!isUtcTime(year, month, day, hour, minute, second)) return undefined
+  if (year >= FIRST_PLAIN_YEAR)
+    return new Date(Date.UTC(year, month - 1, day, hour, minute, second))
+  const time = new Date(Date.UTC(LEAP_YEAR, month - 1, day, hour, minute, second))
+  time.setUTCFullYear(year)
+  return time
+}
+
+/** Whether there is such a day and time. */
+export function isUtcTime(
+  year: number,
+  month: number,
+  day: number,
+  hour: number,
+  minute: number,
+  second: number,
+): boolean {
+  return (
     month >= 1 &&
     month <= 12 &&
     day >= 1 &&
@@ -18,10 +37,7 @@ export function utcTime(
     hour < 24 &&
     minute < 60 &&
     second < 60
-  if (!exists) return undefined
-  const time = new Date(Date.UTC(LEAP_YEAR, month - 1, day, hour, minute, second))
-  time.setUTCFullYear(year)
-  return time
+  )
 }
 
 function daysOf(year: number, month: number): number {

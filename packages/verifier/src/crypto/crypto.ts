@@ -2,6 +2,8 @@
  * The one small interface between the verifier and the runtime's own cryptography. `#crypto` in package.json picks
  * Node's synchronous implementation or WebCrypto; both give the same answers, so callers `await` and need not know which.
  */
+import type { Eventual } from './eventual.ts'
+
 export type DigestAlgorithm = 'SHA-1' | 'SHA-256' | 'SHA-384' | 'SHA-512'
 
 export type SignatureScheme =
@@ -25,25 +27,22 @@ export interface PublicKey {
 }
 
 export interface RuntimeCrypto {
-  digest(algorithm: DigestAlgorithm, data: Uint8Array): Uint8Array | Promise<Uint8Array>
+  digest(algorithm: DigestAlgorithm, data: Uint8Array): Eventual<Uint8Array>
   /** HMAC with SHA-256. */
-  hmacSha256(key: Uint8Array, data: Uint8Array): Uint8Array | Promise<Uint8Array>
+  hmacSha256(key: Uint8Array, data: Uint8Array): Eventual<Uint8Array>
   /** HMAC with SHA-512. */
-  hmacSha512(key: Uint8Array, data: Uint8Array): Uint8Array | Promise<Uint8Array>
+  hmacSha512(key: Uint8Array, data: Uint8Array): Eventual<Uint8Array>
   /**
    * @param spki - SubjectPublicKeyInfo in DER
    * @returns undefined when the runtime refuses the key (not on the curve, wrong kind)
    */
-  importPublicKey(
-    spki: Uint8Array,
-    scheme: SignatureScheme,
-  ): PublicKey | undefined | Promise<PublicKey | undefined>
+  importPublicKey(spki: Uint8Array, scheme: SignatureScheme): Eventual<PublicKey | undefined>
   /** @param signature - r and s, each of the curve's size, for ECDSA (IEEE P1363); as is for RSA */
-  verify(key: PublicKey, data: Uint8Array, signature: Uint8Array): boolean | Promise<boolean>
+  verify(key: PublicKey, data: Uint8Array, signature: Uint8Array): Eventual<boolean>
   /**
    * @param signature - `SEQUENCE { r, s }` for ECDSA (RFC 3279 section 2.2.3), as X.509 has it, and false when that is not strict DER; as is for RSA
    */
-  verifyDer(key: PublicKey, data: Uint8Array, signature: Uint8Array): boolean | Promise<boolean>
+  verifyDer(key: PublicKey, data: Uint8Array, signature: Uint8Array): Eventual<boolean>
 }
 
 /** RFC 4055: the salt is as long as the digest. */

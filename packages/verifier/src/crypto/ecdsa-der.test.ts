@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { generateKeyPairSync, sign, verify } from 'node:crypto'
 import { test } from 'node:test'
 import { ecdsaToP1363 } from '../formats/ecdsa-signature.ts'
-import { ecdsaToDer } from './ecdsa-der.ts'
+import { MAX_HEADS, ecdsaIntoDer, ecdsaToDer } from './ecdsa-der.ts'
 
 for (const [namedCurve, size] of [
   ['P-256', 32],
@@ -24,4 +24,10 @@ test('ecdsaToDer() writes short, zero and high integers minimally', () => {
   const signature = new Uint8Array(64)
   signature[31] = 0x80
   assert.deepEqual([...ecdsaToDer(signature)], [0x30, 7, 2, 2, 0, 0x80, 2, 1, 0])
+})
+
+test('ecdsaIntoDer() leaves nothing of what its memory held before', () => {
+  const signature = new Uint8Array(64).fill(0xff)
+  const used = new Uint8Array(signature.length + MAX_HEADS).fill(0xaa)
+  assert.deepEqual([...ecdsaIntoDer(signature, used)], [...ecdsaToDer(signature)])
 })

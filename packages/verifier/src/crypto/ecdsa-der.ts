@@ -3,17 +3,32 @@
  * before every native ECDSA check, where the general DER writer would cost a tenth of a P-256 check.
  */
 export function ecdsaToDer(signature: Uint8Array): Uint8Array<ArrayBuffer> {
+  return ecdsaIntoDer(signature, new Uint8Array(signature.length + MAX_HEADS))
+}
+
+/**
+ * As {@link ecdsaToDer}, for one that is used right away.
+ *
+ * @param der - {@link MAX_HEADS} bytes longer than the signature; the result is a view of its start
+ */
+export function ecdsaIntoDer<Memory extends ArrayBufferLike>(
+  signature: Uint8Array,
+  der: Uint8Array<Memory>,
+): Uint8Array<Memory> {
   const size = signature.length / 2
   const r = integerOf(signature, 0, size)
   const s = integerOf(signature, size, signature.length)
   const length = r.length + s.length + 4
-  const head = length < 0x80 ? [0x30, length] : [0x30, 0x81, length]
-  const der = new Uint8Array(head.length + length)
-  der.set(head)
-  const after = put(signature, r, der, head.length)
-  put(signature, s, der, after)
-  return der
+  let at = 0
+  der[at++] = 0x30
+  if (length >= 0x80) der[at++] = 0x81
+  der[at++] = length
+  at = put(signature, r, der, at)
+  return der.subarray(0, put(signature, s, der, at))
 }
+
+/** The SEQUENCE has up to 3 bytes before it, each INTEGER 3 with the zero that keeps it positive. */
+export const MAX_HEADS = 9
 
 interface Integer {
   /** The first byte that is not zero, or the last. */
@@ -35,6 +50,7 @@ function put(signature: Uint8Array, integer: Integer, der: Uint8Array, at: numbe
   const { start, end, length } = integer
   der[at] = 0x02
   der[at + 1] = length
+  der[at + 2] = 0
   const shift = at + 2 + length - end
   for (let index = start; index < end; index++) der[shift + index] = signature[index] as number
   return at + 2 + length

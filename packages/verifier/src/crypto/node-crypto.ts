@@ -6,9 +6,10 @@
 import { Buffer } from 'node:buffer'
 import { constants, createHmac, createPublicKey, hash, verify } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
+import { equalsRange } from '../bytes/equal.ts'
 import { fromHex } from '../bytes/hex.ts'
 import { PSS_SALT_BYTES, SCALAR_BYTES, SCHEMES } from './crypto.ts'
-import { ecdsaToDer } from './ecdsa-der.ts'
+import { MAX_HEADS, ecdsaIntoDer } from './ecdsa-der.ts'
 import type { DigestAlgorithm, PublicKey, RuntimeCrypto, SignatureScheme } from './crypto.ts'
 
 const DIGESTS: Readonly<Record<DigestAlgorithm, string>> = {
@@ -25,6 +26,9 @@ const EC_HEADS = {
 } as const
 /** AlgorithmIdentifier of rsaEncryption (RFC 3279 section 2.3.1). */
 const RSA_ALGORITHM = fromHex('300d06092a864886f70d0101010500')
+
+/** A signature in DER until the check that follows at once: memory outside of the heap, made anew for each, is dear. */
+const scratch = new Uint8Array(2 * SCALAR_BYTES['P-521'] + MAX_HEADS)
 
 export const runtimeCrypto: RuntimeCrypto = {
   digest(algorithm: DigestAlgorithm, data: Uint8Array): Uint8Array {
@@ -63,7 +67,7 @@ export const runtimeCrypto: RuntimeCrypto = {
     if (curve === undefined) return verify(hash, data, native, signature)
     return (
       signature.length === 2 * SCALAR_BYTES[curve] &&
-      verify(hash, data, native, ecdsaToDer(signature))
+      verify(hash, data, native, ecdsaIntoDer(signature, scratch))
     )
   },
 
@@ -81,9 +85,9 @@ function pemOf(spki: Uint8Array): string {
 /** Told from the bytes: asking the key object costs as much as half a signature check. */
 function isKeyFor(spki: Uint8Array, scheme: SignatureScheme): boolean {
   const { curve } = SCHEMES[scheme]
-  if (curve === undefined) return hasAt(spki, headerLength(spki), RSA_ALGORITHM)
+  if (curve === undefined) return startsAt(spki, headerLength(spki), RSA_ALGORITHM)
   const head = EC_HEADS[curve]
-  return spki.length === head.length + 2 * SCALAR_BYTES[curve] && hasAt(spki, 0, head)
+  return spki.length === head.length + 2 * SCALAR_BYTES[curve] && startsAt(spki, 0, head)
 }
 
 /** Of the outer SEQUENCE, whose length has its short form or says how many bytes it takes. */
@@ -91,8 +95,6 @@ function headerLength([, form = 0]: Uint8Array): number {
   return form < 0x80 ? 2 : 2 + (form - 0x80)
 }
 
-function hasAt(bytes: Uint8Array, start: number, wanted: Uint8Array): boolean {
-  for (let index = 0; index < wanted.length; index++)
-    if (bytes[start + index] !== wanted[index]) return false
-  return true
+function startsAt(bytes: Uint8Array, start: number, wanted: Uint8Array): boolean {
+  return equalsRange(bytes, start, start + wanted.length, wanted)
 }

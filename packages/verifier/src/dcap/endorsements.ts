@@ -2,7 +2,6 @@
  * Intel's collateral: certificates, revocation lists, TCB info and QE identities. {@link prepareDcapEndorsements} parses it and
  * checks every signature once; what depends on time or on the quote is judged at each appraisal.
  */
-import { runtimeCrypto } from '#crypto'
 import { equalBytes } from '../bytes/equal.ts'
 import { FormatError } from '../bytes/format-error.ts'
 import { toDer } from '../formats/pem.ts'
@@ -11,12 +10,12 @@ import type { Certificate } from '../formats/x509-certificate.ts'
 import { parseRevocationList } from '../formats/x509-crl.ts'
 import type { RevocationList } from '../formats/x509-crl.ts'
 import { commonName } from '../formats/x509-name.ts'
-import { keyOf } from '../formats/x509-verify.ts'
 import { INTEL_NAME, INTEL_ROOT, intelRootCertificate } from './anchors.ts'
 import type { IntelRoot } from './anchors.ts'
 import { chainToRoot } from './chain.ts'
 import { parseQeIdentity } from './qe-identity.ts'
 import type { QeIdentity } from './qe-identity.ts'
+import { isStatementSignedBy } from './signed-json.ts'
 import type { SignedJson } from './signed-json.ts'
 import { parseTcbInfo } from './tcb-info.ts'
 import type { TcbInfo } from './tcb-info.ts'
@@ -39,6 +38,17 @@ export interface Endorsed<Statement> {
   readonly chain: readonly Certificate[] | undefined
 }
 
+/** What the bytes say; nobody has vouched for any of it. */
+export interface ParsedDcapEndorsements {
+  /** With Intel's own root. */
+  readonly certificates: readonly Certificate[]
+  readonly revocationLists: readonly RevocationList[]
+  readonly tcbInfos: readonly TcbInfo[]
+  readonly qeIdentities: readonly QeIdentity[]
+  /** What could not be parsed: each one is a failed check. */
+  readonly malformed: readonly string[]
+}
+
 const MADE_HERE = Symbol('prepared')
 
 /** Made by {@link prepareDcapEndorsements} alone; keep it and pass it again to save its signature checks. */
@@ -57,7 +67,7 @@ export interface PreparedDcapEndorsements {
 const MAX_FILES = 64
 
 export function isPrepared(
-  endorsements: DcapEndorsements | PreparedDcapEndorsements,
+  endorsements: DcapEndorsements | ParsedDcapEndorsements | PreparedDcapEndorsements,
   root: IntelRoot,
 ): endorsements is PreparedDcapEndorsements {
   return MADE_HERE in endorsements && endorsements[MADE_HERE] === root
@@ -68,6 +78,11 @@ export async function prepareDcapEndorsements(
   endorsements: DcapEndorsements,
   root: IntelRoot = INTEL_ROOT,
 ): Promise<PreparedDcapEndorsements> {
+  return endorseCollateral(parseDcapEndorsements(endorsements), root)
+}
+
+/** The first half of {@link prepareDcapEndorsements}: no signature is looked at. */
+export function parseDcapEndorsements(endorsements: DcapEndorsements): ParsedDcapEndorsements {
   const malformed: string[] = []
   const read = <Value>(
     inputs: readonly Uint8Array[] | undefined,
@@ -83,12 +98,23 @@ export async function prepareDcapEndorsements(
       }
     })
   const given = read(endorsements.certificates, (input) => toDer([input]).map(parseCertificate))
-  const certificates = [...given.flat(), builtInRoot()]
   const lists = read(endorsements.revocationLists, (input) =>
     toDer([input]).map(parseRevocationList),
   )
-  const tcbInfos = read(endorsements.tcbInfos, parseTcbInfo)
-  const qeIdentities = read(endorsements.qeIdentities, parseQeIdentity)
+  return {
+    certificates: [...given.flat(), builtInRoot()],
+    revocationLists: lists.flat(),
+    tcbInfos: read(endorsements.tcbInfos, parseTcbInfo),
+    qeIdentities: read(endorsements.qeIdentities, parseQeIdentity),
+    malformed,
+  }
+}
+
+/** The second half: who signed the statements. */
+export async function endorseCollateral(
+  { certificates, revocationLists, tcbInfos, qeIdentities, malformed }: ParsedDcapEndorsements,
+  root: IntelRoot,
+): Promise<PreparedDcapEndorsements> {
   const signers = await signingChains(certificates, root)
   const endorsed = {
     tcbInfos: await endorse(tcbInfos, signers),
@@ -100,7 +126,7 @@ export async function prepareDcapEndorsements(
   return {
     [MADE_HERE]: root,
     certificates,
-    revocationLists: lists.flat(),
+    revocationLists,
     ...endorsed,
     signingChains: [...new Set(used)],
     malformed,
@@ -119,14 +145,21 @@ async function signingChains(
   certificates: readonly Certificate[],
   root: IntelRoot,
 ): Promise<readonly (readonly Certificate[])[]> {
-  const name = root.prefix + INTEL_NAME.tcbSigning
-  const leaves = distinct(certificates.filter(({ subject }) => commonName(subject) === name))
   const chains: (readonly Certificate[])[] = []
-  for (const leaf of leaves) {
+  for (const leaf of tcbSigners(certificates, root)) {
     const result = await chainToRoot(leaf, certificates, root)
     if (result.found) chains.push(result.chain)
   }
   return chains
+}
+
+/** Certificates that are named as Intel's TCB signing ones, whoever issued them. */
+export function tcbSigners(
+  certificates: readonly Certificate[],
+  root: IntelRoot,
+): readonly Certificate[] {
+  const name = root.prefix + INTEL_NAME.tcbSigning
+  return distinct(certificates.filter(({ subject }) => commonName(subject) === name))
 }
 
 async function endorse<Statement extends { readonly signed: SignedJson }>(
@@ -146,9 +179,7 @@ async function signerOf(
   for (const chain of chains) {
     const [leaf] = chain
     if (leaf === undefined || chain.length !== 2) continue
-    const key = await keyOf(leaf, 'ecdsa-p256-sha256')
-    if (key !== undefined && (await runtimeCrypto.verify(key, signed.text, signed.signature)))
-      return chain
+    if (await isStatementSignedBy(signed, leaf)) return chain
   }
   return undefined
 }

@@ -102,10 +102,9 @@ async function checkIssuer(
   const window = { from: latest.thisUpdate, until: latest.nextUpdate }
   checkWindow('revocation', window, { now, where }, checks)
   for (const { serial, subject } of issued) {
-    const number = toHex(serial)
-    const revoked = lists.some(({ revokedSerials }) => revokedSerials.has(number))
+    const revoked = lists.some((list) => list.revoked.has(serial))
     checks.require('dcap.revocation.revoked', !revoked, {
-      received: `${commonName(subject)}, serial number ${number}`,
+      received: `${commonName(subject)}, serial number ${toHex(serial)}`,
       where,
     })
   }

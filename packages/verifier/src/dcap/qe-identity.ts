@@ -1,8 +1,8 @@
 /** Intel's identity of its Quoting Enclaves, version 2: JSON whose exact text is signed (PCS API v4). */
-import { FormatError } from '../bytes/format-error.ts'
-import { numberOf } from '../formats/json-fields.ts'
+import type { JsonReader } from '../formats/json-reader.ts'
 import type { EnclaveReport } from './enclave-report.ts'
-import { SignedJson, readHex, readTime } from './signed-json.ts'
+import { readSignedJson, readTime, required } from './signed-json.ts'
+import type { SignedJson } from './signed-json.ts'
 import { readSvnLevels } from './tcb-info.ts'
 import type { SvnLevel } from './tcb-info.ts'
 
@@ -24,37 +24,89 @@ export interface QeIdentity {
   readonly levels: readonly SvnLevel[]
 }
 
+const NAMES = [
+  'id',
+  'version',
+  'issueDate',
+  'nextUpdate',
+  'tcbEvaluationDataNumber',
+  'miscselect',
+  'miscselectMask',
+  'attributes',
+  'attributesMask',
+  'mrsigner',
+  'isvprodid',
+  'tcbLevels',
+] as const
+
 /** @param bytes - `{"enclaveIdentity": {…}, "signature": "…"}`. @throws FormatError */
 export function parseQeIdentity(bytes: Uint8Array): QeIdentity {
-  const signed = new SignedJson(FORMAT, bytes, 'enclaveIdentity')
-  const json = signed.value
-  const { id } = json
-  if (id !== 'QE' && id !== 'TD_QE') throw new FormatError(FORMAT, 'id', 0, 'neither QE nor TD_QE')
-  if (numberOf(FORMAT, 'version', json['version'], 100) !== 2)
-    throw new FormatError(FORMAT, 'version', 0, 'not 2')
-  const hex = (field: string, size: number) => readHex(FORMAT, field, json[field], size)
-  // Intel writes miscselect as a big-endian number; reports hold it little-endian.
-  const word = (field: string) => hex(field, 4).reverse()
+  return readSignedJson(FORMAT, bytes, 'enclaveIdentity', readQeIdentity)
+}
+
+function readQeIdentity(reader: JsonReader): Omit<QeIdentity, 'signed'> {
+  const read: { -readonly [Name in keyof QeIdentity]?: QeIdentity[Name] | undefined } = {}
+  let version: number | undefined
+  reader.openObject('enclaveIdentity')
+  for (let name = reader.member(NAMES); name !== undefined; name = reader.member(NAMES))
+    switch (name) {
+      case 'id':
+        read.id = reader.oneOf(name, IDS)
+        break
+      case 'version':
+        version = reader.number(name, 100)
+        break
+      case 'issueDate':
+        read.issueDate = readTime(reader, name)
+        break
+      case 'nextUpdate':
+        read.nextUpdate = readTime(reader, name)
+        break
+      case 'tcbEvaluationDataNumber':
+        read.evaluationDataNumber = reader.number(name, 1_000_000)
+        break
+      // Intel writes miscselect as a big-endian number; reports hold it little-endian.
+      case 'miscselect':
+        read.miscSelect = reader.hex(name, 4).reverse()
+        break
+      case 'miscselectMask':
+        read.miscSelectMask = reader.hex(name, 4).reverse()
+        break
+      case 'attributes':
+        read.attributes = reader.hex(name, 16)
+        break
+      case 'attributesMask':
+        read.attributesMask = reader.hex(name, 16)
+        break
+      case 'mrsigner':
+        read.mrSigner = reader.hex(name, 32)
+        break
+      case 'isvprodid':
+        read.isvProdId = reader.number(name, 65_535)
+        break
+      case 'tcbLevels':
+        read.levels = readSvnLevels(reader)
+        break
+      default:
+        name satisfies never
+    }
+  if (version !== 2) return reader.fail('version', 'not 2')
   return {
-    signed,
-    id,
-    issueDate: readTime(FORMAT, 'issueDate', json['issueDate']),
-    nextUpdate: readTime(FORMAT, 'nextUpdate', json['nextUpdate']),
-    evaluationDataNumber: numberOf(
-      FORMAT,
-      'tcbEvaluationDataNumber',
-      json['tcbEvaluationDataNumber'],
-      1_000_000,
-    ),
-    miscSelect: word('miscselect'),
-    miscSelectMask: word('miscselectMask'),
-    attributes: hex('attributes', 16),
-    attributesMask: hex('attributesMask', 16),
-    mrSigner: hex('mrsigner', 32),
-    isvProdId: numberOf(FORMAT, 'isvprodid', json['isvprodid'], 65_535),
-    levels: readSvnLevels(FORMAT, json['tcbLevels']),
+    id: read.id ?? reader.fail('id', 'neither QE nor TD_QE'),
+    issueDate: required(reader, 'issueDate', read.issueDate),
+    nextUpdate: required(reader, 'nextUpdate', read.nextUpdate),
+    evaluationDataNumber: required(reader, 'tcbEvaluationDataNumber', read.evaluationDataNumber),
+    miscSelect: required(reader, 'miscselect', read.miscSelect),
+    miscSelectMask: required(reader, 'miscselectMask', read.miscSelectMask),
+    attributes: required(reader, 'attributes', read.attributes),
+    attributesMask: required(reader, 'attributesMask', read.attributesMask),
+    mrSigner: required(reader, 'mrsigner', read.mrSigner),
+    isvProdId: required(reader, 'isvprodid', read.isvProdId),
+    levels: required(reader, 'tcbLevels', read.levels),
   }
 }
+
+const IDS = ['QE', 'TD_QE'] as const
 
 /** The first respect in which a report is not of this enclave, undefined when it is. */
 export function qeMismatch(identity: QeIdentity, report: EnclaveReport): string | undefined {

@@ -1,47 +1,111 @@
 /** JSON that Intel signs: the raw text of one member, with a P-256 signature beside it. */
+import { runtimeCrypto } from '#crypto'
+import { equalBytes } from '../bytes/equal.ts'
 import { FormatError } from '../bytes/format-error.ts'
-import { fromHex } from '../bytes/hex.ts'
-import { fromUtf8 } from '../bytes/text.ts'
+import { next } from '../crypto/eventual.ts'
+import type { Eventual } from '../crypto/eventual.ts'
 import { utcTime } from '../bytes/utc-time.ts'
-import { listOf, objectOf } from '../formats/json-fields.ts'
-import { jsonMemberSpan } from '../formats/json-span.ts'
-import { parseJson } from '../formats/json-text.ts'
-import { isSignedTcbStatus } from './tcb-status.ts'
+import { JsonReader } from '../formats/json-reader.ts'
+import { keyOf } from '../formats/x509-verify.ts'
+import type { IssuerKey } from '../formats/x509-verify.ts'
+import { SIGNED_STATUSES } from './tcb-status.ts'
 import type { TcbStatus } from './tcb-status.ts'
 
 const MAX_BYTES = 1_048_576
+const MAX_TEXT = 256
+const MAX_ADVISORIES = 256
 /** `0` for any digit. */
 const TIME = '0000-00-00T00:00:00Z'
 const DIGIT_0 = 0x30
 
-export class SignedJson {
+export interface SignedJson {
   /** The bytes that the signature covers. */
   readonly text: Uint8Array
   /** r ‖ s, 64 bytes. */
   readonly signature: Uint8Array
-  readonly value: Readonly<Record<string, unknown>>
+  /** SubjectPublicKeyInfo under which the signature was found to hold. */
+  signer: Uint8Array | undefined
+}
 
-  /** @throws FormatError */
-  constructor(format: string, bytes: Uint8Array, member: string) {
-    if (bytes.length > MAX_BYTES) throw new FormatError(format, 'length', 0, 'too long')
-    this.text = jsonMemberSpan(bytes, member)
-    // Read from the signed text itself: a second member of that name, spelt with escapes, must not take its place.
-    this.value = objectOf(format, member, parseJson(format, this.text))
-    const envelope = objectOf(
-      format,
-      'envelope',
-      parseJson(format, withoutSpan(format, bytes, this.text)),
-    )
-    this.signature = readHex(format, 'signature', envelope['signature'], 64)
+/**
+ * Reads `{"<member>": …, "signature": "…"}`; members of other names are passed.
+ *
+ * @param read - passes the signed value, whose exact text is kept. @throws FormatError
+ */
+export function readSignedJson<Value>(
+  format: string,
+  bytes: Uint8Array,
+  member: string,
+  read: (reader: JsonReader) => Value,
+): Value & { readonly signed: SignedJson } {
+  if (bytes.length > MAX_BYTES) throw new FormatError(format, 'length', 0, 'too long')
+  const reader = new JsonReader(format, bytes)
+  let value: Value | undefined
+  let text: Uint8Array | undefined
+  let signature: Uint8Array | undefined
+  reader.openObject('envelope')
+  const names = [member, 'signature']
+  for (let name = reader.member(names); name !== undefined; name = reader.member(names))
+    if (name === member) {
+      const { start } = reader
+      value = read(reader)
+      text = bytes.subarray(start, reader.offset)
+    } else signature = reader.hex('signature', 64)
+  reader.end()
+  if (value === undefined || text === undefined) return reader.fail(member, 'is missing')
+  if (signature === undefined) return reader.fail('signature', 'is missing')
+  return { ...value, signed: { text, signature, signer: undefined } }
+}
+
+/** Whether the signature is by that key; what was found to hold is remembered on the statement, as on certificates and lists. */
+export function isStatementSignedBy(signed: SignedJson, issuer: IssuerKey): Eventual<boolean> {
+  if (signed.signer !== undefined && equalBytes(signed.signer, issuer.spki)) return true
+  return next(
+    keyOf(issuer, 'ecdsa-p256-sha256'),
+    (key) =>
+      key !== undefined &&
+      next(runtimeCrypto.verify(key, signed.text, signed.signature), (good) => {
+        if (good) signed.signer = issuer.spki
+        return good
+      }),
+  )
+}
+
+/** What a level of any kind has, as far as it was read. */
+export class TcbLevelReader {
+  tcbDate: Date | undefined
+  tcbStatus: TcbStatus | undefined
+  advisoryIds: readonly string[] = []
+
+  /** Takes the value of one of `LEVEL_NAMES`. */
+  take(reader: JsonReader, name: LevelName): void {
+    switch (name) {
+      case 'tcbDate':
+        this.tcbDate = readTime(reader, name)
+        return
+      case 'tcbStatus':
+        this.tcbStatus = reader.oneOf(name, SIGNED_STATUSES) ?? reader.fail(name, 'unknown')
+        return
+      case 'advisoryIDs':
+        this.advisoryIds = readTexts(reader, name)
+        return
+      default:
+        name satisfies never
+    }
+  }
+
+  /** @throws FormatError when date or status was missing */
+  fields(reader: JsonReader): TcbLevelFields {
+    return {
+      tcbDate: required(reader, 'tcbDate', this.tcbDate),
+      tcbStatus: required(reader, 'tcbStatus', this.tcbStatus),
+      advisoryIds: this.advisoryIds,
+    }
   }
 }
 
-/** The envelope with `null` for the signed text, so that nothing is parsed twice. @param span - a view into `bytes` */
-function withoutSpan(format: string, bytes: Uint8Array, span: Uint8Array): string {
-  const start = span.byteOffset - bytes.byteOffset
-  const before = fromUtf8(format, 'text', bytes.subarray(0, start))
-  return `${before}null${fromUtf8(format, 'text', bytes.subarray(start + span.length))}`
-}
+export const LEVEL_NAMES = ['tcbDate', 'tcbStatus', 'advisoryIDs'] as const
+type LevelName = (typeof LEVEL_NAMES)[number]
 
 export interface TcbLevelFields {
   readonly tcbDate: Date
@@ -49,66 +113,59 @@ export interface TcbLevelFields {
   readonly advisoryIds: readonly string[]
 }
 
-export function tcbLevelFields(
-  format: string,
-  level: Readonly<Record<string, unknown>>,
-): TcbLevelFields {
-  const { tcbStatus } = level
-  if (!isSignedTcbStatus(tcbStatus)) throw new FormatError(format, 'tcbStatus', 0, 'unknown')
-  const advisories = listOf(format, 'advisoryIDs', level['advisoryIDs'] ?? [], 256)
-  return {
-    tcbDate: readTime(format, 'tcbDate', level['tcbDate']),
-    tcbStatus,
-    advisoryIds: advisories.map((id) => readText(format, 'advisoryIDs', id)),
+function readTexts(reader: JsonReader, field: string): readonly string[] {
+  const texts: string[] = []
+  reader.openList(field)
+  while (reader.entry()) {
+    if (texts.length === MAX_ADVISORIES) reader.fail(field, `more than ${MAX_ADVISORIES} entries`)
+    texts.push(readText(reader, field))
   }
+  return texts
 }
 
-export function readTime(format: string, field: string, value: unknown): Date {
-  const text = readText(format, field, value)
-  const time = isTime(text)
-    ? utcTime(
-        digitsAt(text, 0, 4),
-        digitsAt(text, 5, 2),
-        digitsAt(text, 8, 2),
-        digitsAt(text, 11, 2),
-        digitsAt(text, 14, 2),
-        digitsAt(text, 17, 2),
-      )
-    : undefined
-  if (time === undefined) throw new FormatError(format, field, 0, 'not a time')
-  return time
+export function readText(reader: JsonReader, field: string): string {
+  return reader.text(field, MAX_TEXT)
 }
 
-function isTime(text: string): boolean {
-  if (text.length !== TIME.length) return false
+export function readTime(reader: JsonReader, field: string): Date {
+  return reader.read(field, 'not a time', timeOf)
+}
+
+function timeOf(text: Uint8Array, start: number, end: number): Date | undefined {
+  if (!isTime(text, start, end)) return undefined
+  return utcTime(
+    digitsAt(text, start, 4),
+    digitsAt(text, start + 5, 2),
+    digitsAt(text, start + 8, 2),
+    digitsAt(text, start + 11, 2),
+    digitsAt(text, start + 14, 2),
+    digitsAt(text, start + 17, 2),
+  )
+}
+
+function isTime(text: Uint8Array, start: number, end: number): boolean {
+  if (end - start !== TIME.length) return false
   for (let at = 0; at < TIME.length; at++) {
-    const [code, wanted] = [text.charCodeAt(at), TIME.charCodeAt(at)]
+    const code = text[start + at] as number
+    const wanted = TIME.charCodeAt(at)
     const digit = code >= DIGIT_0 && code <= DIGIT_0 + 9
     if (wanted === DIGIT_0 ? !digit : code !== wanted) return false
   }
   return true
 }
 
-function digitsAt(text: string, start: number, length: number): number {
+function digitsAt(text: Uint8Array, start: number, length: number): number {
   let value = 0
-  for (let at = start; at < start + length; at++) value = value * 10 + text.charCodeAt(at) - DIGIT_0
+  for (let at = start; at < start + length; at++)
+    value = value * 10 + (text[at] as number) - DIGIT_0
   return value
 }
 
-export function readText(format: string, field: string, value: unknown): string {
-  if (typeof value !== 'string' || value.length > 256)
-    throw new FormatError(format, field, 0, 'not a short text')
-  return value
-}
-
-export function readHex(
-  format: string,
+/** @throws FormatError when nothing was read */
+export function required<Value>(
+  reader: JsonReader,
   field: string,
-  value: unknown,
-  size: number,
-): Uint8Array<ArrayBuffer> {
-  const bytes = fromHex(readText(format, field, value))
-  if (bytes.length !== size)
-    throw new FormatError(format, field, 0, `${bytes.length} bytes, wanted ${size}`)
-  return bytes
+  value: Value | undefined,
+): Value {
+  return value ?? reader.fail(field, 'is missing')
 }

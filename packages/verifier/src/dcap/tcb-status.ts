@@ -1,5 +1,6 @@
 /** Statuses of Intel's TCB levels and how those of platform, module and QE come together (DCAP QVL, converge tables). */
-const SIGNED_STATUSES = [
+/** What Intel's collateral may say; the relaunch statuses are worked out by verifiers. */
+export const SIGNED_STATUSES = [
   'UpToDate',
   'SWHardeningNeeded',
   'ConfigurationNeeded',
@@ -15,11 +16,6 @@ export const TCB_STATUSES = [
   'TDRelaunchAdvisedConfigurationNeeded',
 ] as const
 export type TcbStatus = (typeof TCB_STATUSES)[number]
-
-/** What Intel's collateral may say; the relaunch statuses are worked out by verifiers. */
-export function isSignedTcbStatus(text: unknown): text is TcbStatus {
-  return SIGNED_STATUSES.some((status) => status === text)
-}
 
 /** @param part - of the QE or of the TDX module */
 export function convergeStatus(platform: TcbStatus, part: TcbStatus): TcbStatus {

@@ -2,7 +2,6 @@
 import { equalBytes } from '../bytes/equal.ts'
 import { FormatError } from '../bytes/format-error.ts'
 import { toHex } from '../bytes/hex.ts'
-import type { PublicKey } from '../crypto/crypto.ts'
 import { parsePem } from '../formats/pem.ts'
 import { parseCertificate } from '../formats/x509-certificate.ts'
 import type { Certificate } from '../formats/x509-certificate.ts'
@@ -25,8 +24,31 @@ type Checks = CheckSink<DcapCheckCode>
 export interface PckChain {
   /** PCK, its CA, the root. */
   readonly chain: readonly Certificate[]
-  readonly key: PublicKey
   readonly identity: PckIdentity
+}
+
+/** The certificates that a quote brings or names, before anybody has vouched for them. */
+export interface PckSource {
+  /** Leaf first; empty for the types that only name one. */
+  readonly own: readonly Certificate[]
+  readonly leaf: Certificate | undefined
+  /** Why the certification data could not be read. */
+  readonly problem: FormatError | undefined
+}
+
+export function readPckSource(
+  { certification }: Quote,
+  certificates: readonly Certificate[],
+  root: IntelRoot,
+): PckSource {
+  try {
+    const own = ownCertificates(certification, certificates)
+    const leaf = own[0] ?? suppliedLeaf(certification, certificates, root.prefix + INTEL_NAME.pck)
+    return { own, leaf, problem: undefined }
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error
+    return { own: [], leaf: undefined, problem: error }
+  }
 }
 
 export interface PckOptions {
@@ -37,13 +59,17 @@ export interface PckOptions {
 /** The chain, or undefined with the reason among the checks. */
 export async function pckChain(
   { certification }: Quote,
+  { own, leaf, problem }: PckSource,
   { endorsements, root }: PckOptions,
   checks: Checks,
 ): Promise<PckChain | undefined> {
-  const own = ownCertificates(certification, endorsements, checks)
-  if (own === undefined) return undefined
-  const name = root.prefix + INTEL_NAME.pck
-  const leaf = own[0] ?? suppliedLeaf(certification, endorsements, name)
+  if (problem !== undefined) {
+    checks.add('dcap.endorsement.malformed', 'fail', {
+      received: problem.message,
+      where: 'certification data',
+    })
+    return undefined
+  }
   if (leaf === undefined) {
     checks.add('dcap.pck.missing', 'undecided', {
       expected: `a PCK certificate for type ${certification.type}`,
@@ -70,40 +96,32 @@ export async function pckChain(
   const identity = readIdentity(leaf, checks)
   const key = await keyOf(leaf, 'ecdsa-p256-sha256')
   if (key === undefined) checks.add('dcap.pck.malformed', 'fail', { where: 'public key' })
-  return named && identity !== undefined && key !== undefined ? { chain, key, identity } : undefined
+  return named && identity !== undefined && key !== undefined ? { chain, identity } : undefined
 }
 
 /**
  * Certificates that the quote brings along, leaf first; none for the types that only name one. Those that the collateral holds too, as
  * a rule all but the leaf, are taken from there: parsed, their keys imported and their signatures checked.
+ *
+ * @throws FormatError
  */
 function ownCertificates(
   { type, data }: CertificationData,
-  { certificates: known }: PreparedDcapEndorsements,
-  checks: Checks,
-): readonly Certificate[] | undefined {
+  known: readonly Certificate[],
+): readonly Certificate[] {
   if (type !== 4 && type !== 5) return []
-  try {
-    const certificates = parsePem(data).map(
-      ({ der }) => known.find(({ raw }) => equalBytes(raw, der)) ?? parseCertificate(der),
-    )
-    if (certificates.length === 0)
-      throw new FormatError('PCK chain', 'certificates', 0, 'there are none')
-    return certificates
-  } catch (error) {
-    if (!(error instanceof FormatError)) throw error
-    checks.add('dcap.endorsement.malformed', 'fail', {
-      received: error.message,
-      where: 'certification data',
-    })
-    return undefined
-  }
+  const certificates = parsePem(data).map(
+    ({ der }) => known.find(({ raw }) => equalBytes(raw, der)) ?? parseCertificate(der),
+  )
+  if (certificates.length === 0)
+    throw new FormatError('PCK chain', 'certificates', 0, 'there are none')
+  return certificates
 }
 
 /** The supplied PCK certificate of the TCB that the quote names. */
 function suppliedLeaf(
   certification: CertificationData,
-  { certificates }: PreparedDcapEndorsements,
+  certificates: readonly Certificate[],
   name: string,
 ): Certificate | undefined {
   try {

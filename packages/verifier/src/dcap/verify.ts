@@ -6,22 +6,32 @@ import { FormatError } from '../bytes/format-error.ts'
 import { fromHex, toHex } from '../bytes/hex.ts'
 import { isZero } from '../bytes/reader.ts'
 import type { PublicKey } from '../crypto/crypto.ts'
-import { P256_SPKI_HEAD } from '../formats/jwk.ts'
 import type { CheckSink } from '../result/check.ts'
 import type { EndorsementCache } from '../result/endorsement-cache.ts'
 import type { IntelRoot } from './anchors.ts'
 import { appraiseEarly } from './appraise-early.ts'
 import { appraiseTcb } from './appraise-tcb.ts'
 import type { DcapTcb, TcbCheckCode } from './appraise-tcb.ts'
-import { isPrepared, prepareDcapEndorsements } from './endorsements.ts'
-import type { DcapEndorsements, PreparedDcapEndorsements } from './endorsements.ts'
+import {
+  endorseCollateral,
+  isPrepared,
+  parseDcapEndorsements,
+  prepareDcapEndorsements,
+} from './endorsements.ts'
+import type {
+  DcapEndorsements,
+  ParsedDcapEndorsements,
+  PreparedDcapEndorsements,
+} from './endorsements.ts'
 import { checkCertificateDates, checkRevocation } from './freshness.ts'
 import type { PckIdentity } from './pck.ts'
 import type { DcapPolicy } from './policy.ts'
 import { ECDSA_P256, parseQuote } from './quote.ts'
 import type { Quote, QuoteBody } from './quote.ts'
-import { pckChain } from './verify-pck.ts'
-import type { PckChain, PckOptions } from './verify-pck.ts'
+import { checkByKey, checkCollateral, checkQuote } from './signatures.ts'
+import type { QuoteSignatures } from './signatures.ts'
+import { pckChain, readPckSource } from './verify-pck.ts'
+import type { PckChain, PckOptions, PckSource } from './verify-pck.ts'
 
 type Checks = CheckSink<TcbCheckCode>
 
@@ -83,18 +93,19 @@ export async function verifyQuote(
   options: DcapVerifyOptions,
   checks: Checks,
 ): Promise<VerifiedQuote | undefined> {
-  const { now, root, policy, cache } = options
-  const endorsements = isPrepared(options.endorsements, root)
+  const { now, root, policy } = options
+  // All is read first, then every signature is checked, then judged: `signatures.ts` says why.
+  const parsed = isPrepared(options.endorsements, root)
     ? options.endorsements
-    : await prepareDcapEndorsements(options.endorsements, root)
+    : parseDcapEndorsements(options.endorsements)
+  const signatures = await checkSignatures(quote, parsed, options)
+  const endorsements = isPrepared(parsed, root) ? parsed : await endorseCollateral(parsed, root)
   for (const problem of endorsements.malformed)
     checks.add('dcap.endorsement.malformed', 'fail', { received: problem })
-  const vouched = await attestationKey(quote, { endorsements, root, now, cache }, checks)
+  const vouched = await attestationKey(quote, signatures, { ...options, endorsements }, checks)
   if (vouched === undefined) return undefined
-  const { pck, key, holds } = vouched
-  // A point that is not on the curve gives no key.
-  const byKey =
-    key !== undefined && (await runtimeCrypto.verify(key, quote.signed, quote.signature))
+  const { pck, holds } = vouched
+  const { byKey } = signatures
   checks.require('dcap.quote.signature-invalid', byKey, {
     where: `quote 0x0..0x${quote.signed.length.toString(16)}`,
   })
@@ -124,55 +135,70 @@ async function preparedEarly({
 
 interface VouchedKey {
   readonly pck: PckChain
-  /** Undefined when it is no point of the curve. */
-  readonly key: PublicKey | undefined
-  /** Whether the PCK signed the Quoting Enclave's report, and that report names the key. */
-  readonly holds: boolean
+  readonly key: PublicKey
+}
+
+type Signatures = QuoteSignatures & {
+  readonly source: PckSource
+  readonly cacheKey: string | undefined
+  /** From the cache. */
+  readonly known: VouchedKey | undefined
 }
 
 /**
- * The key that signed the quote, with what vouches for it. A Quoting Enclave makes it once and uses it for every quote, so the
- * signature of the PCK over it is remembered by the content of all that it depends on.
+ * A Quoting Enclave makes its key once and uses it for every quote, so the signature of the PCK over it is remembered by the content of all that it depends
+ * on.
  */
-async function attestationKey(
+async function checkSignatures(
   quote: Quote,
-  options: PckOptions & Pick<DcapVerifyOptions, 'now' | 'cache'>,
-  checks: Checks,
-): Promise<VouchedKey | undefined> {
-  const { cache, now, root } = options
+  parsed: ParsedDcapEndorsements | PreparedDcapEndorsements,
+  { cache, now, root }: DcapVerifyOptions,
+): Promise<Signatures> {
   const cacheKey = cache && (await vouchedDigest(quote, root))
   const known =
     cacheKey === undefined ? undefined : (cache?.get(cacheKey, now) as VouchedKey | undefined)
+  const source =
+    known === undefined
+      ? readPckSource(quote, parsed.certificates, root)
+      : { own: known.pck.chain, leaf: known.pck.chain[0], problem: undefined }
+  if (!isPrepared(parsed, root)) await checkCollateral(source, parsed, root)
+  const signatures =
+    known === undefined ? await checkQuote(quote, source) : await checkByKey(quote, known.key)
+  return { ...signatures, source, cacheKey, known }
+}
+
+/** What vouches for the key that signed the quote. */
+async function attestationKey(
+  quote: Quote,
+  { source, known, key, byPck, cacheKey }: Signatures,
+  { endorsements, root, now, cache }: PckOptions & Pick<DcapVerifyOptions, 'now' | 'cache'>,
+  checks: Checks,
+): Promise<{ readonly pck: PckChain; readonly holds: boolean } | undefined> {
+  const { reportData } = quote.qeReport
   if (known !== undefined) {
     checks.add('dcap.endorsement.untrusted-root', 'pass', { where: 'PCK chain, verified before' })
     checks.add('dcap.qe.signature-invalid', 'pass')
-    const { reportData } = quote.qeReport
     checks.add('dcap.qe.key-mismatch', 'pass', {
       expected: toHex(reportData.subarray(0, 32)),
       received: toHex(reportData),
     })
-    return known
+    return { pck: known.pck, holds: true }
   }
-  const pck = await pckChain(quote, options, checks)
+  const pck = await pckChain(quote, source, { endorsements, root }, checks)
   if (pck === undefined) return undefined
-  const byPck = await runtimeCrypto.verify(pck.key, quote.qeReportBytes, quote.qeReportSignature)
   checks.require('dcap.qe.signature-invalid', byPck)
   const bound = await runtimeCrypto.digest(
     'SHA-256',
     concatBytes(quote.attestationKey, quote.qeAuthData),
   )
-  const { reportData } = quote.qeReport
   const binds = equalBytes(bound, reportData.subarray(0, 32)) && isZero(reportData.subarray(32))
   checks.require('dcap.qe.key-mismatch', binds, {
     expected: toHex(bound),
     received: toHex(reportData),
   })
-  const spki = concatBytes(P256_SPKI_HEAD, quote.attestationKey)
-  const key = await runtimeCrypto.importPublicKey(spki, 'ecdsa-p256-sha256')
-  const vouched = { pck, key, holds: byPck && binds }
-  if (vouched.holds && key !== undefined && cacheKey !== undefined)
-    cache?.set(cacheKey, vouched, now)
-  return vouched
+  const holds = byPck && binds
+  if (holds && key !== undefined && cacheKey !== undefined) cache?.set(cacheKey, { pck, key }, now)
+  return { pck, holds }
 }
 
 /** Over everything that {@link attestationKey} depends on; the lengths tell where each part of unfixed length ends. */

@@ -2,6 +2,7 @@
  * DER (ITU-T X.690) read front to back by schema. Strict: definite, minimal lengths; one-byte tags; minimal
  * INTEGERs; nothing left over. Depth is bounded by the schema that calls it, never by the input.
  */
+import { equalsRange } from '../bytes/equal.ts'
 import { FormatError } from '../bytes/format-error.ts'
 import { oidText } from './oid-text.ts'
 
@@ -67,11 +68,7 @@ export class DerElement {
 
   /** Whether two elements are the same bytes. */
   equals(other: DerElement): boolean {
-    const length = this.#end - this.#start
-    if (other.#end - other.#start !== length) return false
-    for (let at = 0; at < length; at++)
-      if (this.#bytes[this.#start + at] !== other.#bytes[other.#start + at]) return false
-    return true
+    return equalsRange(this.#bytes, this.#start, this.#end, other.raw)
   }
 }
 
@@ -129,6 +126,43 @@ export class DerReader {
   contents(tag: number, field: string): Uint8Array {
     this.#pass(tag, field)
     return this.#view()
+  }
+
+  /** What is made of the contents of an element of that tag, without a view of them. */
+  read<Wanted, Value>(
+    tag: number,
+    field: string,
+    read: (bytes: Uint8Array, start: number, end: number, wanted: Wanted) => Value,
+    wanted: Wanted,
+  ): Value {
+    this.#pass(tag, field)
+    return read(this.#bytes, this.#contents, this.#offset, wanted)
+  }
+
+  /** Offset of the next element in the outermost bytes. */
+  get offset(): number {
+    return this.#offset
+  }
+
+  /**
+   * Opens a constructed element in place, for lists of many: its parts are read next, by this reader. @returns the offset where it ends, for the caller to
+   * compare or to {@link leave} for
+   */
+  descend(tag: number, field: string): number {
+    this.#pass(tag, field)
+    const end = this.#offset
+    this.#offset = this.#contents
+    return end
+  }
+
+  /** Passes what is left of an element that was opened by {@link descend}. */
+  leave(end: number): void {
+    this.#offset = end
+  }
+
+  /** Passes an INTEGER. */
+  passInteger(field: string): void {
+    this.#passInteger(field)
   }
 
   /** Passes an element of that tag if all its contents are ASCII; else nothing is passed. */

@@ -2,6 +2,7 @@
  * The exact bytes of a member's value in a JSON object: what Intel signs is the text as served, so a parsed and rewritten object would
  * not do. One pass, no recursion.
  */
+import { isTextAt } from '../bytes/equal.ts'
 import { FormatError } from '../bytes/format-error.ts'
 
 const QUOTE = 0x22
@@ -16,6 +17,7 @@ const COMMA = 0x2c
 /**
  * The value of a member of the outermost object, as a view.
  *
+ * @param member - spelt without escapes, in ASCII
  * @param json - need not be valid; the caller parses what it takes from here
  * @throws FormatError when there is no such member, or two of them
  */
@@ -33,7 +35,7 @@ export function jsonMemberSpan(json: Uint8Array, member: string): Uint8Array {
     const byte = json[at] as number
     if (byte === QUOTE) {
       const end = stringEnd(json, at)
-      if (depth === 1 && valueStart < 0) isWanted = isText(member, json, at + 1, end)
+      if (depth === 1 && valueStart < 0) isWanted = isTextAt(json, at + 1, end, member)
       at = end
     } else if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) depth++
     else if (byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) {
@@ -53,14 +55,6 @@ function stringEnd(json: Uint8Array, start: number): number {
   let at = start + 1
   while (at < json.length && json[at] !== QUOTE) at += json[at] === BACKSLASH ? 2 : 1
   return at
-}
-
-/** Whether a string between its quotes is this one, spelt without escapes. @param text - ASCII */
-function isText(text: string, json: Uint8Array, start: number, end: number): boolean {
-  if (end - start !== text.length) return false
-  for (let at = 0; at < text.length; at++)
-    if (json[start + at] !== text.charCodeAt(at)) return false
-  return true
 }
 
 function isSpace(byte: number): boolean {

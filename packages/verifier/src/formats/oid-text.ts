@@ -1,4 +1,5 @@
 /** OBJECT IDENTIFIERs as dotted text. The same few stand in every certificate, so those read last are not written out again. */
+import { equalsRange } from '../bytes/equal.ts'
 
 const MAX_BYTES = 64
 const SLOTS = 256
@@ -19,16 +20,10 @@ export function oidText(bytes: Uint8Array, start: number, end: number): string |
   const before = length === 1 ? 0 : (bytes[end - 2] as number)
   const slot = (last + before * 31 + length * 7) % SLOTS
   const known = lastRead[slot]
-  if (known !== undefined && isSame(known.bytes, bytes, start, end)) return known.text
+  if (known !== undefined && equalsRange(bytes, start, end, known.bytes)) return known.text
   const text = writeText(bytes, start, end)
   if (text !== undefined) lastRead[slot] = { bytes: bytes.slice(start, end), text }
   return text
-}
-
-function isSame(known: Uint8Array, bytes: Uint8Array, start: number, end: number): boolean {
-  if (known.length !== end - start) return false
-  for (let at = 0; at < known.length; at++) if (known[at] !== bytes[start + at]) return false
-  return true
 }
 
 function writeText(bytes: Uint8Array, start: number, end: number): string | undefined {

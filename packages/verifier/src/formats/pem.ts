@@ -1,5 +1,6 @@
 /** PEM (RFC 7468): text armour around DER. Both line ends, text between blocks and a trailing NUL are accepted. */
 import { fromBase64Lines, toBase64 } from '../bytes/base64.ts'
+import { equalsRange } from '../bytes/equal.ts'
 import { FormatError } from '../bytes/format-error.ts'
 import { fromUtf8, toUtf8 } from '../bytes/text.ts'
 
@@ -20,13 +21,9 @@ export function isPem(bytes: Uint8Array): boolean {
   // A SEQUENCE of 128 bytes or more: not UTF-8, so no text.
   if (bytes[0] === 0x30 && (bytes[1] ?? 0) > 0x80) return false
   const last = Math.min(bytes.length, SEARCHED) - BEGIN.length
-  for (let at = 0; at <= last; at++) if (beginsAt(bytes, at)) return true
+  for (let at = 0; at <= last; at++)
+    if (equalsRange(bytes, at, at + BEGIN.length, BEGIN)) return true
   return false
-}
-
-function beginsAt(bytes: Uint8Array, start: number): boolean {
-  for (let at = 0; at < BEGIN.length; at++) if (bytes[start + at] !== BEGIN[at]) return false
-  return true
 }
 
 /**

@@ -1,7 +1,7 @@
 /** X.509 v2 certificate revocation lists (RFC 5280 section 5): bytes to values, no trust decisions. */
-import { toHex } from '../bytes/hex.ts'
+import { equalsRange } from '../bytes/equal.ts'
 import { TAG, contextTag, readSequence } from './der-reader.ts'
-import type { DerReader } from './der-reader.ts'
+import type { DerElement, DerReader } from './der-reader.ts'
 import { readSignatureAlgorithm } from './x509-algorithm.ts'
 import type { SignatureAlgorithm } from './x509-algorithm.ts'
 import { readExtensionList } from './x509-certificate.ts'
@@ -11,7 +11,9 @@ import { emptyMemo } from './x509-memo.ts'
 import type { X509Memo } from './x509-memo.ts'
 import { readName } from './x509-name.ts'
 import type { Name } from './x509-name.ts'
-import { readTime } from './x509-time.ts'
+import { passTime, readTime } from './x509-time.ts'
+
+const FORMAT = 'X.509 CRL'
 
 export interface RevocationList {
   readonly raw: Uint8Array
@@ -19,12 +21,44 @@ export interface RevocationList {
   readonly issuer: Name
   readonly thisUpdate: Date
   readonly nextUpdate: Date
-  /** Contents of each revoked serial number INTEGER, in hex. */
-  readonly revokedSerials: ReadonlySet<string>
+  readonly revoked: RevokedSerials
   readonly extensions: readonly Extension[]
   readonly signatureAlgorithm: SignatureAlgorithm
   readonly signature: Uint8Array
   readonly memo: X509Memo
+}
+
+/** The revoked serial numbers, looked up in the list itself: lists can be long, and are asked for one certificate or two. */
+export class RevokedSerials implements Iterable<Uint8Array> {
+  readonly #entries: DerElement | undefined
+
+  /** @param entries - checked whole; undefined when there are none */
+  constructor(entries: DerElement | undefined) {
+    this.#entries = entries
+  }
+
+  /** @param serial - contents of the certificate's serial number INTEGER */
+  has(serial: Uint8Array): boolean {
+    const entries = this.#entries?.open(FORMAT, 0)
+    if (entries === undefined) return false
+    while (!entries.done) {
+      const end = entries.descend(TAG.sequence, 'revokedCertificate')
+      if (entries.read(TAG.integer, 'userCertificate', equalsRange, serial)) return true
+      entries.leave(end)
+    }
+    return false
+  }
+
+  /** Contents of each revoked serial number INTEGER, as views. */
+  *[Symbol.iterator](): Generator<Uint8Array> {
+    const entries = this.#entries?.open(FORMAT, 0)
+    if (entries === undefined) return
+    while (!entries.done) {
+      const end = entries.descend(TAG.sequence, 'revokedCertificate')
+      yield entries.integer('userCertificate')
+      entries.leave(end)
+    }
+  }
 }
 
 /** Critical extensions we understand; any other makes the list unusable (RFC 5280 section 5.2). */
@@ -41,7 +75,7 @@ const UNDERSTOOD: ReadonlySet<string> = new Set([
  * @throws FormatError
  */
 export function parseRevocationList(bytes: Uint8Array): RevocationList {
-  const outer = readSequence('X.509 CRL', bytes)
+  const outer = readSequence(FORMAT, bytes)
   const tbsElement = outer.element(TAG.sequence, 'tbsCertList')
   const outerAlgorithm = outer.element(TAG.sequence, 'signatureAlgorithm')
   const signature = outer.bitStringBytes('signatureValue')
@@ -56,7 +90,7 @@ export function parseRevocationList(bytes: Uint8Array): RevocationList {
   const issuer = readName(tbs, 'issuer')
   const thisUpdate = readTime(tbs, 'thisUpdate')
   const nextUpdate = readTime(tbs, 'nextUpdate')
-  const revokedSerials = readRevoked(tbs)
+  const revoked = readRevoked(tbs)
   const extensions = readListExtensions(tbs)
   tbs.end()
   return {
@@ -65,7 +99,7 @@ export function parseRevocationList(bytes: Uint8Array): RevocationList {
     issuer,
     thisUpdate,
     nextUpdate,
-    revokedSerials,
+    revoked,
     extensions,
     signatureAlgorithm,
     signature,
@@ -73,19 +107,18 @@ export function parseRevocationList(bytes: Uint8Array): RevocationList {
   }
 }
 
-function readRevoked(tbs: DerReader): Set<string> {
-  const serials = new Set<string>()
+function readRevoked(tbs: DerReader): RevokedSerials {
   const list = tbs.optional(TAG.sequence, 'revokedCertificates')
-  if (list === undefined) return serials
+  if (list === undefined) return new RevokedSerials(undefined)
   const entries = tbs.open(list)
   while (!entries.done) {
-    const entry = entries.sequence('revokedCertificate')
-    serials.add(toHex(entry.integer('userCertificate')))
-    readTime(entry, 'revocationDate')
-    if (!entry.done) refuseUnknownCritical(entry, readExtensionList(entry))
-    entry.end()
+    const end = entries.descend(TAG.sequence, 'revokedCertificate')
+    entries.passInteger('userCertificate')
+    passTime(entries, 'revocationDate')
+    if (entries.offset < end) refuseUnknownCritical(entries, readExtensionList(entries))
+    if (entries.offset !== end) entries.fail('revokedCertificate', 'has another length')
   }
-  return serials
+  return new RevokedSerials(list)
 }
 
 function readListExtensions(tbs: DerReader): Extension[] {

@@ -44,20 +44,34 @@ export function basicConstraints(certificate: Certificate): BasicConstraints | u
 
 export const KEY_USAGE = { digitalSignature: 0, keyCertSign: 5, cRLSign: 6 } as const
 
-/** Numbers of the bits that are set; undefined when the certificate has no keyUsage. @throws FormatError */
-export function keyUsage(certificate: Certificate): ReadonlySet<number> | undefined {
+/** Which bits of keyUsage are set. */
+export class KeyUsage {
+  readonly #contents: Uint8Array
+  readonly #bits: number
+
+  /** @param contents - of the BIT STRING */
+  constructor(contents: Uint8Array, bits: number) {
+    this.#contents = contents
+    this.#bits = bits
+  }
+
+  has(bit: number): boolean {
+    const byte = this.#contents[1 + (bit >> 3)] ?? 0
+    return bit < this.#bits && (byte & (0x80 >> (bit & 7))) !== 0
+  }
+}
+
+/** Undefined when the certificate has no keyUsage. @throws FormatError */
+export function keyUsage(certificate: Certificate): KeyUsage | undefined {
   const value = extensionValue(certificate, EXTENSION_OID.keyUsage)
   if (value === undefined) return undefined
   const outer = new DerReader(FORMAT, value)
-  const { contents } = outer.element(TAG.bitString, 'keyUsage')
+  const contents = outer.contents(TAG.bitString, 'keyUsage')
   outer.end()
   const unused = contents[0] ?? 8
   const bytes = contents.length - 1
   if (unused > 7 || bytes > 2) outer.fail('keyUsage', 'malformed')
-  const bits = new Set<number>()
-  for (let bit = 0; bit < bytes * 8 - unused; bit++)
-    if (((contents[1 + (bit >> 3)] as number) & (0x80 >> (bit & 7))) !== 0) bits.add(bit)
-  return bits
+  return new KeyUsage(contents, bytes * 8 - unused)
 }
 
 /** Purposes as object identifiers; undefined when the certificate has no extendedKeyUsage. @throws FormatError */

@@ -1,28 +1,71 @@
-import { utcTime } from '../bytes/utc-time.ts'
+import { isUtcTime, utcTime } from '../bytes/utc-time.ts'
 import { TAG } from './der-reader.ts'
 import type { DerReader } from './der-reader.ts'
 
 const LETTER_Z = 0x5a
+const NO_TIME = 'malformed, or no such time'
 
 /** Time of RFC 5280 section 4.1.2.5: UTCTime or GeneralizedTime, seconds, `Z`; a date that does not exist is an error. */
 export function readTime(reader: DerReader, field: string): Date {
+  return withTime(reader, field, utcTime) ?? reader.fail(field, NO_TIME)
+}
+
+/** As {@link readTime}, for the times of long lists. */
+export function passTime(reader: DerReader, field: string): void {
+  if (withTime(reader, field, isUtcTime) !== true) reader.fail(field, NO_TIME)
+}
+
+type TimeUse<Value> = (
+  year: number,
+  month: number,
+  day: number,
+  hour: number,
+  minute: number,
+  second: number,
+) => Value
+
+/** Undefined when it is malformed. */
+function withTime<Value>(reader: DerReader, field: string, use: TimeUse<Value>): Value | undefined {
   const tag = reader.peek()
   if (tag !== TAG.utcTime && tag !== TAG.generalizedTime) return reader.fail(field, 'not a time')
-  const contents = reader.contents(tag, field)
-  const utc = tag === TAG.utcTime
-  const digits = utc ? 12 : 14
-  if (contents.length !== digits + 1 || contents[digits] !== LETTER_Z)
-    return reader.fail(field, 'malformed time')
-  for (let at = 0; at < digits; at++)
-    if (!isDigit(contents[at])) reader.fail(field, 'malformed time')
-  const year = pair(contents, digits - 12)
-  const month = pair(contents, digits - 10)
-  const day = pair(contents, digits - 8)
-  const hour = pair(contents, digits - 6)
-  const minute = pair(contents, digits - 4)
-  const second = pair(contents, digits - 2)
-  const fullYear = utc ? year + (year < 50 ? 2000 : 1900) : pair(contents, 0) * 100 + year
-  return utcTime(fullYear, month, day, hour, minute, second) ?? reader.fail(field, 'no such time')
+  return reader.read(tag, field, tag === TAG.utcTime ? shortTime<Value> : longTime<Value>, use)
+}
+
+/** UTCTime. */
+function shortTime<Value>(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  use: TimeUse<Value>,
+): Value | undefined {
+  if (!isTime(bytes, start, end, 12)) return undefined
+  const year = pair(bytes, start)
+  return timeOf(bytes, start + 2, year + (year < 50 ? 2000 : 1900), use)
+}
+
+/** GeneralizedTime. */
+function longTime<Value>(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  use: TimeUse<Value>,
+): Value | undefined {
+  if (!isTime(bytes, start, end, 14)) return undefined
+  return timeOf(bytes, start + 4, pair(bytes, start) * 100 + pair(bytes, start + 2), use)
+}
+
+/** @param start - of the month */
+function timeOf<Value>(bytes: Uint8Array, start: number, year: number, use: TimeUse<Value>): Value {
+  const month = pair(bytes, start)
+  const day = pair(bytes, start + 2)
+  const hour = pair(bytes, start + 4)
+  return use(year, month, day, hour, pair(bytes, start + 6), pair(bytes, start + 8))
+}
+
+function isTime(bytes: Uint8Array, start: number, end: number, digits: number): boolean {
+  if (end - start !== digits + 1 || bytes[end - 1] !== LETTER_Z) return false
+  for (let at = start; at < end - 1; at++) if (!isDigit(bytes[at])) return false
+  return true
 }
 
 function isDigit(byte = 0): boolean {

@@ -2,6 +2,8 @@
 import { runtimeCrypto } from '#crypto'
 import { equalBytes } from '../bytes/equal.ts'
 import type { PublicKey, SignatureScheme } from '../crypto/crypto.ts'
+import { next } from '../crypto/eventual.ts'
+import type { Eventual } from '../crypto/eventual.ts'
 import { schemeFor } from './x509-algorithm.ts'
 import type { KeyKind, SignatureAlgorithm } from './x509-algorithm.ts'
 import type { X509Memo } from './x509-memo.ts'
@@ -27,32 +29,35 @@ export interface IssuerKey {
  * The key of a certificate, imported once for as long as the parsed certificate lives: an import costs as much as a fifth of a P-256 check, and one
  * issuer signs certificates, lists and statements. Undefined when the runtime refuses it.
  */
-export async function keyOf(
+export function keyOf(
   { spki, memo }: IssuerKey,
   scheme: SignatureScheme,
-): Promise<PublicKey | undefined> {
+): Eventual<PublicKey | undefined> {
   if (memo?.key?.scheme === scheme) return memo.key
-  const key = await runtimeCrypto.importPublicKey(spki, scheme)
-  if (memo !== undefined) memo.key = key
-  return key
+  return next(runtimeCrypto.importPublicKey(spki, scheme), (key) => {
+    if (memo !== undefined) memo.key = key
+    return key
+  })
 }
 
 /**
  * False for a wrong signature, and also when algorithm and key do not fit or the key is unusable. What was found to hold is remembered for
  * as long as the parsed value lives, whichever copy of the issuer is at hand: nothing is checked twice in one appraisal or under one prepared set.
  */
-export async function isSignedBy(signed: Signed, issuer: IssuerKey): Promise<boolean> {
+export function isSignedBy(signed: Signed, issuer: IssuerKey): Eventual<boolean> {
   const { memo } = signed
   if (memo?.signer !== undefined && equalBytes(memo.signer, issuer.spki)) return true
-  const good = await holds(signed, issuer)
-  if (good && memo !== undefined) memo.signer = issuer.spki
-  return good
+  return next(holds(signed, issuer), (good) => {
+    if (good && memo !== undefined) memo.signer = issuer.spki
+    return good
+  })
 }
 
-async function holds(signed: Signed, issuer: IssuerKey): Promise<boolean> {
+function holds(signed: Signed, issuer: IssuerKey): Eventual<boolean> {
   const scheme = schemeFor(signed.signatureAlgorithm, issuer.keyKind)
   if (scheme === undefined) return false
-  const key = await keyOf(issuer, scheme)
-  if (key === undefined) return false
-  return runtimeCrypto.verifyDer(key, signed.tbs, signed.signature)
+  return next(
+    keyOf(issuer, scheme),
+    (key) => key !== undefined && runtimeCrypto.verifyDer(key, signed.tbs, signed.signature),
+  )
 }

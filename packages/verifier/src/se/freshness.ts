@@ -1,7 +1,6 @@
 /** Dates and revocation of the certificates behind a host key. */
 import { equalBytes } from '../bytes/equal.ts'
 import { FormatError } from '../bytes/format-error.ts'
-import { toHex } from '../bytes/hex.ts'
 import { toDer } from '../formats/pem.ts'
 import type { Certificate } from '../formats/x509-certificate.ts'
 import { parseRevocationList } from '../formats/x509-crl.ts'
@@ -67,7 +66,7 @@ async function checkList(
   const where = unitOf(certificate)
   const signed = await isSignedBy(list, issuer)
   if (!checks.require('se.revocation.signature-invalid', signed, { where })) return
-  const revoked = list.revokedSerials.has(toHex(certificate.serial))
+  const revoked = list.revoked.has(certificate.serial)
   checks.require('se.revocation.revoked', !revoked, { where })
   checks.require('se.revocation.not-yet-valid', list.thisUpdate <= now, { where })
   checks.add('se.revocation.expired', now <= list.nextUpdate ? 'pass' : 'undecided', { where })

@@ -10,6 +10,7 @@ import { toDer } from '../formats/pem.ts'
 import { parseCertificate } from '../formats/x509-certificate.ts'
 import type { Certificate } from '../formats/x509-certificate.ts'
 import { KEY_USAGE, basicConstraints, keyUsage } from '../formats/x509-extensions.ts'
+import type { KeyUsage } from '../formats/x509-extensions.ts'
 import { NAME_OID, nameValues } from '../formats/x509-name.ts'
 import type { Name } from '../formats/x509-name.ts'
 import { isSignedBy } from '../formats/x509-verify.ts'
@@ -106,7 +107,7 @@ function checkRights(chain: readonly Certificate[], checks: Checks): boolean {
 
 function mayStand(
   certificate: Certificate,
-  isRight: (ca: boolean, usage: ReadonlySet<number>) => boolean,
+  isRight: (ca: boolean, usage: KeyUsage) => boolean,
 ): boolean {
   try {
     const usage = keyUsage(certificate)

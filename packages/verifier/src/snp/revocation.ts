@@ -100,9 +100,9 @@ function checkSerial(
   { intermediate }: SnpChain,
   checks: Checks,
 ): void {
-  const serial = toHex(intermediate.serial)
-  const revoked = lists.some(({ revokedSerials }) => revokedSerials.has(serial))
+  const { serial } = intermediate
+  const revoked = lists.some((list) => list.revoked.has(serial))
   checks.require('snp.revocation.revoked', !revoked, {
-    received: `${commonName(intermediate.subject)}, serial number ${serial}`,
+    received: `${commonName(intermediate.subject)}, serial number ${toHex(serial)}`,
   })
 }
