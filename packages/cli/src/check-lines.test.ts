@@ -41,6 +41,16 @@ describe('checkLines()', () => {
     ])
   })
 
+  test('shows the first of many expected values, and all when each check is asked for', () => {
+    const expected = ['a1', 'b2', 'c3', 'd4'].join(' or ')
+    const check = { code: 'snp.measurement.mismatch', outcome: 'fail', expected } as const
+    assert.deepEqual(checkLines([check], plain), [
+      '  FAIL    snp.measurement.mismatch',
+      '          expected  a1, or others that --verbose shows',
+    ])
+    assert.ok(checkLines([check], plain, true).includes(`          expected  ${expected}`))
+  })
+
   test('gives every check a line when each is asked for', () => {
     const checks = [pass('snp.policy.debug'), pass('snp.policy.migration-agent')]
     assert.equal(checkLines(checks, plain, true).length, 2)

@@ -134,7 +134,7 @@ export const CLI_ERRORS = {
   'policy.rego-invalid': {
     title: 'Cannot use the Rego policy',
     why: 'it does not parse or compile',
-    fix: ['cloister policy check FILE'],
+    fix: ['mend it at that place', 'for a policy of before Rego 1.0: the same command with --v0'],
     status: 400,
     exit: 2,
   },
