@@ -1,5 +1,6 @@
 /** What goes wrong on a host every day: each has its code and exit code, says what to do, and leaves nothing behind. */
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import {
   cpSync,
@@ -166,6 +167,20 @@ describe('bad input', () => {
     }
   })
 
+  test('no space', async () => {
+    mkdirSync(path('full'))
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'none', path('full')])
+    try {
+      const environment = { CLOISTER_HOME: path('full'), CLOISTER_RUNTIME_DIR: path('full/run') }
+      assert.throws(() => writeFileSync(path('full/fill'), Buffer.alloc(1 << 20)), isFull)
+      const expected = { code: 'host.disk-full', exit: 5 }
+      await deployment.refuse(expected, ['broker', 'start', '--detach'], { environment })
+      await deployment.refuse(expected, ['vm', 'ls'], { environment })
+    } finally {
+      execFileSync('umount', ['--lazy', path('full')])
+    }
+  })
+
   test('guest image damaged', async () => {
     const images = join(deployment.home, 'images')
     const shared = realpathSync(images)
@@ -273,6 +288,8 @@ function wrongLogin({ host, user }: TestRegistry): string {
   const auth = Buffer.from(`${user}:wrong`).toString('base64')
   return JSON.stringify({ auths: { [host]: { auth } } })
 }
+
+const isFull = { code: 'ENOSPC' }
 
 /** @returns the port */
 async function listening(server: Server, port: number): Promise<number> {

@@ -1,4 +1,5 @@
 /** Entry of `cloister`: reads the command line, runs one command, prints one error, sets the exit code. */
+import { diskFull } from '@cloister/protocol/disk-full'
 import { CloisterError } from '@cloister/protocol/error'
 import { findCommand, isGroup, loadCommand } from './command-table.ts'
 import { concreteFixes } from './concrete-fixes.ts'
@@ -33,7 +34,7 @@ async function main(argv: readonly string[]): Promise<number> {
     // Whatever an interrupted step makes of it, the interruption is the cause; a command may say more about it.
     const says = error instanceof CloisterError && error.code === 'cli.interrupted'
     const cause: unknown = interrupt.signal.aborted && !says ? interrupt.signal.reason : error
-    throw concreteFixes(CloisterError.from(cause), {
+    throw concreteFixes(diskFull(cause) ?? CloisterError.from(cause), {
       name: found.name,
       usage: command.usage,
       positionals: line.positionals,
@@ -92,7 +93,7 @@ process.stderr.on('error', onOutputError)
 try {
   process.exitCode = await main(process.argv.slice(2))
 } catch (thrown) {
-  const error = CloisterError.from(thrown)
+  const error = diskFull(thrown) ?? CloisterError.from(thrown)
   process.exitCode = error.exit
   renderError(error, process.argv)
   // The shell then sees that a signal ended it (130 after Ctrl-C), and a script does not go on with its next line.

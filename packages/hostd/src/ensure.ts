@@ -1,5 +1,5 @@
 /** Finds the hostd of this user, or starts one that outlives the caller. */
-import { spawn } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -9,6 +9,7 @@ import { CloisterError } from '@cloister/protocol/error'
 import { HOSTD_API_VERSION } from '@cloister/protocol/hostd-api'
 import { HostdClient, hostdSocket } from './client.ts'
 import { PRODUCT_VERSION } from './product-version.ts'
+import { watchStart, type StartedChild } from './started-child.ts'
 
 export interface EnsureOptions {
   /** How long a new hostd may take until it answers. Default 15 s: twenty times what it needs on a busy two-core machine. */
@@ -25,7 +26,7 @@ export function hostdLog(directories: Pick<Directories, 'hostd'>): string {
  * A client of a hostd that answers and is of this version; starts one, in a session of its own, when none answers.
  *
  * @throws CloisterError `hostd.version-mismatch` when the one that answers is of another version, `hostd.unreachable`
- * when a new one does not come up
+ * when a new one does not come up, or the code of what it said
  */
 export async function ensureHostd(
   directories: Directories,
@@ -34,6 +35,7 @@ export async function ensureHostd(
   const client = new HostdClient(hostdSocket(directories))
   if ((await answeringPid(client)) !== undefined) return client
   const child = startHostd(directories)
+  const started = watchStart(child)
   const deadline = Date.now() + (options.timeoutMs ?? 15_000)
   while (Date.now() < deadline) {
     await sleep(25, undefined, { signal: options.signal })
@@ -41,11 +43,14 @@ export async function ensureHostd(
     if (pid !== undefined) {
       // Ours lost the race, and must not take the lock when the other one ends.
       if (pid !== child.pid) child.kill()
+      started.release()
       return client
     }
-    // Exit 0 or a lost race for the lock leave another hostd that is about to answer.
-    if (child.exitCode !== null && child.exitCode !== 0 && child.exitCode !== LOST_RACE_EXIT) break
+    if (hasFailed(child, started)) break
   }
+  const refusal = started.refusal()
+  started.release()
+  if (refusal !== undefined) throw refusal
   throw new CloisterError('hostd.unreachable', {
     where: hostdLog(directories),
     why:
@@ -61,8 +66,11 @@ const LOG_BYTES = 1 << 20
 /** A third less memory; hostd makes little garbage, and waits most of the time. */
 const MEMORY_OPTIONS = ['--max-semi-space-size=1']
 
-/** Exit code of `hostd.already-running`. */
-const LOST_RACE_EXIT = 5
+/** Exit 0 or a lost race for the lock leave another hostd that is about to answer. */
+function hasFailed({ exitCode }: ChildProcess, started: StartedChild): boolean {
+  if (!started.hasEnded || exitCode === 0) return false
+  return started.refusal()?.code !== 'hostd.already-running'
+}
 
 /** Absent: none answers. @throws CloisterError `hostd.version-mismatch` */
 async function answeringPid(client: HostdClient): Promise<number | undefined> {
@@ -88,7 +96,7 @@ function startHostd(directories: Directories) {
     const program = fileURLToPath(new URL('main.ts', import.meta.url))
     const child = spawn(process.execPath, [...MEMORY_OPTIONS, program], {
       detached: true,
-      stdio: ['ignore', log, log],
+      stdio: ['ignore', 'pipe', log],
       cwd: '/',
       env: {
         // Starts in a quarter of the time.

@@ -2,6 +2,7 @@
  * The daemon. Started by the first command that needs it, or by a service manager; ends on SIGTERM, SIGINT or a call to `/v1/shutdown`, and
  * guests go on. A bug ends it at once: its state is on disk, and the next hostd takes it up.
  */
+import { diskFull } from '@cloister/protocol/disk-full'
 import { directories } from '@cloister/protocol/directories'
 import { CloisterError } from '@cloister/protocol/error'
 import { startDaemon } from './daemon.ts'
@@ -30,7 +31,9 @@ try {
   log('ended; guests go on')
   process.exit(0)
 } catch (thrown) {
-  const error = CloisterError.from(thrown)
+  const error = diskFull(thrown) ?? CloisterError.from(thrown)
+  // For the command that started it.
+  process.stdout.write(JSON.stringify({ error }))
   log(`${error.code}: ${error.message}`)
   process.exit(error.exit)
 }

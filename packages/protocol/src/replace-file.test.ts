@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
-import { replaceFile, replaceFileSync } from './replace-file.ts'
+import { createFileSync, replaceFile, replaceFileSync } from './replace-file.ts'
 
 function directory(t: TestContext): string {
   const path = mkdtempSync(join(tmpdir(), 'cloister-replace-'))
@@ -36,3 +36,13 @@ for (const [name, replace] of Object.entries(WAYS)) {
     assert.deepEqual(readdirSync(folder), ['taken'])
   })
 }
+
+test('createFileSync() keeps what stands there, gives it back, and leaves nothing else', (t) => {
+  const folder = directory(t)
+  const file = join(folder, 'key')
+  assert.equal(createFileSync(file, 'first'), 'first')
+  assert.equal(createFileSync(file, 'second'), 'first')
+  assert.equal(statSync(file).mode & 0o777, 0o600)
+  assert.throws(() => createFileSync(join(folder, 'absent/key'), 'x'), { code: 'ENOENT' })
+  assert.deepEqual(readdirSync(folder), ['key'])
+})

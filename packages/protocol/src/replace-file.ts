@@ -2,7 +2,16 @@
  * Replaces a file so that a reader, a crash, kill -9 or a loss of power finds the whole of the old or the whole of the new: written beside it, synced,
  * renamed, and the folder synced. Errors are those of the file system; the draft is gone then.
  */
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  fsyncSync,
+  linkSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
@@ -37,7 +46,30 @@ export function replaceFileSync(path: string, content: string | Uint8Array, mode
     rmSync(draft, { force: true })
     throw error
   }
-  const folder = openSync(dirname(path), 'r')
+  syncFolderSync(dirname(path))
+}
+
+/**
+ * Makes a file, mode 0600, that stays as it is, such as a key: whole or not at all. Of two processes that make it at once the first wins, and both get its content.
+ *
+ * @returns what stands in the file
+ */
+export function createFileSync(path: string, content: string): string {
+  const draft = draftOf(path)
+  try {
+    writeFileSync(draft, content, { mode: 0o600, flush: true })
+    linkSync(draft, path)
+    syncFolderSync(dirname(path))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  } finally {
+    rmSync(draft, { force: true })
+  }
+  return readFileSync(path, 'utf8')
+}
+
+function syncFolderSync(path: string): void {
+  const folder = openSync(path, 'r')
   try {
     fsyncSync(folder)
   } finally {

@@ -3,6 +3,7 @@
  */
 import { chmodSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
+import { diskFull } from '@cloister/protocol/disk-full'
 import { CloisterError } from '@cloister/protocol/error'
 
 /** Each entry lifts the schema by one version; entries are never edited once released. */
@@ -162,7 +163,7 @@ export class Database {
 
   /**
    * @param file - made with mode 0600 when absent
-   * @throws CloisterError `broker.storage` when it is damaged or was written by a newer version
+   * @throws CloisterError `host.disk-full`; `broker.storage` when it is damaged or was written by a newer version
    */
   constructor(file: string) {
     try {
@@ -181,6 +182,8 @@ export class Database {
       this.#migrate()
     } catch (error) {
       if (error instanceof CloisterError) throw error
+      const full = diskFull(error, file)
+      if (full !== undefined) throw full
       throw new CloisterError('broker.storage', {
         where: file,
         cause: error,
@@ -213,7 +216,7 @@ export class Database {
     return this.#sqlite.prepare(sql)
   }
 
-  /** Runs the writes of `change` as one transaction; nothing of it stays when it throws. */
+  /** Runs the writes of `change` as one transaction; nothing of it stays when it throws. @throws CloisterError `host.disk-full` */
   write<Result>(durability: Durability, change: () => Result): Result {
     if (durability !== this.#durability) {
       this.#sqlite.exec(`PRAGMA synchronous = ${durability === 'durable' ? 'FULL' : 'NORMAL'}`)
@@ -225,8 +228,9 @@ export class Database {
       this.#commit.run()
       return result
     } catch (error) {
-      this.#sqlite.exec('ROLLBACK')
-      throw error
+      // A full disk has ended the transaction already.
+      if (this.#sqlite.isTransaction) this.#sqlite.exec('ROLLBACK')
+      throw diskFull(error) ?? error
     }
   }
 

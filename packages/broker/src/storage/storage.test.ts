@@ -53,6 +53,21 @@ test('Database belongs to one at a time', (t) => {
   new Database(file).close()
 })
 
+test('Database.write() says that the disk is full, and goes on when there is room', (t) => {
+  const held = database(t)
+  const bound = (pages: number) => held.prepare(`PRAGMA max_page_count = ${pages}`).get()
+  const put = () =>
+    held.write('durable', () =>
+      held
+        .prepare('INSERT INTO intel_collateral VALUES (?, ?, ?)')
+        .run('fmspc', 'ca', Buffer.alloc(1 << 20)),
+    )
+  bound(1)
+  assert.throws(put, { code: 'host.disk-full' })
+  bound(1 << 20)
+  put()
+})
+
 test('Database.write() leaves nothing of a change that throws', (t) => {
   const db = database(t)
   const settings = new TrustSettings(db)

@@ -1,10 +1,12 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { CloisterError } from '@cloister/protocol/error'
+import { createFileSync, replaceFileSync } from '@cloister/protocol/replace-file'
 import { textOption, type Command, type Invocation } from '../command.ts'
 import { openSink } from '../image/open-sink.ts'
 import { REGISTRY_CA_OPTION, registryCaOption } from '../image/registry-ca.ts'
+import { pkcs8Pem } from '../owner/pkcs8-pem.ts'
 import { readInput } from '../read-input.ts'
 import { openImage } from '../workload/open-image.ts'
 
@@ -96,16 +98,8 @@ export function ownerSigningKey({ directories }: Pick<Invocation, 'directories'>
   }
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   mkdirSync(directories.owner, { recursive: true, mode: 0o700 })
-  // The private key first: of two commands that start at once, the one that makes it writes the public half, and both use it.
-  try {
-    writeFileSync(privateKeyFile, privateKey.export({ type: 'pkcs8', format: 'pem' }), {
-      mode: 0o600,
-      flag: 'wx',
-    })
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause
-    return { key: createPrivateKey(readFileSync(privateKeyFile)), publicKeyFile }
-  }
-  writeFileSync(publicKeyFile, createPublicKey(privateKey).export({ type: 'spki', format: 'pem' }))
-  return { key: privateKey, publicKeyFile }
+  const key = createPrivateKey(createFileSync(privateKeyFile, pkcs8Pem(privateKey)))
+  const publicPem = createPublicKey(key).export({ type: 'spki', format: 'pem' })
+  replaceFileSync(publicKeyFile, publicPem, 0o644)
+  return { key, publicKeyFile }
 }

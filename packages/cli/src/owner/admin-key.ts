@@ -1,10 +1,12 @@
 /** The owner's Ed25519 key, which signs every call to the broker's owner side. */
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Directories } from '@cloister/protocol/directories'
 import { ADMIN_ROLE } from '@cloister/protocol/broker-admin-api'
 import { CloisterError } from '@cloister/protocol/error'
+import { createFileSync } from '@cloister/protocol/replace-file'
+import { pkcs8Pem } from './pkcs8-pem.ts'
 
 /** Far below the bound of five minutes: a token is made for one call. */
 const TOKEN_SECONDS = 60
@@ -20,17 +22,7 @@ export function openAdminKey({ owner }: Pick<Directories, 'owner'>): KeyObject {
   }
   const { privateKey } = generateKeyPairSync('ed25519')
   mkdirSync(owner, { recursive: true, mode: 0o700 })
-  // Exclusive: of two commands that start at once, one makes the key and both use it.
-  try {
-    writeFileSync(file, privateKey.export({ type: 'pkcs8', format: 'pem' }), {
-      mode: 0o600,
-      flag: 'wx',
-    })
-    return privateKey
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause
-    return createPrivateKey(readFileSync(file))
-  }
+  return createPrivateKey(createFileSync(file, pkcs8Pem(privateKey)))
 }
 
 /** The public half as SPKI PEM: what a broker is started with. */

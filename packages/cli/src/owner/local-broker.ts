@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { BrokerOptions } from '@cloister/broker'
 import { BROKER_ENVIRONMENT, BROKER_NODE_OPTIONS } from '@cloister/broker/node-options'
+import { watchStart } from '@cloister/hostd/started-child'
 import type { Directories } from '@cloister/protocol/directories'
 import { CloisterError } from '@cloister/protocol/error'
 import { adminPublicKey, openAdminKey } from './admin-key.ts'
@@ -109,12 +110,14 @@ async function startInBackground(
   listen: ListenAddress | undefined,
 ): Promise<void> {
   const child = spawnBroker(directories, listen)
+  const started = watchStart(child)
   let deadline = Date.now() + START_TIMEOUT_MS
   const ended = () => {
-    const mayAnswerYet = whyNotStarted(directories).code === 'broker.storage'
+    const mayAnswerYet = started.refusal()?.code === 'broker.storage'
     deadline = Math.min(deadline, Date.now() + (mayAnswerYet ? LOST_RACE_MS : 0))
   }
-  child.once('exit', ended)
+  // Of the process and its pipe: then all of what it said has come.
+  child.once('close', ended)
   try {
     do {
       await sleep(50, undefined, { signal })
@@ -122,28 +125,20 @@ async function startInBackground(
       if (pinned !== undefined && (await answers(openBroker(directories, signal), pinned))) return
     } while (Date.now() < deadline)
   } finally {
-    child.off('exit', ended)
+    child.off('close', ended)
+    started.release()
   }
-  throw whyNotStarted(directories)
+  throw started.refusal() ?? unknownFailure(directories)
+}
+
+function unknownFailure(directories: Directories): CloisterError {
+  const where = logFile(directories)
+  const received = readFileSync(where, 'utf8').trim().slice(-300)
+  return new CloisterError('owner.broker-unreachable', { where, received })
 }
 
 function movedText(before: PinnedBroker, now: PinnedBroker): string {
   return `broker at ${now.url}: another program has ${new URL(before.url).host}. What was made before looks for it there: once that is free, cloister broker stop and cloister broker start --detach --listen ${new URL(before.url).host}`
-}
-
-/** What the broker wrote before it ended, as `-o json` has it. */
-function whyNotStarted(directories: Directories): CloisterError {
-  const log = readFileSync(logFile(directories), 'utf8')
-  const said = /^\{\n[^]*?^\}$/m.exec(log)
-  try {
-    if (said !== null) return CloisterError.fromJSON(JSON.parse(said[0]).error)
-  } catch {
-    // Cut off: the log's end says as much.
-  }
-  return new CloisterError('owner.broker-unreachable', {
-    where: logFile(directories),
-    received: log.trim().slice(-300),
-  })
 }
 
 function isPortTaken(error: unknown): boolean {
@@ -210,7 +205,7 @@ function spawnBroker(directories: Directories, listen: ListenAddress | undefined
     if (listen !== undefined) words.push('--listen', listenText(listen))
     const child = spawn(process.execPath, [...BROKER_NODE_OPTIONS, ...words], {
       detached: true,
-      stdio: ['ignore', log, log],
+      stdio: ['ignore', 'pipe', log],
       cwd: '/',
       env: {
         ...process.env,
