@@ -1,5 +1,4 @@
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
+import { collectGarbage } from '@cloister/broker/collect-garbage'
 
 /** One measured promise: its floor (what hardware and libraries below cost) and ours, in the same run and unit. */
 export interface Figure {
@@ -56,7 +55,6 @@ export async function cpuInTurns(
   floor: () => unknown,
   ours: () => Promise<unknown>,
 ): Promise<readonly [number, number]> {
-  const collectYoung = youngCollector()
   // A verifier runs for days: what counts is the speed once the compiler has settled.
   for (let call = 0; call < CPU_WARM_UP; call++) await ours()
   const floors: number[] = []
@@ -64,21 +62,14 @@ export async function cpuInTurns(
   for (let round = 0; round < CPU_ROUNDS; round++) {
     const start = process.cpuUsage()
     for (let call = 0; call < CPU_CALLS; call++) floor()
-    collectYoung()
+    collectGarbage({ type: 'minor' })
     const spent = process.cpuUsage(start)
     const middle = process.cpuUsage()
     for (let call = 0; call < CPU_CALLS; call++) await ours()
-    collectYoung()
+    collectGarbage({ type: 'minor' })
     const own = process.cpuUsage(middle)
     floors.push((spent.user + spent.system) / CPU_CALLS)
     mine.push((own.user + own.system) / CPU_CALLS)
   }
   return [median(floors), median(mine)]
-}
-
-/** Collects what was allocated since the last time, as the engine does by itself whenever its youngest memory is full. */
-function youngCollector(): () => void {
-  setFlagsFromString('--expose-gc')
-  const gc = runInNewContext('gc') as (options: { readonly type: 'minor' }) => void
-  return () => gc({ type: 'minor' })
 }

@@ -2,8 +2,7 @@
  * Gives memory back after a load. V8 collects when something is allocated, so a broker that was busy and is idle again would keep what the load left
  * behind. Collecting takes some 0.1 s, in which nobody is answered: it waits until next to nobody asks.
  */
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
+import { collectGarbage } from './collect-garbage.ts'
 
 const LOOK_MS = 10_000
 /** Requests between two looks that still count as idle: somebody reads the metrics. */
@@ -54,13 +53,6 @@ export class IdleCollection implements Disposable {
   }
 }
 
-type Collect = (options: { readonly type: 'major'; readonly flavor: 'last-resort' }) => void
-let gc: Collect | undefined
-
 function collectAll(): void {
-  if (gc === undefined) {
-    setFlagsFromString('--expose-gc')
-    gc = runInNewContext('gc') as Collect
-  }
-  gc({ type: 'major', flavor: 'last-resort' })
+  collectGarbage({ type: 'major', flavor: 'last-resort' })
 }

@@ -6,6 +6,7 @@ export interface BrokerLimits {
   readonly tokenBytes: number
   /** Life of a session from /auth, milliseconds. */
   readonly sessionMs: number
+  /** Beyond it the oldest goes of the address that has most. */
   readonly connections: number
   /** Head of a request, bytes; tokens are a few KiB. */
   readonly headBytes: number
@@ -17,7 +18,7 @@ export interface BrokerLimits {
   readonly enrolmentBytes: number
   /** Body of a guest's refusal, bytes. */
   readonly refusalBytes: number
-  /** Bodies under way, all together, bytes. */
+  /** Bodies under way, all together, bytes; beyond it the oldest goes of the address that sends most. */
   readonly bodiesBytes: number
   /** From connection or first byte to the end of the head, milliseconds. */
   readonly headMs: number
@@ -25,6 +26,8 @@ export interface BrokerLimits {
   readonly requestMs: number
   /** TLS handshake, milliseconds. */
   readonly handshakeMs: number
+  /** What requests under way get when the broker stops, milliseconds. */
+  readonly drainMs: number
   /** Requests of one address to each side: so many at once, and so many per second on the long run. */
   readonly burst: number
   readonly perSecond: number
@@ -51,6 +54,7 @@ export const BROKER_LIMITS: BrokerLimits = {
   headMs: 10_000,
   requestMs: 20_000,
   handshakeMs: 10_000,
+  drainMs: 5000,
   burst: 600,
   perSecond: 60,
   entriesPerAddress: 100,

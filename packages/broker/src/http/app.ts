@@ -14,6 +14,7 @@ import { kbsListener } from '../kbs/routes.ts'
 import type { BrokerParts } from '../parts.ts'
 import { newRequestId } from '../request-id.ts'
 import { json, send } from './answer.ts'
+import { failureOf } from './failure.ts'
 import { networkOf } from './network-of.ts'
 import { RateLimit } from './rate-limit.ts'
 
@@ -61,9 +62,7 @@ function ownerApp(parts: BrokerParts, { authorizeAdmin, facts }: ListenerOptions
     parts.metrics.countResponse(c.res.status)
   })
   app.onError((thrown, c) => {
-    const error = CloisterError.from(thrown)
-    if (error.code === 'internal.bug' || error.code === 'broker.storage') parts.onBug(thrown)
-    const { status, object } = problem(error, c.get('requestId'))
+    const { status, object } = problem(failureOf(thrown, parts), c.get('requestId'))
     return Response.json(object, { status, headers: { 'content-type': PROBLEM_TYPE } })
   })
   app.notFound(() => {

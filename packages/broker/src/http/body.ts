@@ -1,14 +1,16 @@
 /** Request bodies: read whole, bounded by the declared length and by counting. */
 import type { IncomingMessage } from 'node:http'
 import { CloisterError } from '@cloister/protocol/error'
+import { Shares } from '../shares.ts'
+import { networkOf } from './network-of.ts'
 
-/** Reads bodies, of which all that are under way share one bound: many slow peers must not fill the memory. */
+/** Reads bodies, of which all that are under way share one bound: many slow peers must not fill the memory, nor keep others out. */
 export class BodyReader {
-  readonly #totalBytes: number
-  #heldBytes = 0
+  /** Bytes of the bodies under way, by address; each is named by what refuses it. */
+  readonly #held: Shares<(error: CloisterError) => void>
 
   constructor(totalBytes: number) {
-    this.#totalBytes = totalBytes
+    this.#held = new Shares(totalBytes)
   }
 
   /**
@@ -17,14 +19,16 @@ export class BodyReader {
    */
   read(incoming: IncomingMessage, limit: number): Promise<Buffer> {
     const { promise, resolve, reject } = Promise.withResolvers<Buffer>()
+    const address = networkOf(incoming.socket.remoteAddress ?? '')
     const chunks: Buffer[] = []
     let size = 0
     const take = (chunk: Buffer) => {
       size += chunk.length
-      this.#heldBytes += chunk.length
       chunks.push(chunk)
       if (size > limit) end(tooLarge(limit))
-      else if (this.#heldBytes > this.#totalBytes) end(new CloisterError('broker.busy'))
+      else
+        for (const refuse of this.#held.add(end, address, chunk.length))
+          refuse(new CloisterError('broker.busy'))
     }
     const complete = () => {
       end()
@@ -35,7 +39,7 @@ export class BodyReader {
     const end = (error?: CloisterError) => {
       // What still comes of a body that was refused flows to nobody; the bound on a request's time ends it.
       incoming.off('data', take).off('end', complete).off('close', broken)
-      this.#heldBytes -= size
+      this.#held.remove(end)
       if (error !== undefined) reject(error)
       else resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, size))
     }

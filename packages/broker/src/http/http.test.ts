@@ -47,9 +47,14 @@ test('the broker answers 503 with a retryable code to an address that asks too o
   assert.equal((await t.admin('GET', '/status')).status, 200)
 })
 
-async function tls({ broker: { address } }: TestBroker): Promise<TLSSocket> {
+/** Two addresses of one machine. */
+const [HERE, ELSEWHERE] = ['127.0.0.1', '127.0.0.2']
+
+async function tls({ broker: { address } }: TestBroker, localAddress = HERE): Promise<TLSSocket> {
   // The peer is the attacker here: it does not care who answers.
-  const socket = connect({ ...address, rejectUnauthorized: false })
+  const tcp = connectTcp({ ...address, localAddress })
+  tcp.on('error', () => undefined)
+  const socket = connect({ socket: tcp, rejectUnauthorized: false })
   socket.on('error', () => undefined)
   await once(socket, 'secureConnect')
   return socket
@@ -80,18 +85,66 @@ test('a body beyond the limit is refused, by its declared length and by counting
   }
 })
 
-test('bodies under way share one bound', async () => {
+test('bodies under way share one bound: the oldest goes of the address that sends most', async () => {
   await using t = await startTestBroker({ limits: { bodiesBytes: 1000 } })
-  const slow = await tls(t)
-  slow.write(`${HEAD}content-length: 900\r\n\r\n${'x'.repeat(800)}`)
-  const body = JSON.stringify({ version: '0.4.0', tee: 'snp', 'extra-params': 'x'.repeat(300) })
-  const ask = () =>
-    exchange(`${t.broker.url}/kbs/v0/auth`, t.agent, { method: 'POST', body }).then(
-      ({ status }) => status,
-    )
-  while ((await ask()) !== 503) await new Promise(setImmediate)
-  slow.destroy()
-  while ((await ask()) !== 200) await new Promise(setImmediate)
+  const begin = async (localAddress: string, bytes: number) => {
+    const socket = await tls(t, localAddress)
+    socket.write(`${HEAD}content-length: ${bytes + 1}\r\n\r\n${' '.repeat(bytes)}`)
+    return { socket, answer: once(socket, 'data').then(([chunk]) => String(chunk)) }
+  }
+  // One after the other, so that each is older than the next.
+  const few = await begin(HERE, 200)
+  const oldest = await begin(ELSEWHERE, 300)
+  const others = [await begin(ELSEWHERE, 300), await begin(ELSEWHERE, 300)]
+  assert.match(await oldest.answer, /^HTTP\/1.1 503 .*\[broker.busy /s)
+  oldest.socket.destroy()
+  const body = JSON.stringify({ version: '0.4.0', tee: 'snp', 'extra-params': '' })
+  const { status } = await exchange(`${t.broker.url}/kbs/v0/auth`, t.agent, {
+    method: 'POST',
+    body,
+  })
+  assert.equal(status, 200)
+  // They end as what they are: no JSON.
+  for (const { socket, answer } of [few, ...others]) {
+    socket.write(' ')
+    assert.match(await answer, /^HTTP\/1.1 401 /)
+    socket.destroy()
+  }
+})
+
+test('connections are bounded: the oldest goes of the address that has most, and others get in and stay', async () => {
+  await using t = await startTestBroker({ limits: { connections: 6 } })
+  const { address } = t.broker
+  const ours = await tls(t, HERE)
+  const open = (localAddress: string) => {
+    const socket = connectTcp({ ...address, localAddress })
+    socket.on('error', () => undefined)
+    return socket
+  }
+  const silent = Array.from({ length: 20 }, () => open(ELSEWHERE))
+  const others = Promise.withResolvers<void>()
+  let closed = 0
+  for (const socket of silent)
+    socket.once('close', () => {
+      if (++closed === 15) others.resolve()
+    })
+  await others.promise
+  const { status } = await exchange(`${t.broker.url}/healthz`, t.agent, { method: 'GET' })
+  assert.equal(status, 200)
+  ours.write('GET /healthz HTTP/1.1\r\nhost: b\r\n\r\n')
+  const [answer] = (await once(ours, 'data')) as [Buffer]
+  assert.match(answer.toString(), /^HTTP\/1.1 200 /)
+  for (const socket of [ours, ...silent]) socket.destroy()
+})
+
+test('a broker that stops waits for no peer that says nothing', async () => {
+  const t = await startTestBroker({ limits: { handshakeMs: 60_000, drainMs: 100 } })
+  const { address } = t.broker
+  const idle = [connectTcp({ ...address }), await tls(t)]
+  for (const socket of idle) socket.on('error', () => undefined)
+  const closed = Promise.all(idle.map((socket) => once(socket, 'close')))
+  await t[Symbol.asyncDispose]()
+  await closed
 })
 
 test('slow peers are cut off: no handshake, no head, no body', async () => {
@@ -117,6 +170,82 @@ test('a head beyond the limit is refused', async () => {
   const socket = await tls(t)
   socket.write(`GET /healthz HTTP/1.1\r\nhost: b\r\ncookie: ${'x'.repeat(9000)}\r\n\r\n`)
   assert.match(await closing(socket), /^HTTP\/1.1 431 /)
+})
+
+const request = (line: string, headers: readonly string[] = ['host: b']): string =>
+  [`${line} HTTP/1.1`, ...headers, 'connection: close', '', ''].join('\r\n')
+const attempt = (path: string, body: string, headers: readonly string[] = []): string =>
+  request(`POST ${path}`, ['host: b', `content-length: ${Buffer.byteLength(body)}`, ...headers]) +
+  body
+const nested = '['.repeat(500_000) + ']'.repeat(500_000)
+
+/** What a hostile peer may send, and the status that it gets. Absent: the connection ends without a word. */
+const HOSTILE: readonly (readonly [status: number | undefined, text: string])[] = [
+  [404, request('GET /kbs/v0/../../cloister/v1/status')],
+  [404, request('GET //cloister/v1/status')],
+  [404, request('GET /CLOISTER/v1/status')],
+  [404, request('GET /kbs/v0/__proto__')],
+  [404, request('GET /kbs/v0/constructor/x')],
+  [404, request('GET /%')],
+  [400, request('GET *')],
+  [401, request('GET /cloister/v1/status')],
+  [401, request('GET https://elsewhere/cloister/v1/status')],
+  [401, request('GET /cloister/v1/x/../status')],
+  [401, request('GET /cloister/v1/secrets/..%2f..%2fetc%2fpasswd')],
+  [401, request('GET /cloister/v1/status', ['host: b', 'authorization: Bearer a.b.c'])],
+  [401, request('GET /cloister/v1/x', ['host: b', `authorization: Bearer ${'a.'.repeat(20_000)}`])],
+  [401, request('DELETE /kbs/v0/resource/a/b/c')],
+  [401, request('GET /kbs/v0/resource/%2e%2e/%2f/x')],
+  [401, request(`GET /kbs/v0/resource/${'%ff'.repeat(1000)}`)],
+  [401, request('GET /kbs/v0/resource/a/b/c', ['host: b', 'authorization: Bearer '])],
+  [
+    401,
+    request('GET /kbs/v0/resource/a/b/c', [
+      'host: b',
+      `authorization: Bearer ${'x'.repeat(60_000)}`,
+    ]),
+  ],
+  [
+    401,
+    request('GET /kbs/v0/resource/a/b/c', [
+      'host: b',
+      `cookie: ${'a=b;kbs-session-id=;'.repeat(3000)}`,
+    ]),
+  ],
+  ...['', 'a b', '[', 'a:99999', 'a/b', 'a@b'].map(
+    (host) => [400, request('GET /cloister/v1/status', [`host: ${host}`])] as const,
+  ),
+  [400, request('GET /healthz', ['host: b', 'x: \0'])],
+  [
+    400,
+    request('POST /kbs/v0/auth', ['host: b', 'content-length: 2', 'transfer-encoding: chunked']),
+  ],
+  [400, request('POST /kbs/v0/auth', ['host: b', 'content-length: -1'])],
+  [400, 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
+  [undefined, request('CONNECT b:1')],
+  [417, request('POST /kbs/v0/auth', ['host: b', 'expect: x', 'content-length: 0'])],
+  ...['', '{', 'null', '[]', '1e999', '\ufeff{}', '{"__proto__":{"version":"0.4.0"}}', nested].map(
+    (body) => [body.length > 16_384 ? 413 : 401, attempt('/kbs/v0/auth', body)] as const,
+  ),
+  [401, attempt('/kbs/v0/attest', nested)],
+  [401, attempt('/kbs/v0/guest-refusals', '{}')],
+]
+
+test('whatever a hostile peer sends, it gets a refusal, and nothing of the broker breaks', async () => {
+  const bugs: unknown[] = []
+  await using t = await startTestBroker({ onBug: (error) => bugs.push(error) })
+  for (const [status, text] of HOSTILE) {
+    const socket = await tls(t)
+    socket.write(text)
+    const answer = await closing(socket)
+    const expected = status === undefined ? /^$/ : new RegExp(`^HTTP/1.1 ${status} `)
+    assert.match(answer, expected, JSON.stringify(text.slice(0, 100)))
+    // No stack, no file, no library of ours.
+    assert.doesNotMatch(answer, /node:|\.ts\b|node_modules/)
+  }
+  const { status } = await t.admin('GET', '/status')
+  assert.equal(status, 200)
+  assert.deepEqual(bugs, [])
 })
 
 test('a port that is taken is a failure with a code', async () => {

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { CloisterError } from '@cloister/protocol/error'
 import type { Identity } from '../identity.ts'
 import type { BrokerLimits } from '../limits.ts'
+import { boundConnections } from './connections.ts'
 
 export interface ListenOptions {
   readonly host: string
@@ -22,8 +23,6 @@ export interface ListeningServer {
 /** How often Node looks for connections that take too long, milliseconds. */
 const CHECK_MS = 1000
 const KEEP_ALIVE_MS = 30_000
-/** Requests under way get so long when the broker stops, milliseconds. */
-const DRAIN_MS = 5000
 
 const LISTEN_REFUSALS: Readonly<Record<string, string>> = {
   EADDRINUSE: 'another program listens there, perhaps the broker of another CLOISTER_HOME',
@@ -50,7 +49,7 @@ export async function listen(
     },
     listener,
   )
-  server.maxConnections = limits.connections
+  const closeAll = boundConnections(server, limits.connections)
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
       const why = LISTEN_REFUSALS[cause.code ?? ''] ?? cause.message
@@ -60,20 +59,16 @@ export async function listen(
   })
   return {
     port: (server.address() as AddressInfo).port,
-    close: () => close(server),
+    close: async () => {
+      const closed = new Promise<void>((resolve) => {
+        server.close(() => {
+          resolve()
+        })
+      })
+      server.closeIdleConnections()
+      const force = setTimeout(closeAll, limits.drainMs)
+      await closed
+      clearTimeout(force)
+    },
   }
-}
-
-async function close(server: ReturnType<typeof createServer>): Promise<void> {
-  const closed = new Promise<void>((resolve) => {
-    server.close(() => {
-      resolve()
-    })
-  })
-  server.closeIdleConnections()
-  const force = setTimeout(() => {
-    server.closeAllConnections()
-  }, DRAIN_MS)
-  await closed
-  clearTimeout(force)
 }

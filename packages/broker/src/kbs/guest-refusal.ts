@@ -3,6 +3,7 @@ import { CloisterError } from '@cloister/protocol/error'
 import type { GuestRefusal } from '@cloister/protocol/guest-refusal'
 import type { AttestationResult } from '../attestation/attestation-result.ts'
 import type { BrokerParts } from '../parts.ts'
+import { isRegistered } from '../release/release-rules.ts'
 import { registryState } from './release.ts'
 import type { AttestedSession } from './sessions.ts'
 
@@ -41,16 +42,6 @@ export function recordGuestRefusal(
 function registeredWorkload(parts: BrokerParts, attestation: AttestationResult) {
   // A TPM holds nothing that was registered before it started.
   if (attestation.anchors === 'tpm') return undefined
-  const { workload, guestImages, isLiveInstance, simulatedRoots } = registryState(
-    parts,
-    attestation,
-  )
-  const pinned =
-    attestation.anchors !== 'simulated' ||
-    simulatedRoots.includes(attestation.claims.simulated_root ?? '')
-  const inForce =
-    workload?.state === 'current' &&
-    guestImages.some(({ withdrawn }) => !withdrawn) &&
-    isLiveInstance !== false
-  return pinned && inForce ? workload : undefined
+  const registry = registryState(parts, attestation)
+  return isRegistered({ attestation, registry }) ? registry.workload : undefined
 }

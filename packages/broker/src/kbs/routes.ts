@@ -20,6 +20,7 @@ import { isSupportedTee } from '../attestation/appraise-evidence.ts'
 import type { AttestationResult } from '../attestation/attestation-result.ts'
 import { parseJson } from '../http/body.ts'
 import { json, send, type Answer } from '../http/answer.ts'
+import { failureOf } from '../http/failure.ts'
 import type { BrokerParts } from '../parts.ts'
 import { certifyTpm, challengeTpm } from '../tpm/enrol.ts'
 import { attest } from './attest.ts'
@@ -87,15 +88,11 @@ function refused(
   thrown: unknown,
   { step, requestId }: { readonly step: KbsStep; readonly requestId: string },
 ): Answer {
-  const error = CloisterError.from(thrown)
-  if (error.code === 'internal.bug' || error.code === 'broker.storage') parts.onBug(thrown)
-  const { status, body } = kbsAnswer(error, step, requestId)
+  const { status, body } = kbsAnswer(failureOf(thrown, parts), step, requestId)
   return json(body, status)
 }
 
 const RESOURCE = '/resource/'
-const PLUGINS = new Set(['auth', 'attest', 'resource', 'tpm-enrolment', 'guest-refusals'])
-
 const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ['POST /auth', { step: 'auth', serve: challenge }],
   ['POST /attest', { step: 'attest', serve: attestation }],
@@ -103,6 +100,9 @@ const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   [`POST ${TPM_ENROLMENT_PATH.certificate}`, { step: 'enrolment', serve: tpmCertificate }],
   [`POST ${GUEST_REFUSAL_PATH}`, { step: 'refusal', serve: guestRefusal }],
 ])
+
+/** First words of the paths that are served. */
+const PLUGINS = new Set([RESOURCE, ...ROUTES.keys()].map((path) => path.split('/', 2)[1]))
 
 const READ_RESOURCE: Route = { step: 'resource', serve: resource }
 const UNSERVED: Route = { step: 'resource', serve: unserved }

@@ -4,6 +4,7 @@
  */
 import { createSecretKey, randomBytes } from 'node:crypto'
 import type { BrokerLimits } from '../limits.ts'
+import { Shares } from '../shares.ts'
 import { open, seal } from '../storage/seal.ts'
 import { SpentNumbers } from './spent-numbers.ts'
 
@@ -39,19 +40,11 @@ export interface OpenSession extends AnySession {
 export interface AttestedSession extends AnySession {
   /** What it says is not kept here: thousands of sessions may live at once. */
   readonly token: string
-  /** Where it was attested from. */
-  readonly address: string
   /** Refusals of its own that the guest has told about. */
   readonly reports: number
 }
 
 export type Session = OpenSession | AttestedSession
-
-/** Sessions that were attested from one address, oldest first. */
-interface Holder {
-  readonly ids: Set<string>
-  tokenBytes: number
-}
 
 type SessionLimits = Pick<BrokerLimits, 'nonces' | 'sessionMs' | 'tokenBytes'>
 
@@ -62,13 +55,13 @@ export class Sessions {
   readonly #spent: SpentNumbers
   /** Attested, oldest first. */
   readonly #sessions = new Map<string, AttestedSession>()
-  readonly #holders = new Map<string, Holder>()
-  /** Of the tokens that sessions hold. */
-  #tokenBytes = 0
+  /** Of the tokens that sessions hold, bytes by address. */
+  readonly #tokens: Shares<string>
 
   constructor(limits: SessionLimits) {
     this.#limits = limits
     this.#spent = new SpentNumbers(limits.nonces)
+    this.#tokens = new Shares(limits.tokenBytes)
   }
 
   open(tee: string, now: number): OpenSession {
@@ -126,27 +119,8 @@ export class Sessions {
    * Keeps a claimed session with its token, whose size the guest's initdata chooses. Where that is too much, the oldest go of the address that holds most.
    */
   attest({ id, expiresAt }: OpenSession, token: string, address: string): void {
-    this.#sessions.set(id, { id, expiresAt, token, address, reports: 0 })
-    const holder = this.#holders.get(address) ?? { ids: new Set(), tokenBytes: 0 }
-    this.#holders.set(address, holder)
-    holder.ids.add(id)
-    holder.tokenBytes += token.length
-    this.#tokenBytes += token.length
-    while (this.#tokenBytes > this.#limits.tokenBytes) this.#removeOldestOf(this.#largestHolder())
-  }
-
-  #largestHolder(): Holder | undefined {
-    let largest: Holder | undefined
-    for (const holder of this.#holders.values())
-      if (holder.tokenBytes > (largest?.tokenBytes ?? 0)) largest = holder
-    return largest
-  }
-
-  #removeOldestOf(holder: Holder | undefined): void {
-    const session = this.#sessions.get(holder?.ids.values().next().value ?? '')
-    // INVARIANT: whoever holds bytes holds a session.
-    if (session === undefined) throw new TypeError('tokens are held by no session')
-    this.#remove(session)
+    this.#sessions.set(id, { id, expiresAt, token, reports: 0 })
+    for (const gone of this.#tokens.add(id, address, token.length)) this.#sessions.delete(gone)
   }
 
   /** Takes one of the session's reports. @returns false when it has none left */
@@ -169,13 +143,8 @@ export class Sessions {
     return ended.length
   }
 
-  #remove({ id, token, address }: AttestedSession): void {
-    if (!this.#sessions.delete(id)) return
-    this.#tokenBytes -= token.length
-    const holder = this.#holders.get(address)
-    if (holder === undefined) return
-    holder.ids.delete(id)
-    holder.tokenBytes -= token.length
-    if (holder.ids.size === 0) this.#holders.delete(address)
+  #remove({ id }: AttestedSession): void {
+    this.#sessions.delete(id)
+    this.#tokens.remove(id)
   }
 }

@@ -76,6 +76,24 @@ export const TEE_RULES: readonly ReleaseRule[] = [
   workloadListed,
 ]
 
+/** Of those, what no policy decides: whether guest image and workload are registered and in force. */
+const REGISTRATION_RULES: readonly ((request: RegistrationRequest) => ReleaseCheck | undefined)[] =
+  [
+    measurementRegistered,
+    imageInForce,
+    workloadRegistered,
+    workloadInForce,
+    workloadCurrent,
+    instanceLive,
+  ]
+
+/** Whether the guest is one that the owner registered, whatever secrets it may have. */
+export function isRegistered(request: RegistrationRequest): boolean {
+  return (
+    isRootPinned(request) && REGISTRATION_RULES.every((rule) => rule(request)?.outcome !== 'fail')
+  )
+}
+
 export const SNP_RULES: readonly ReleaseRule<SnpResult>[] = [
   ...TEE_RULES,
   appraisalGoodEnough,
@@ -92,6 +110,9 @@ export const SNP_RULES: readonly ReleaseRule<SnpResult>[] = [
   regoAllows,
   instanceLive,
 ]
+
+/** Who asks, and what the owner registered about him. */
+type RegistrationRequest = Pick<ReleaseRequest, 'attestation' | 'registry'>
 
 /** What rules for every kind of Attester look at. */
 export interface AnyReleaseRequest extends ReleaseContext {
@@ -119,10 +140,17 @@ export function keyIsBound({ attestation }: AnyReleaseRequest): ReleaseCheck {
   return equals('release.key', Buffer.from(carried).toString('hex'), reportData)
 }
 
-function anchorsListed({ policy, attestation, registry }: ReleaseRequest): ReleaseCheck {
-  const { anchors, claims } = attestation
-  const pinned =
-    anchors !== 'simulated' || registry.simulatedRoots.includes(claims.simulated_root ?? '')
+function isRootPinned({
+  attestation: { anchors, claims },
+  registry,
+}: RegistrationRequest): boolean {
+  return anchors !== 'simulated' || registry.simulatedRoots.includes(claims.simulated_root ?? '')
+}
+
+function anchorsListed(request: ReleaseRequest): ReleaseCheck {
+  const { policy, attestation } = request
+  const { anchors } = attestation
+  const pinned = isRootPinned(request)
   return check('release.anchors', pinned && policy.anchors.includes(anchors), {
     expected: policy.anchors.join(' or '),
     received: pinned ? anchors : `${anchors}, root no longer pinned`,
@@ -154,25 +182,26 @@ function appraisalGoodEnough({
 }
 
 /** Images that count: of the anchor set of the evidence and of its one attester mode (design, rule 3). */
-function matching({ attestation: { anchors }, registry }: ReleaseRequest) {
+function matching({ attestation: { anchors }, registry }: RegistrationRequest) {
   return registry.guestImages.filter(
     (image) => image.anchors === anchors && image.mode === MODE_OF_ANCHORS[anchors],
   )
 }
 
-const inForce = (request: ReleaseRequest) => matching(request).filter((image) => !image.withdrawn)
+const inForce = (request: RegistrationRequest) =>
+  matching(request).filter((image) => !image.withdrawn)
 
 function listedImages(request: ReleaseRequest) {
   const names = new Set(request.policy.guestImages.map(({ name }) => name))
   return inForce(request).filter(({ name }) => names.has(name))
 }
 
-function measurementRegistered(request: ReleaseRequest): ReleaseCheck {
+function measurementRegistered(request: RegistrationRequest): ReleaseCheck {
   const received = measurementOf(request.attestation)
   return check('release.measurement-unknown', matching(request).length > 0, { received })
 }
 
-function imageInForce(request: ReleaseRequest): ReleaseCheck {
+function imageInForce(request: RegistrationRequest): ReleaseCheck {
   const received = matching(request).map(imageText).join(', ')
   return check('release.image-withdrawn', inForce(request).length > 0, { received })
 }
@@ -201,17 +230,17 @@ function imageText({ name, imageVersion }: ReferenceValue): string {
   return `${name} ${imageVersion}`
 }
 
-function workloadRegistered({ attestation, registry }: ReleaseRequest): ReleaseCheck {
+function workloadRegistered({ attestation, registry }: RegistrationRequest): ReleaseCheck {
   const received = attestation.hostData
   return check('release.workload-unregistered', registry.workload !== undefined, { received })
 }
 
-function workloadInForce({ registry: { workload } }: ReleaseRequest): ReleaseCheck {
+function workloadInForce({ registry: { workload } }: RegistrationRequest): ReleaseCheck {
   const known = workload !== undefined && workload.state !== 'withdrawn'
   return check('release.workload-withdrawn', known, { received: revisionText(workload) })
 }
 
-function workloadCurrent({ registry: { workload } }: ReleaseRequest): ReleaseCheck {
+function workloadCurrent({ registry: { workload } }: RegistrationRequest): ReleaseCheck {
   const known = workload !== undefined && workload.state !== 'superseded'
   return check('release.workload-superseded', known, { received: revisionText(workload) })
 }
@@ -230,7 +259,10 @@ function workloadListed({ policy, registry: { workload } }: ReleaseRequest): Rel
 }
 
 /** The last: whom another rule refuses has no place, and is refused for that rule. */
-export function instanceLive({ registry, attestation }: ReleaseRequest): ReleaseCheck | undefined {
+export function instanceLive({
+  registry,
+  attestation,
+}: RegistrationRequest): ReleaseCheck | undefined {
   if (registry.isLiveInstance === undefined) return undefined
   const received = instanceName(attestation.runtimeData['tee-pubkey'])
   return check('release.instance', registry.isLiveInstance, { received })
