@@ -4,6 +4,7 @@ import { VM_LIMITS } from '@cloister/protocol/hostd-vm-api'
 import { textOption, type Command } from '../command.ts'
 import { openHostd } from '../hostd.ts'
 import { count, mebibytes } from '../option-values.ts'
+import { cpusText } from '../vm/vm-text.ts'
 
 export const command: Command = {
   usage: 'vm resize NAME [--cpus N] [--memory SIZE] [--disk SIZE]',
@@ -37,7 +38,8 @@ export const command: Command = {
     const view = await hostd.vms.resize(name, request, { signal })
     await output.object(view, {
       name,
-      text: () => `${name}: ${view.cpus} vCPUs, ${view.memoryMiB} MiB, disk ${view.diskMiB} MiB`,
+      text: () =>
+        `${name}: ${cpusText(view.cpus)}, ${view.memoryMiB} MiB, disk ${view.diskMiB} MiB`,
     })
     output.talk(`next: cloister vm start ${name}`)
   },

@@ -1,5 +1,5 @@
 import { CloisterError } from '@cloister/protocol/error'
-import type { VmView } from '@cloister/protocol/hostd-vm-api'
+import { isAtRest, type VmView } from '@cloister/protocol/hostd-vm-api'
 import type { Command } from '../command.ts'
 import { confirmGrave } from '../confirm.ts'
 import { openHostd } from '../hostd.ts'
@@ -21,6 +21,13 @@ export const command: Command = {
     const hostd = await openHostd(invocation)
     const views = new Map<string, VmView>()
     for (const name of positionals) views.set(name, await hostd.vms.get(name, { signal }))
+    // Before the question: a yes would come to nothing.
+    const running = [...views.values()].find(({ state }) => !isAtRest(state))
+    if (running !== undefined && options['force'] !== true)
+      throw new CloisterError('vm.still-running', {
+        where: running.name,
+        fix: [`cloister vm stop ${running.name}`, `cloister vm rm ${running.name} --force`],
+      })
     const question = `Remove ${positionals.join(', ')} with all data?`
     if (!(await confirmGrave(question, options['yes'] === true, signal)))
       throw new CloisterError('cli.declined')

@@ -20,10 +20,14 @@ export async function awaitVmSsh(
   },
 ): Promise<SshTarget> {
   const target = sshTarget(view)
+  let shown: string | undefined
   const check = async () => {
     const now = await vms.get(view.name, { signal })
     sshTarget(now)
-    output.waiting(`  ...      ssh of ${view.name}: ${progress(now)}`)
+    const line = `  ...      ssh of ${view.name}: ${progress(now)}`
+    // Its time goes on while the line stays the same.
+    if (line !== shown) output.waiting(line)
+    shown = line
   }
   try {
     await awaitSsh(target, { timeoutMs, signal, check })

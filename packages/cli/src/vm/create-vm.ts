@@ -1,6 +1,7 @@
 /** `vm create`, step by step: everything is decided and shown before anything is made. */
 import type { HostdClient } from '@cloister/hostd/client'
 import { inspectDisk } from '@cloister/launcher/machine/disk-image'
+import { requireBridge } from '@cloister/launcher/machine/tap'
 import { HOSTD_LIMITS } from '@cloister/protocol/hostd-api'
 import { CloisterError } from '@cloister/protocol/error'
 import type { Directories } from '@cloister/protocol/directories'
@@ -69,6 +70,7 @@ export async function prepareVm(plan: CreatePlan, context: CreateContext): Promi
   const secureBootKeys =
     plan.secureBootKeys === undefined ? undefined : await readSecureBootKeys(plan.secureBootKeys)
   const image = await openDiskImage(plan.image, { directories, talk, signal })
+  if (plan.network.kind === 'bridge' && plan.start) await requireBridge(plan.network.bridge)
   // As hostd will: before a plan is shown that cannot be carried out.
   await inspectDisk(image.path)
   const ports = await portsOf(plan, hostd, signal)

@@ -40,7 +40,7 @@ export function integrityText(
   const told = isFull ? changes : mismatches
   const explained = changes.length - mismatches.length
   return [
-    `${name}  early boot ${paintStatus(early, painter)}, late boot ${paintStatus(late, painter)}`,
+    `${name}  ${baseline?.isNew === true ? 'this boot is the baseline from now on; against the one before: ' : ''}early boot ${paintStatus(early, painter)}, late boot ${paintStatus(late, painter)}`,
     `  baseline     ${baseline === null ? 'none' : `${baseline.origin}${baseline.isNew ? ' just now' : ''}, ${baseline.bank}`}`,
     `  Secure Boot  ${secureBoot === null ? 'not known' : secureBoot ? 'on' : 'off'}`,
     `  event log    ${LOG_WORDS[source ?? 'none']}`,

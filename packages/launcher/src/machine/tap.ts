@@ -15,6 +15,12 @@ export function tapName(runtimeDirectory: string): string {
   return `clo${createHash('sha256').update(runtimeDirectory).digest('hex').slice(0, 12)}`
 }
 
+/** @throws CloisterError `network.bridge-missing` */
+export async function requireBridge(bridge: string): Promise<void> {
+  if (!(await isThere(`/sys/class/net/${bridge}/bridge`)))
+    throw new CloisterError('network.bridge-missing', { where: bridge })
+}
+
 /**
  * A tap that is up and on the bridge.
  * @param uid - that may open it. Absent: this process's
@@ -25,8 +31,7 @@ export async function makeTap(
   bridge: string,
   uid: number | undefined,
 ): Promise<void> {
-  if (!(await isThere(`/sys/class/net/${bridge}/bridge`)))
-    throw new CloisterError('network.bridge-missing', { where: bridge })
+  await requireBridge(bridge)
   // One that a crash of the host's programs left; nobody else makes such names.
   await removeTap(name)
   const owner = String(uid ?? process.getuid?.() ?? 0)
