@@ -37,6 +37,7 @@ import { hostBackend } from '@cloister/hostd/host-backend'
 import { readDiskSystem } from '@cloister/image/boot-bundle/disk-system'
 import { ensureCatalogueImage } from '@cloister/image/disk/catalogue'
 import { loadGuestImage } from '@cloister/image/images'
+import { probeArguments } from '@cloister/launcher/machine-probe/probe-machine'
 import { startVm } from '@cloister/launcher/start-vm'
 import { directories } from '@cloister/protocol/directories'
 import { STAGES } from '@cloister/protocol/guest-names'
@@ -203,6 +204,13 @@ describe('a VM under TDX', { timeout: 1_200_000 }, () => {
     const [{ host } = { host: 0 }] = td.ports
     const digest = Buffer.from(td.initdataDigest ?? '', 'hex')
     assert.deepEqual(await recording.words(), commandLine(td.id, host, digest))
+    // What is predicted of the machine is read from one with the same devices.
+    const descriptors = { kernel: 4, firmware: 5, root: 6, initdata: 7, system: 8 }
+    const probe = probeArguments({ cpus: 3, memoryMiB: 1024 }, descriptors)
+    assert.deepEqual(
+      hardwareOf(probe).filter((device) => !device.startsWith('isa-debugcon')),
+      hardwareOf(await recording.words()),
+    )
     const asked = (property: string) => ['qom-get', { path: '/objects/tdx0', property }]
     assert.deepEqual(await recording.dialogue(), [
       ['qmp_capabilities', {}],
@@ -315,6 +323,11 @@ describe('a VM under TDX', { timeout: 1_200_000 }, () => {
     now.close()
   })
 })
+
+/** Devices, processors and memory, in their order. */
+function hardwareOf(words: readonly string[]): string[] {
+  return words.filter((_, index) => ['-device', '-smp', '-m'].includes(words[index - 1] ?? ''))
+}
 
 /** SHA-384 of four zero bytes: each PCR has one, an RTMR one for all. */
 const SEPARATOR =

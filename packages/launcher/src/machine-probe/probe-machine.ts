@@ -93,10 +93,18 @@ async function start(qemu: string, machine: ProbedMachine, folder: string): Prom
       const descriptors: GuestDescriptors = Object.fromEntries(
         names.map((name, index) => [name, numbers[index] as number]),
       )
-      return [...qemuArguments({ ...HARDWARE, cpus, memoryMiB }, descriptors, TEE), ...ANSWER_PORT]
+      return probeArguments({ cpus, memoryMiB }, descriptors)
     },
     errors: { missing: 'qemu.missing', failed: 'vm.machine-probe-failed' },
   })
+}
+
+/** QEMU's command line; of what ACPI tells, it is that of the TD. */
+export function probeArguments(
+  size: Pick<ProbedMachine, 'cpus' | 'memoryMiB'>,
+  descriptors: GuestDescriptors,
+): string[] {
+  return [...qemuArguments({ ...HARDWARE, ...size }, descriptors, TEE), ...ANSWER_PORT]
 }
 
 /** A machine of `cloister vm` with a measured boot. */
