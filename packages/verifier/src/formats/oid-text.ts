@@ -16,14 +16,20 @@ const lastRead: (Known | undefined)[] = Array.from({ length: SLOTS }, () => unde
 export function oidText(bytes: Uint8Array, start: number, end: number): string | undefined {
   const length = end - start
   if (length === 0 || length > MAX_BYTES) return undefined
-  const last = bytes[end - 1] as number
-  const before = length === 1 ? 0 : (bytes[end - 2] as number)
-  const slot = (last + before * 31 + length * 7) % SLOTS
+  const slot = slotOf(bytes, end, length)
   const known = lastRead[slot]
   if (known !== undefined && equalsRange(bytes, start, end, known.bytes)) return known.text
   const text = writeText(bytes, start, end)
   if (text !== undefined) lastRead[slot] = { bytes: bytes.slice(start, end), text }
   return text
+}
+
+/** Of all that certificates of Intel's, AMD's and the standards' have, no two fall into one. */
+function slotOf(bytes: Uint8Array, end: number, length: number): number {
+  const last = bytes[end - 1] as number
+  const second = length < 2 ? 0 : (bytes[end - 2] as number)
+  const third = length < 3 ? 0 : (bytes[end - 3] as number)
+  return (last + second * 29 + third * 17 + length * 7) % SLOTS
 }
 
 function writeText(bytes: Uint8Array, start: number, end: number): string | undefined {

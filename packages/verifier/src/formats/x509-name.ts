@@ -47,10 +47,7 @@ class ReadName implements Name {
   }
 
   get commonName(): string | undefined {
-    if (this.#commonName === null) {
-      const [first, second] = valuesOf(this.attributes, NAME_OID.commonName)
-      this.#commonName = second === undefined ? first : undefined
-    }
+    if (this.#commonName === null) this.#commonName = onlyCommonName(this.raw)
     return this.#commonName
   }
 }
@@ -59,6 +56,18 @@ export function readName(outer: DerReader, field: string): Name {
   const element = outer.element(TAG.sequence, field)
   passAttributes(outer.open(element), field, (pair) => checkText(pair, field))
   return new ReadName(element.raw)
+}
+
+function onlyCommonName(name: Uint8Array): string | undefined {
+  let found: string | undefined
+  let count = 0
+  passAttributes(readSequence('X.509 name', name), 'name', (pair, oid) => {
+    if (oid === NAME_OID.commonName) {
+      found = readText(pair, 'name')
+      count++
+    } else checkText(pair, 'name')
+  })
+  return count === 1 ? found : undefined
 }
 
 function attributesOf(name: Uint8Array): NameAttribute[] {
