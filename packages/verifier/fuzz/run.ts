@@ -2,7 +2,7 @@
  * `npm run fuzz -w packages/verifier`: mutated samples through every parser and through whole appraisals, until each parser has had 10 million
  * inputs and each appraisal 100,000, or FUZZ_SECONDS (60; 0 for no limit) are over. With a limit the targets take turns; without, those that
  * need least time come first. FUZZ_SEED (1) makes a run repeatable, FUZZ_STATE names a file in which it is kept and taken up again, FUZZ_ONLY
- * (part of a name) and FUZZ_PART (`0/2`, `1/2`: every second target) pick targets. What is a finding stands in `trial.ts`; it ends the run
+ * (parts of names, between commas) and FUZZ_PART (`0/2`, `1/2`: every second target) pick targets. What is a finding stands in `trial.ts`; it ends the run
  * with the input in hex. Afterwards every bit of what is signed in the recorded samples is flipped
  * (FUZZ_SWEEP=1; see `sweep-samples.ts`).
  */
@@ -18,7 +18,7 @@ import { Trial } from './trial.ts'
 const seconds = Number(process.env['FUZZ_SECONDS'] ?? 60)
 const seed = Number(process.env['FUZZ_SEED'] ?? 1)
 const statePath = process.env['FUZZ_STATE']
-const only = process.env['FUZZ_ONLY'] ?? ''
+const only = (process.env['FUZZ_ONLY'] ?? '').split(',')
 const [part = 0, parts = 1] = (process.env['FUZZ_PART'] ?? '0/1').split('/').map(Number)
 const GOALS = { parse: 10_000_000, appraisal: 100_000 } as const
 const TURN_MS = 100
@@ -30,7 +30,7 @@ const LOOK_EACH = 1024
 Error.stackTraceLimit = 0
 
 const all = (await allTargets()).filter(
-  ({ name }, index) => name.includes(only) && index % parts === part,
+  ({ name }, index) => only.some((piece) => name.includes(piece)) && index % parts === part,
 )
 const progress = readProgress(statePath, seed)
 const inputs = new Map(

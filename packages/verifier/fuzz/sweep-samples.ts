@@ -107,14 +107,14 @@ function nitroSamples(): readonly SweptSample[] {
   )
 }
 
-function ccaSample(): SweptSample {
+export function ccaSample(): SweptSample {
   const endorsements = { platformKeys: [{ publicKey: vector('cca/tf-rmm/cca_platform.pub') }] }
   const options = { expect: ANY_CCA, now: NOW, endorsements }
   const name = 'cca/tf-rmm/cca_token.cbor'
   return whole(name, vector(name), async (bytes) => (await appraiseCca(bytes, options)).status)
 }
 
-function nvidiaSamples(): readonly SweptSample[] {
+export function nvidiaSamples(): readonly SweptSample[] {
   return (
     [
       ['nvidia/gpu-h100-550.90.07/report.bin', 'nvidia/gpu-h100-550.90.07/chain.pem'],
@@ -127,7 +127,8 @@ function nvidiaSamples(): readonly SweptSample[] {
   ).flatMap(([name, chain]) => {
     const { devices, ...others } = recogniseNvidiaEvidence(vector(name))
     const given = chain === undefined ? {} : { endorsements: { certificates: [vector(chain)] } }
-    const options = { expect: { nonce: 'any' }, now: NOW, ...given } as const
+    const cache = new EndorsementCache()
+    const options = { expect: { nonce: 'any' }, now: NOW, cache, ...given } as const
     return devices.map((device, index) =>
       whole(`${name}, device ${index}`, device.report.slice(), async (report) => {
         const changed = devices.with(index, { ...device, report })
@@ -154,7 +155,7 @@ function tpmSamples(): readonly SweptSample[] {
   })
 }
 
-function azureSnpSamples(): readonly SweptSample[] {
+export function azureSnpSamples(): readonly SweptSample[] {
   const options = {
     expect: { ...ANY_PCRS, ...ANY_SNP },
     now: NOW,
@@ -170,7 +171,7 @@ function azureSnpSamples(): readonly SweptSample[] {
   )
 }
 
-async function azureTdxSamples(): Promise<readonly SweptSample[]> {
+export async function azureTdxSamples(): Promise<readonly SweptSample[]> {
   const endorsements = await prepareDcapEndorsements(of00806f())
   const now = new Date('2025-07-20')
   const options = {

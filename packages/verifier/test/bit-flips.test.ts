@@ -11,7 +11,6 @@ import { FakeAmd } from '../src/testing/fake-amd.ts'
 import { FakeArm } from '../src/testing/fake-arm.ts'
 import { FakeAws } from '../src/testing/fake-aws.ts'
 import { FakeNvidia, fakeReport } from '../src/testing/fake-nvidia.ts'
-import { parseCoseSign1 } from '../src/formats/cose-sign1.ts'
 
 // Every bit of the formats that are not swept beside their own code: SNP, TDX, SGX, TPM and Secure Execution are.
 
@@ -40,18 +39,16 @@ test('each bit of a CCA token counts', async () => {
   await sweep(arm.token(), {}, async (bytes) => (await appraiseCca(bytes, options)).status)
 })
 
-test('each bit of what a Nitro document signs, and of its signature, counts', async () => {
+test('each bit of a Nitro document counts', async () => {
   const aws = new FakeAws()
-  const document = aws.document()
-  const { payload } = parseCoseSign1(document)
   const options = {
     expect: ANY_NITRO,
     now: NOW,
     cache: new EndorsementCache(),
   } as const
   await sweep(
-    document,
-    { start: payload.byteOffset - document.byteOffset },
+    aws.document(),
+    {},
     async (bytes) => (await appraiseNitroUnder(aws.fingerprint, bytes, options)).status,
   )
 })
@@ -62,6 +59,7 @@ test('each bit of an NVIDIA report counts', async () => {
   const options = {
     expect: { nonce: 'any' },
     now: NOW,
+    cache: new EndorsementCache(),
     endorsements: { certificates: maker.certificates(device) },
   } as const
   await sweep(

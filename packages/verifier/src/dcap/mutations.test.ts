@@ -150,6 +150,11 @@ const CASES: readonly Case[] = [
   },
   { code: 'dcap.endorsement.malformed', quote: { certification: { type: 5, data: zeros(3) } } },
   {
+    // A chain that says it is a leaf alone.
+    code: 'dcap.endorsement.malformed',
+    quote: { certification: { ...INTEL.pckChain(INTEL.pckCertificate()), type: 4 } },
+  },
+  {
     code: 'dcap.endorsement.malformed',
     collateral: { certificates: [zeros(3)] },
     also: ['dcap.tcb-info.signature-invalid', 'dcap.qe-identity.signature-invalid'],

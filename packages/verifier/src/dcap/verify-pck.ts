@@ -115,6 +115,8 @@ function ownCertificates(
   )
   if (certificates.length === 0)
     throw new FormatError('PCK chain', 'certificates', 0, 'there are none')
+  if (type === 4 && certificates.length > 1)
+    throw new FormatError('PCK chain', 'certificates', 0, 'a leaf alone is of type 4')
   return certificates
 }
 

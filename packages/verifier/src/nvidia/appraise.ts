@@ -3,6 +3,7 @@ import type { Appraisal } from '../result/appraisal.ts'
 import { concludeAppraisal } from '../result/appraisal.ts'
 import { CheckList } from '../result/check.ts'
 import type { CheckDetails, CheckOutcome, CheckSink } from '../result/check.ts'
+import type { EndorsementCache } from '../result/endorsement-cache.ts'
 import { checkExpectations, readExpectations } from '../result/fields.ts'
 import type { ExpectedField, Expectations } from '../result/fields.ts'
 import { checkPolicy } from '../result/policy-values.ts'
@@ -43,6 +44,7 @@ export interface NvidiaAppraiseOptions {
   readonly now: Date
   readonly endorsements?: NvidiaEndorsements
   readonly policy?: NvidiaPolicy
+  readonly cache?: EndorsementCache
 }
 
 export type NvidiaAppraisal = Appraisal<NvidiaClaims, NvidiaCheckCode>
@@ -139,9 +141,9 @@ async function appraiseDevice(
   const report = readReport(device.report, checks)
   if (report === undefined) return { trusted: false }
   const claims = nvidiaDeviceClaims(device, report)
-  const { now, endorsements, policy = {} } = options
+  const { now, endorsements, policy = {}, cache } = options
   const certificates = device.certificates ?? endorsements?.certificates ?? []
-  const verifying = { certificates, now, root, revocation }
+  const verifying = { certificates, now, root, revocation, cache }
   const trusted = await verifyNvidiaReport(report, verifying, checks)
   if (!trusted) return { trusted, claims }
   checkExpectations(checks, expected, receivedFields(report))

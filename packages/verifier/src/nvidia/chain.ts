@@ -1,5 +1,6 @@
 /** From a device's leaf to the pinned root, out of certificates in any order. Independent of time. */
 import { runtimeCrypto } from '#crypto'
+import { concatBytes } from '../bytes/concat.ts'
 import { equalBytes } from '../bytes/equal.ts'
 import { FormatError } from '../bytes/format-error.ts'
 import { toHex } from '../bytes/hex.ts'
@@ -9,6 +10,7 @@ import type { Certificate } from '../formats/x509-certificate.ts'
 import { findChainProblem } from '../formats/x509-ordered-chain.ts'
 import { keyOf } from '../formats/x509-verify.ts'
 import type { CheckSink } from '../result/check.ts'
+import type { EndorsementCache } from '../result/endorsement-cache.ts'
 import type { NvidiaCheckCode } from './check-codes.ts'
 import { hasFwid } from './fwid.ts'
 import type { NvidiaReport } from './report.ts'
@@ -20,19 +22,31 @@ const MAX_DEPTH = 8
 /** More leaves than this are not tried: each costs a signature check. */
 const MAX_LEAVES = 16
 
-/** Leaf first, root last; undefined with the reason among the checks. */
+export interface DeviceChainOptions {
+  /** SHA-256 of the root, lowercase hex. */
+  readonly root: string
+  readonly now: Date
+  readonly cache: EndorsementCache | undefined
+}
+
+/** Leaf first, root last; undefined with the reason among the checks. @param inputs - DER or PEM, in any order */
 export async function deviceChain(
   inputs: readonly Uint8Array[],
   report: NvidiaReport,
-  root: string,
+  { root, now, cache }: DeviceChainOptions,
   checks: Checks,
 ): Promise<readonly Certificate[] | undefined> {
   if (inputs.length === 0) {
     checks.add('nvidia.endorsement.missing', 'undecided')
     return undefined
   }
-  const certificates = parseCertificates(inputs, checks)
+  const key = cache && (await cacheKey(inputs))
+  const known =
+    key === undefined ? undefined : (cache?.get(key, now) as readonly Certificate[] | undefined)
+  const certificates = known ?? parseCertificates(inputs, checks)
   if (certificates === undefined) return undefined
+  // Each remembers the signatures that were found to hold; whose they must be is judged anew each time.
+  if (known === undefined && key !== undefined) cache?.set(key, certificates, now)
   const leaf = await leafOf(certificates, report)
   const chain = chainFrom(leaf, certificates)
   const last = chain.at(-1)
@@ -54,6 +68,13 @@ export async function deviceChain(
   // Names fit by the way in which the chain was found.
   checks.require('nvidia.endorsement.constraints', problem === undefined || !signed, { where: at })
   return problem === undefined ? chain : undefined
+}
+
+/** Each input with its length, the contents by their digest. */
+async function cacheKey(inputs: readonly Uint8Array[]): Promise<string> {
+  const lengths = inputs.map(({ length }) => length).join()
+  const digest = await runtimeCrypto.digest('SHA-256', concatBytes(...inputs))
+  return `nvidia:${lengths}:${toHex(digest)}`
 }
 
 function parseCertificates(

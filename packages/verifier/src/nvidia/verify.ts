@@ -7,6 +7,7 @@ import type { Certificate } from '../formats/x509-certificate.ts'
 import { commonName } from '../formats/x509-name.ts'
 import { keyOf } from '../formats/x509-verify.ts'
 import type { CheckSink } from '../result/check.ts'
+import type { EndorsementCache } from '../result/endorsement-cache.ts'
 import { deviceChain } from './chain.ts'
 import type { NvidiaCheckCode } from './check-codes.ts'
 import { readFwid } from './fwid.ts'
@@ -25,6 +26,7 @@ export interface NvidiaVerifyOptions {
   /** SHA-256 of the root, lowercase hex. */
   readonly root: string
   readonly revocation: RevocationRequest
+  readonly cache: EndorsementCache | undefined
 }
 
 /** The report's fields, checked for shape only. */
@@ -43,10 +45,10 @@ export function readReport(bytes: Uint8Array, checks: Checks): NvidiaReport | un
 /** Whether the report may be believed; if not, the reason is among the checks. */
 export async function verifyNvidiaReport(
   report: NvidiaReport,
-  { certificates, now, root, revocation }: NvidiaVerifyOptions,
+  { certificates, now, root, revocation, cache }: NvidiaVerifyOptions,
   checks: Checks,
 ): Promise<boolean> {
-  const chain = await deviceChain(certificates, report, root, checks)
+  const chain = await deviceChain(certificates, report, { root, now, cache }, checks)
   const [leaf] = chain ?? []
   if (chain === undefined || leaf === undefined) return false
   checkDates(chain, now, checks)
