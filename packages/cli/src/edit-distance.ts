@@ -1,5 +1,5 @@
 /** Levenshtein distance; both words are cut to 24 characters. */
-export function editDistance(from: string, to: string): number {
+function editDistance(from: string, to: string): number {
   const a = from.slice(0, 24)
   const b = to.slice(0, 24)
   let previous = Array.from({ length: b.length + 1 }, (_, index) => index)

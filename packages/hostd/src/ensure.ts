@@ -18,7 +18,7 @@ export interface EnsureOptions {
 }
 
 /** Where a hostd started by {@link ensureHostd} writes what it has to say. */
-export function hostdLog(directories: Pick<Directories, 'hostd'>): string {
+function hostdLog(directories: Pick<Directories, 'hostd'>): string {
   return join(directories.hostd, 'hostd.log')
 }
 

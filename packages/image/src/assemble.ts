@@ -35,7 +35,7 @@ import { sourcesInput } from './sources.ts'
 import { withoutVariables } from './tdx-firmware.ts'
 import { newestPackageTime, unpackPackages } from './unpack.ts'
 
-export const BUILD_STEPS = ['fetch', 'unpack', 'agent', 'initrd', 'root', 'measure'] as const
+const BUILD_STEPS = ['fetch', 'unpack', 'agent', 'initrd', 'root', 'measure'] as const
 export type BuildStep = (typeof BUILD_STEPS)[number]
 
 export interface AssembleOptions extends BuildContext {

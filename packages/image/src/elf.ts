@@ -21,7 +21,7 @@ const TYPE_DYNAMIC = 6
 const TAG_NEEDED = 1n
 const DYNAMIC_ENTRY_BYTES = 16
 
-export function isElf(bytes: Buffer): boolean {
+function isElf(bytes: Buffer): boolean {
   return bytes.length >= HEADER.size && bytes.readUInt32BE(HEADER.magic) === MAGIC
 }
 

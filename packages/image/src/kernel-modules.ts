@@ -18,7 +18,7 @@ export interface KernelModule {
 }
 
 /** When a module is loaded: before all else, before the root is mounted or after; and whether its refusal stops the boot. */
-export const MODULE_NEEDS = ['port', 'root', 'root-optional', 'required', 'optional'] as const
+const MODULE_NEEDS = ['port', 'root', 'root-optional', 'required', 'optional'] as const
 export type ModuleNeed = (typeof MODULE_NEEDS)[number]
 export type ModuleSelection = Readonly<Record<ModuleNeed, readonly string[]>>
 

@@ -74,7 +74,7 @@ const SANDBOX = 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecont
 const SERIAL_BYTES = 64 << 10
 
 /** The path by which QEMU opens an inherited descriptor again, with a file offset of its own. */
-export function descriptorPath(descriptor: number): string {
+function descriptorPath(descriptor: number): string {
   return `/proc/self/fd/${descriptor}`
 }
 

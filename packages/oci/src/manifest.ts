@@ -157,7 +157,7 @@ export function matchesPlatform(offered: Platform, wanted: Platform): boolean {
   )
 }
 
-export function formatPlatform({ os, architecture, variant }: Platform): string {
+function formatPlatform({ os, architecture, variant }: Platform): string {
   return [os, architecture, variant]
     .filter((part) => part !== undefined)
     .join('/')

@@ -32,7 +32,7 @@ export function parseChallenge(header: string): Challenge | undefined {
   return { scheme: scheme[1]!.toLowerCase(), parameters }
 }
 
-export function basicAuthorization({ user, password }: Credentials): string {
+function basicAuthorization({ user, password }: Credentials): string {
   return `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
 }
 

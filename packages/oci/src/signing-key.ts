@@ -4,7 +4,6 @@
  */
 import {
   createPrivateKey,
-  createPublicKey,
   generateKeyPairSync,
   randomBytes,
   scryptSync,
@@ -50,7 +49,7 @@ export function generateSigningKey(password: string): SigningKeyPair {
   }
 }
 
-export function encodeSigningKey(privateKey: KeyObject, password: string): string {
+function encodeSigningKey(privateKey: KeyObject, password: string): string {
   const salt = randomBytes(32)
   const nonce = randomBytes(SECRETBOX.nonce)
   const der = privateKey.export({ type: 'pkcs8', format: 'der' })
@@ -79,11 +78,6 @@ export function parseSigningKey(pem: string, password = ''): KeyObject {
       why: 'it is not a private key in PEM',
     })
   }
-}
-
-/** SubjectPublicKeyInfo in PEM of a private key. */
-export function publicPemOf(privateKey: KeyObject): string {
-  return createPublicKey(privateKey).export({ type: 'spki', format: 'pem' }).toString()
 }
 
 function decryptKey(base64: string, password: string): Buffer {

@@ -136,7 +136,7 @@ const PcrValue = z.string().regex(/^(?:[0-9a-f]{64}|[0-9a-f]{96})$/)
  * Who may have a secret that is meant for VMs with a virtual TPM and no TEE. The host runs such a TPM, so this protects against whoever changes the
  * guest, and against no host: a secret that must be kept from the host needs {@link ReleasePolicySchema}.
  */
-export const TpmReleasePolicySchema = z.strictObject({
+const TpmReleasePolicySchema = z.strictObject({
   version: z.literal(1),
   kind: z.literal('tpm'),
   /** SHA-256 of EK certificates' DER: the machines, each by its TPM. */
@@ -158,7 +158,7 @@ export type ReleasePolicyInput = z.input<typeof ReleasePolicySchema>
 export type AnyReleasePolicyInput = z.input<typeof AnyReleasePolicySchema>
 
 /** One check with what was wanted and what came; the owner alone sees these. */
-export const CheckSchema = z.object({
+const CheckSchema = z.object({
   code: z.string(),
   outcome: z.enum(['pass', 'fail', 'undecided', 'warning', 'not-checked']),
   expected: z.string().optional(),

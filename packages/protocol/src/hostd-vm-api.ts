@@ -34,7 +34,7 @@ export type VmTee = z.infer<typeof VmTeeSchema>
  * `firmware`: the disk boots by itself under OVMF. `measured`: the kernel of the disk is booted by an initrd of ours, and all of it is in
  * the launch measurement.
  */
-export const VmBootSchema = z.enum(['firmware', 'measured'])
+const VmBootSchema = z.enum(['firmware', 'measured'])
 
 /** The one way in which each TEE boots a machine. */
 export function bootOf(tee: VmTee): z.infer<typeof VmBootSchema> {
@@ -55,7 +55,7 @@ export type VmNetwork = z.infer<typeof VmNetworkSchema>
 
 const Der = z.base64().max(64 << 10)
 /** Keys that Secure Boot starts with: Microsoft's as the distribution ships them, or the owner's, each a certificate in DER, base64. */
-export const SecureBootKeysSchema = z.union([
+const SecureBootKeysSchema = z.union([
   z.literal('microsoft'),
   z.strictObject({
     pk: Der,
@@ -96,7 +96,7 @@ const memoryMiB = z.int().min(HOSTD_LIMITS.memoryMiB.min).max(HOSTD_LIMITS.memor
 const diskMiB = z.int().min(VM_LIMITS.diskMiB.min).max(VM_LIMITS.diskMiB.max)
 
 /** What a measured boot has beyond a firmware boot. */
-export const MeasuredBootSchema = z.strictObject({
+const MeasuredBootSchema = z.strictObject({
   /** Boot bundle in the images folder: a guest image made of the disk's own kernel. */
   guestImage: SafeName,
   /** The exact bytes of the initdata document, base64. */
@@ -250,12 +250,12 @@ export type ResizeVmRequest = z.infer<typeof ResizeVmRequestSchema>
 export const SnapshotNameSchema = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/)
 /** Body of `POST …/snapshots`. */
 export const SnapshotRequestSchema = z.strictObject({ name: SnapshotNameSchema })
-export const SnapshotSchema = z.strictObject({ name: z.string().max(256), createdAt: Instant })
+const SnapshotSchema = z.strictObject({ name: z.string().max(256), createdAt: Instant })
 export type Snapshot = z.infer<typeof SnapshotSchema>
 /** `GET …/snapshots`. */
 export const SnapshotListSchema = z.strictObject({ snapshots: z.array(SnapshotSchema) })
 
-export const VM_EVENTS = [
+const VM_EVENTS = [
   'defined',
   'starting',
   'running',

@@ -22,7 +22,7 @@ import { WorkloadSchema, type Workload, type WorkloadInput } from './workload.ts
 /** Members of `[data]` that Cloister reads; the others are for the workload or for other readers. */
 export const INITDATA_MEMBERS = { workload: 'cloister.json', policy: 'policy.rego' } as const
 
-export const INITDATA_ALGORITHMS = ['sha256', 'sha384', 'sha512'] as const
+const INITDATA_ALGORITHMS = ['sha256', 'sha384', 'sha512'] as const
 export type InitdataAlgorithm = (typeof INITDATA_ALGORITHMS)[number]
 
 export interface Initdata {

@@ -10,7 +10,7 @@ const Hex = z
   .max(128)
 const Pcr = z.int().min(0).max(23)
 
-export const BaselineEventSchema = z.strictObject({
+const BaselineEventSchema = z.strictObject({
   pcr: Pcr,
   /** What the event is about, such as `shim` or `kernel command line`. */
   component: z.string().min(1).max(40),

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { test } from 'node:test'
 import { TeePublicKeySchema } from './kbs.ts'
-import { deviceReportData, primaryReportData, verifyReportData } from './report-data.ts'
+import { primaryReportData, verifyReportData } from './report-data.ts'
 
 const x = 'A'.repeat(43)
 const teePublicKey = TeePublicKeySchema.parse({
@@ -25,13 +25,6 @@ test('primaryReportData() hashes the canonical runtime data with the additional 
   assert.deepEqual(
     Buffer.from(primaryReportData({ nonce: 'n', teePublicKey }, '{"b":1}', 'sha512')),
     padded('sha512', `{"additional-evidence":"{\\"b\\":1}","nonce":"n","tee-pubkey":${keyText}}`),
-  )
-})
-
-test('deviceReportData() leaves the additional evidence out', () => {
-  assert.deepEqual(
-    Buffer.from(deviceReportData({ nonce: 'n', teePublicKey })),
-    padded('sha384', `{"nonce":"n","tee-pubkey":${keyText}}`),
   )
 })
 

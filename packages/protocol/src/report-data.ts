@@ -42,14 +42,6 @@ export function primaryReportData(
   })
 }
 
-/** Report data of each further device: the same without `additional-evidence`. 64 bytes. */
-export function deviceReportData(
-  runtimeData: RuntimeData,
-  algorithm: RuntimeDataHash = 'sha384',
-): Uint8Array {
-  return padded(algorithm, { nonce: runtimeData.nonce, 'tee-pubkey': runtimeData.teePublicKey })
-}
-
 /**
  * REPORT_DATA for `verify` and `attest`: SHA-512("cloister/verify/1" || nonce || SHA-256(agent key) || SHA-256(channel key)).
  *

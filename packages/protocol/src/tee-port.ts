@@ -24,7 +24,7 @@ export const TeeRequestSchema = z.strictObject({
 export type TeeRequest = z.infer<typeof TeeRequestSchema>
 
 /** `malformed`: not a request, answered under the id of zeros. `failed`: the processor could not make the report. */
-export const TEE_PORT_ERRORS = ['malformed', 'failed'] as const
+const TEE_PORT_ERRORS = ['malformed', 'failed'] as const
 
 /** The id of an answer to what was no request. */
 export const TEE_PORT_NO_ID = '0000000000000000'

@@ -1,6 +1,7 @@
 import { textOption, type Command } from '../command.ts'
 import { openHostd } from '../hostd.ts'
 import { badOption, count, mebibytes } from '../option-values.ts'
+import { titledLines } from '../titled-lines.ts'
 
 export const command: Command = {
   usage: 'hostd quota [--cpus N|default] [--memory SIZE|default] [--disk SIZE|default]',
@@ -25,15 +26,15 @@ export const command: Command = {
       changes.length === 0 ? before : await hostd.setQuota(changed(before.set, changes), { signal })
     const { limit, used } = answer
     const line = (title: string, have: number, most: number | undefined, unit: string) =>
-      `${title.padEnd(7)} ${have}${most === undefined ? `${unit}, no limit` : ` of ${most}${unit}`}`
+      [title, `${have}${most === undefined ? `${unit}, no limit` : ` of ${most}${unit}`}`] as const
     await output.object(answer, {
       name: 'quota',
       text: () =>
-        [
+        titledLines([
           line('vCPUs', used.cpus, limit.cpus, ''),
           line('memory', used.memoryMiB, limit.memoryMiB, ' MiB'),
           line('disks', used.diskMiB, limit.diskMiB, ' MiB'),
-        ].join('\n'),
+        ]),
     })
   },
 }

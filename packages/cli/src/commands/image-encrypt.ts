@@ -3,11 +3,10 @@ import type { Recipient } from '@cloister/oci/encrypt-image'
 import { CloisterError } from '@cloister/protocol/error'
 import { listOption, textOption, type Command } from '../command.ts'
 import { openSink } from '../image/open-sink.ts'
-import { REGISTRY_CA_OPTION, registryCaOption } from '../image/registry-ca.ts'
+import { NAMED_IMAGE_OPTIONS, openNamedImage } from '../image/named-image.ts'
 import { openBroker } from '../owner/broker-client.ts'
 import { resourcePath } from '../owner/resource-path.ts'
 import { readInput } from '../read-input.ts'
-import { openImage } from '../workload/open-image.ts'
 
 export const command: Command = {
   usage:
@@ -23,17 +22,15 @@ export const command: Command = {
     'key-file': { type: 'string', value: 'FILE', help: '32 bytes; the broker is not asked' },
     jwe: { type: 'string', multiple: true, value: 'FILE', help: 'RSA public key, PEM' },
     'allow-simulated': { type: 'boolean', help: 'the image key may go to a simulated TEE' },
-    as: { type: 'string', value: 'NAME', help: 'name of a local image, host/repository' },
-    ...REGISTRY_CA_OPTION,
+    ...NAMED_IMAGE_OPTIONS,
   },
   positionals: [2, 2],
   async run(invocation) {
-    const { positionals, directories, output, signal } = invocation
+    const { positionals, output, signal } = invocation
     const [from = '', to = ''] = positionals
-    const registryCa = await registryCaOption(invocation)
-    const as = textOption(invocation, 'as')
-    using opened = await openImage(from, { directories, as, registryCa })
-    const sink = await openSink(to, registryCa)
+    const named = await openNamedImage(from, invocation)
+    using opened = named.opened
+    const sink = await openSink(to, named.registryCa)
     const resource = resourcePath(
       textOption(invocation, 'key') ??
         // A key of its own for each: a new one under the same name would close the images before.

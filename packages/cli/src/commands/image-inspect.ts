@@ -1,22 +1,19 @@
 import type { InspectedImage } from '@cloister/oci/inspect-image'
-import { textOption, type Command } from '../command.ts'
+import type { Command } from '../command.ts'
 import { escapeText } from '../escape-text.ts'
-import { REGISTRY_CA_OPTION, registryCaOption } from '../image/registry-ca.ts'
-import { openImage } from '../workload/open-image.ts'
+import { NAMED_IMAGE_OPTIONS, openNamedImage } from '../image/named-image.ts'
+import { titledLines } from '../titled-lines.ts'
 
 export const command: Command = {
   usage: 'image inspect IMAGE [--as NAME] [--registry-ca FILE]',
   options: {
-    as: { type: 'string', value: 'NAME', help: 'name of a local image, host/repository' },
-    ...REGISTRY_CA_OPTION,
+    ...NAMED_IMAGE_OPTIONS,
   },
   positionals: [1, 1],
   async run(invocation) {
-    const { positionals, directories, output, signal } = invocation
+    const { positionals, output, signal } = invocation
     const [image = ''] = positionals
-    const registryCa = await registryCaOption(invocation)
-    const as = textOption(invocation, 'as')
-    using opened = await openImage(image, { directories, as, registryCa })
+    using opened = (await openNamedImage(image, invocation)).opened
     const { inspectImage } = await import('@cloister/oci/inspect-image')
     const found = await inspectImage(opened.source, opened.from, { signal })
     await output.object(found, { name: found.digest, text: () => imageText(found) })
@@ -52,7 +49,7 @@ function imageText(image: InspectedImage): string {
         ] as const,
     ),
   ]
-  return lines.map(([title, text]) => `${title.padEnd(9)} ${escapeText(text)}`).join('\n')
+  return escapeText(titledLines(lines))
 }
 
 function sizeText(bytes: number): string {

@@ -5,10 +5,9 @@ import { CloisterError } from '@cloister/protocol/error'
 import { createFileSync, replaceFileSync } from '@cloister/protocol/replace-file'
 import { textOption, type Command, type Invocation } from '../command.ts'
 import { openSink } from '../image/open-sink.ts'
-import { REGISTRY_CA_OPTION, registryCaOption } from '../image/registry-ca.ts'
+import { NAMED_IMAGE_OPTIONS, openNamedImage } from '../image/named-image.ts'
 import { pkcs8Pem } from '../owner/pkcs8-pem.ts'
 import { readInput } from '../read-input.ts'
-import { openImage } from '../workload/open-image.ts'
 
 const KEY_FILE_BYTES = 64 * 1024
 
@@ -23,20 +22,19 @@ export const command: Command = {
       help: "private key, PEM: ECDSA P-256 or P-384, RSA, Ed25519; cosign's key files too",
     },
     'password-from': { type: 'string', value: 'FILE|-', help: "the key file's password" },
-    as: { type: 'string', value: 'NAME', help: 'name that the signature is for, host/repository' },
-    ...REGISTRY_CA_OPTION,
+    ...NAMED_IMAGE_OPTIONS,
+    as: { ...NAMED_IMAGE_OPTIONS.as, help: 'name that the signature is for, host/repository' },
   },
   positionals: [1, 1],
   async run(invocation) {
-    const { positionals, directories, output, signal } = invocation
+    const { positionals, output, signal } = invocation
     const [image = ''] = positionals
-    const registryCa = await registryCaOption(invocation)
-    const as = textOption(invocation, 'as')
-    using opened = await openImage(image, { directories, as, registryCa })
+    const named = await openNamedImage(image, invocation)
+    using opened = named.opened
     const { resolveImage } = await import('@cloister/oci/resolve-image')
     const { signImage } = await import('@cloister/oci/sign-image')
     const { digest } = await resolveImage(opened.source, opened.from, undefined, signal)
-    const { sink } = await openSink(image, registryCa)
+    const { sink } = await openSink(image, named.registryCa)
     const { key, publicKeyFile } = await signingKey(invocation)
     await signImage({
       source: opened.source,

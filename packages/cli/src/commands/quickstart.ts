@@ -4,6 +4,7 @@ import { confirm } from '../confirm.ts'
 import { paintTrust, trustMeaning } from '../paint-trust.ts'
 import { quickstart, type QuickstartResult } from '../quickstart/quickstart.ts'
 import type { Painter } from '../paint.ts'
+import { stageText } from '../stage-text.ts'
 
 export const command: Command = {
   usage: 'quickstart [--yes] [--keep]',
@@ -75,9 +76,5 @@ function attackLines({ attacks }: QuickstartResult, painter: Painter): string[] 
 }
 
 function bootLines({ boot }: QuickstartResult, painter: Painter): string[] {
-  return [
-    '',
-    painter.bold('Boot'),
-    ...boot.map(({ name, hostMs }) => `  ${(hostMs / 1000).toFixed(1).padStart(5)} s  ${name}`),
-  ]
+  return ['', painter.bold('Boot'), ...boot.map((stage) => `  ${stageText(stage)}`)]
 }

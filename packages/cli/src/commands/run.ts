@@ -2,7 +2,6 @@ import { CloisterError } from '@cloister/protocol/error'
 import type { WorkloadView } from '@cloister/protocol/hostd-api'
 import { confirm } from '../confirm.ts'
 import type { Command, Invocation } from '../command.ts'
-import { escapeText } from '../escape-text.ts'
 import { printText } from '../print-text.ts'
 import { openHostd } from '../hostd.ts'
 import { appraiseWorkload, ownerReferences } from '../owner/appraise-workload.ts'
@@ -24,6 +23,7 @@ import {
   type PreparedRun,
   type RunContext,
 } from '../workload/start-workload.ts'
+import { stageText } from '../stage-text.ts'
 
 export const command: Command = {
   usage: 'run IMAGE [options] [-- ARG…]',
@@ -53,9 +53,9 @@ async function bringUp(
     output.waiting('  ...      boot')
     return await awaitRunning(name, {
       ...context,
-      onStage: ({ hostMs, name: stage }) => {
-        output.talk(`  ${(hostMs / 1000).toFixed(1).padStart(5)} s  ${escapeText(stage)}`)
-        output.waiting(`  ...      after ${stage}`)
+      onStage: (stage) => {
+        output.talk(`  ${stageText(stage)}`)
+        output.waiting(`  ...      after ${stage.name}`)
       },
     })
   } catch (error) {

@@ -23,7 +23,7 @@ import { appraiseTd, type IntelCollateral, type TdVerdict } from './td-evidence.
 import { diskCheck, imagesFor, openingCheck, vmIn } from './vm-boot-check.ts'
 
 /** In the words of every list, page and JSON object. Only `verified` may be shown green. */
-export const TRUST_STATES = [
+const TRUST_STATES = [
   'verified',
   'stale',
   'degraded',

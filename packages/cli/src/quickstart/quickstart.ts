@@ -33,6 +33,7 @@ import { callDemo } from './call-demo.ts'
 import { DEMO, ensureDemoImage, type DemoImage } from './demo-image.ts'
 import { freePort } from '../free-port.ts'
 import { StageClock, type StageTime } from './stage-clock.ts'
+import { stageText } from '../stage-text.ts'
 
 export interface QuickstartResult {
   readonly trust: TrustVerdict['trust']
@@ -200,9 +201,9 @@ async function runDemo(
   const run = await startRun(prepared, context)
   const view = await awaitRunning(DEMO.name, {
     ...context,
-    onStage: ({ name, hostMs }) => {
-      talk(`        ${(hostMs / 1000).toFixed(1).padStart(5)} s  ${name}`)
-      waiting(`  ...         after ${name}`)
+    onStage: (stage) => {
+      talk(`        ${stageText(stage)}`)
+      waiting(`  ...         after ${stage.name}`)
     },
   })
   return { run, view }

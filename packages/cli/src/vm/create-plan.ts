@@ -13,7 +13,7 @@ import { listOption, textOption, type CommandLine, type OptionSpec } from '../co
 import { instances, INSTANCES_OPTION } from '../workload/instances-option.ts'
 import { badOption, count, mebibytes, processorId, publishedPort } from '../option-values.ts'
 
-export const VM_TEE_CHOICES = ['auto', 'snp', 'tdx', 'sev-es', 'sev', 'simulated', 'none'] as const
+const VM_TEE_CHOICES = ['auto', 'snp', 'tdx', 'sev-es', 'sev', 'simulated', 'none'] as const
 export type VmTeeChoice = (typeof VM_TEE_CHOICES)[number]
 
 export interface CreatePlan {

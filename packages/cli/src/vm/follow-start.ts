@@ -4,9 +4,9 @@ import { CloisterError } from '@cloister/protocol/error'
 import { STAGES } from '@cloister/protocol/guest-names'
 import { isAtRest, type VmView } from '@cloister/protocol/hostd-vm-api'
 import type { Invocation, OptionSpec } from '../command.ts'
-import { escapeText } from '../escape-text.ts'
 import { explainRefusal } from '../owner/explain-refusal.ts'
 import { openBroker } from '../owner/broker-client.ts'
+import { stageText } from '../stage-text.ts'
 
 export const DETACH_OPTION: Readonly<Record<string, OptionSpec>> = {
   detach: {
@@ -40,9 +40,9 @@ export async function followStart(
       told = 0
       continue
     }
-    for (const { hostMs, name: stage } of view.stages.slice(told)) {
-      output.talk(`  ${(hostMs / 1000).toFixed(1).padStart(5)} s  ${escapeText(stage)}`)
-      output.waiting(`  ...      after ${stage}`)
+    for (const stage of view.stages.slice(told)) {
+      output.talk(`  ${stageText(stage)}`)
+      output.waiting(`  ...      after ${stage.name}`)
     }
     told = Math.max(told, view.stages.length)
     if (isAtRest(view.state) || view.stages.some(({ number }) => number > STAGES.keys)) break

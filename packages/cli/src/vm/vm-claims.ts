@@ -7,11 +7,7 @@ import type { TrustVerdict } from '../owner/trust-state.ts'
  * `hardware-launch-measurement`: the processor measured it when it started the VM. `simulated-launch-measurement`: a program of the host did. `host-vtpm`: a
  * TPM that the host runs, and can make say anything.
  */
-export const BEHIND = [
-  'hardware-launch-measurement',
-  'simulated-launch-measurement',
-  'host-vtpm',
-] as const
+const BEHIND = ['hardware-launch-measurement', 'simulated-launch-measurement', 'host-vtpm'] as const
 export type Behind = (typeof BEHIND)[number]
 
 export interface VmClaim {

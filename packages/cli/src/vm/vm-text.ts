@@ -1,6 +1,7 @@
 /** A VM for people. */
 import type { VmView } from '@cloister/protocol/hostd-vm-api'
 import { age } from '../age.ts'
+import { titledLines } from '../titled-lines.ts'
 import { escapeText } from '../escape-text.ts'
 import { paintTrust, trustMeaning } from '../paint-trust.ts'
 import type { Column } from '../output.ts'
@@ -79,5 +80,5 @@ export function vmText(vm: ShownVm, painter: Painter): string {
     ['boots', `${vm.boots}${vm.startedAt === undefined ? '' : `, the last ${vm.startedAt}`}`],
     ['id', `${vm.id}${vm.pid === undefined ? '' : `, QEMU ${vm.pid}`}`],
   ]
-  return lines.map(([title, text]) => `${title.padEnd(11)} ${text}`).join('\n')
+  return titledLines(lines)
 }

@@ -84,7 +84,7 @@ function signedByPolicy(publicKeyPem: string): Record<string, unknown> {
 }
 
 /** Broker resources that hold the keys of the image's encrypted layers. */
-export function imageKeyResources({ manifest }: ResolvedImage): readonly string[] {
+function imageKeyResources({ manifest }: ResolvedImage): readonly string[] {
   const resources = manifest.layers.flatMap((layer) =>
     wrappedKeys(layer).flatMap((wrapped) =>
       wrapped.scheme === 'provider' && wrapped.packet.kid.startsWith('kbs:///')

@@ -49,7 +49,7 @@ export async function openImage(text: string, options: OpenImageOptions): Promis
 }
 
 /** `localhost/` and the folder's name in the letters that a repository may have. */
-export function layoutName(path: string): string {
+function layoutName(path: string): string {
   const name = basename(resolve(path))
     .toLowerCase()
     .replace(/\.(?:tar|oci)$/, '')

@@ -7,7 +7,7 @@ import { HOSTD_LIMITS, WorkloadNameSchema } from '@cloister/protocol/hostd-api'
 import { badOption, mebibytes, publishedPort } from '../option-values.ts'
 import { resourcePath } from '../owner/resource-path.ts'
 
-export const TEE_CHOICES = ['auto', 'snp', 'simulated'] as const
+const TEE_CHOICES = ['auto', 'snp', 'simulated'] as const
 export type TeeChoice = (typeof TEE_CHOICES)[number]
 
 export interface SecretUse {

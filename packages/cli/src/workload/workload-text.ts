@@ -1,6 +1,8 @@
 /** A workload for people. */
 import type { WorkloadView } from '@cloister/protocol/hostd-api'
 import type { Workload } from '@cloister/protocol/workload'
+import { secondsText } from '../stage-text.ts'
+import { titledLines } from '../titled-lines.ts'
 import { escapeText } from '../escape-text.ts'
 import type { TrustState } from '../owner/trust-state.ts'
 import { paintTrust, trustMeaning } from '../paint-trust.ts'
@@ -54,13 +56,11 @@ export function workloadText(
     ['id', `${view.id}${view.pid === undefined ? '' : `, QEMU ${view.pid}`}`],
     ['boot', bootText(view)],
   ]
-  return lines.map(([title, text]) => `${title.padEnd(10)}  ${text}`).join('\n')
+  return titledLines(lines)
 }
 
 function bootText({ stages }: View): string {
   return (
-    stages
-      .map(({ name, hostMs }) => `${escapeText(name)} ${(hostMs / 1000).toFixed(1)} s`)
-      .join(', ') || '-'
+    stages.map(({ name, hostMs }) => `${escapeText(name)} ${secondsText(hostMs)}`).join(', ') || '-'
   )
 }

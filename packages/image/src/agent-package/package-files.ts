@@ -11,7 +11,7 @@ export interface PackageFile {
   readonly mode: number
 }
 
-export const INSTALLED_AGENT_ENTRY = fileURLToPath(
+const INSTALLED_AGENT_ENTRY = fileURLToPath(
   new URL('../../../agent/src/installed/main.ts', import.meta.url),
 )
 /** Beside the agent, which starts it in a TEE whose kernel has no configfs-tsm. */
@@ -68,7 +68,7 @@ async function copyright(node: string): Promise<string> {
  * The agent needs the TPM or the TEE's device, the host's port, configfs, the network, and vsock for a quote service of the host's. It stays root, for the kernel gives the TPM and the event log to root alone, and
  * has of root's capabilities only the one to open them. Node's compiler writes code, so MemoryDenyWriteExecute is out of the question.
  */
-export const SYSTEMD_UNIT = `[Unit]
+const SYSTEMD_UNIT = `[Unit]
 Description=Cloister agent: proves this VM to its owner
 Documentation=man:systemd(1)
 After=network.target

@@ -23,7 +23,7 @@ const BOOT_LOADERS: ReadonlySet<string> = new Set([
   'shim-signed',
 ])
 
-export const DISK_STEPS = ['fetch', 'install', 'file systems', 'disk'] as const
+const DISK_STEPS = ['fetch', 'install', 'file systems', 'disk'] as const
 export type DiskStep = (typeof DISK_STEPS)[number]
 
 export interface BuildDiskOptions extends BuildContext {

@@ -8,7 +8,7 @@ import { runPackaged } from '../run-packaged.ts'
 import { ESP_GRUB_CONFIGURATION, IDENTIFIERS } from './debian-12.ts'
 
 const MIB = 1 << 20
-export const ESP_BYTES = 64 * MIB
+const ESP_BYTES = 64 * MIB
 /** Room for journal, inodes and the first boot; the root grows with the disk after that. */
 const ROOT_SPARE_BYTES = 256 * MIB
 

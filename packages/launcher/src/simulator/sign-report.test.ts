@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { test } from 'node:test'
-import { sha256Hex } from './fingerprint.ts'
+import { sha256Hex } from '../testing/fingerprint.ts'
 import { appraiseSnp } from '@cloister/verifier/snp/appraise'
 import { fromExtendedReport } from '@cloister/verifier/snp/evidence'
 import { issueChain } from './endorsement-chain.ts'

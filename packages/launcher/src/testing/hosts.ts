@@ -41,7 +41,7 @@ const QEMU_10_1 = {
   version: { major: 10, minor: 1 },
   objects: ['memory-backend-memfd', 'sev-guest', 'sev-snp-guest', 'tdx-guest'],
 }
-export const QEMU_7_2 = {
+const QEMU_7_2 = {
   version: { major: 7, minor: 2 },
   objects: ['memory-backend-memfd', 'sev-guest'],
 }

@@ -16,7 +16,7 @@ const DOMAIN = Buffer.from('cloister/sealed-disk/1/record')
 export const SOURCE_HEAD_BYTES = 4 + TAG_BYTES
 /** Bytes of content in one record, at most. */
 export const SOURCE_RECORD_BYTES = 1 << 20
-export const SOURCE_CIPHERTEXT_BYTES = OFFSET_BYTES + SOURCE_RECORD_BYTES
+const SOURCE_CIPHERTEXT_BYTES = OFFSET_BYTES + SOURCE_RECORD_BYTES
 
 export interface SourceRecord {
   /** Where the bytes belong. */

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 
-export const CANARY_PLACES = ['memory', 'disk'] as const
+const CANARY_PLACES = ['memory', 'disk'] as const
 export type CanaryPlace = (typeof CANARY_PLACES)[number]
 
 const LABEL = 'cloister/prove/1'
@@ -25,7 +25,7 @@ export interface GuestPlaces {
   readonly diskFile: string
 }
 
-export const GUEST_PLACES: GuestPlaces = {
+const GUEST_PLACES: GuestPlaces = {
   folder: '/dev/shm/cloister-prove',
   diskFile: '/var/tmp/cloister-prove',
 }

@@ -85,10 +85,7 @@ async function removeDump(file: string, dumps: string): Promise<void> {
 }
 
 /** The dump holds the ranges one behind the other. */
-export function rangesWith(
-  ranges: MemoryDump['ranges'],
-  found: readonly FoundPiece[],
-): ProvenRange[] {
+function rangesWith(ranges: MemoryDump['ranges'], found: readonly FoundPiece[]): ProvenRange[] {
   let begin = 0
   return ranges.map((range) => {
     const from = begin

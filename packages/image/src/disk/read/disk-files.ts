@@ -26,7 +26,7 @@ export interface DiskFiles {
 export const MAX_READ_BYTES = 64 << 20
 export const MAX_EXTRACT_BYTES = 1 << 30
 export const MAX_DIRECTORY_ENTRIES = 65_536
-export const MAX_PATH_PARTS = 64
+const MAX_PATH_PARTS = 64
 export const COPY_BYTES = 4 << 20
 
 /** @throws CloisterError `disk-image.path-not-found` */
