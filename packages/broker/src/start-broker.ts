@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs'
 import type { RequestListener } from 'node:http'
 import { join } from 'node:path'
 import { CloisterError } from '@cloister/protocol/error'
+import { PRODUCT_VERSION } from '@cloister/protocol/product-version'
 import { adminAuthorizer } from './admin/authorize.ts'
 import {
   createEvidenceAppraiser,
@@ -33,8 +34,6 @@ import { TrustSettings } from './storage/trust-settings.ts'
 import { WorkloadRegistry } from './storage/workload-registry.ts'
 import { AttestationAuthority } from './tpm/attestation-authority.ts'
 import { Enrolments } from './tpm/enrolments.ts'
-
-const VERSION = '0.1.0'
 
 export interface BrokerOptions {
   /** Holds `broker.db`, `kek.bin` and the keys; made with mode 0700 when absent. One broker at a time. */
@@ -179,7 +178,7 @@ function createParts(
     limits.auditBytes,
   )
   return {
-    version: VERSION,
+    version: PRODUCT_VERSION,
     limits,
     now,
     secrets,

@@ -18,7 +18,7 @@ async function main(argv: readonly string[]): Promise<number> {
   if (isGroup(first) && (argv.length === 1 || HELP_WORDS.has(argv[1] ?? '')))
     return await printHelp([first], process.stdout)
   if (VERSION_WORDS.has(first)) {
-    const { PRODUCT_VERSION } = await import('./product-version.ts')
+    const { PRODUCT_VERSION } = await import('@cloister/protocol/product-version')
     process.stdout.write(`cloister ${PRODUCT_VERSION}\n`)
     return 0
   }

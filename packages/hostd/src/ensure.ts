@@ -8,7 +8,7 @@ import type { Directories } from '@cloister/protocol/directories'
 import { CloisterError } from '@cloister/protocol/error'
 import { HOSTD_API_VERSION } from '@cloister/protocol/hostd-api'
 import { HostdClient, hostdSocket } from './client.ts'
-import { PRODUCT_VERSION } from './product-version.ts'
+import { PRODUCT_VERSION } from '@cloister/protocol/product-version'
 import { watchStart, type StartedChild } from './started-child.ts'
 
 export interface EnsureOptions {

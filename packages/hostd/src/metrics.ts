@@ -2,7 +2,7 @@
 import { memoryUsage } from 'node:process'
 import { WorkloadStateSchema } from '@cloister/protocol/hostd-api'
 import { VmLifeStateSchema } from '@cloister/protocol/hostd-vm-api'
-import { PRODUCT_VERSION } from './product-version.ts'
+import { PRODUCT_VERSION } from '@cloister/protocol/product-version'
 
 /** @param workloads - the state of each workload. @param vms - of each machine */
 export function metricsText(workloads: readonly string[], vms: readonly string[]): string {

@@ -16,7 +16,7 @@ import type { Guest } from './guest.ts'
 import { departure, readJson, sendJson, sendLines } from './http-exchange.ts'
 import { MACHINE_ROUTES } from './machines/machine-routes.ts'
 import { metricsText } from './metrics.ts'
-import { PRODUCT_VERSION } from './product-version.ts'
+import { PRODUCT_VERSION } from '@cloister/protocol/product-version'
 import { detailOf } from './record.ts'
 import { match, type Exchange, type Handler, type RoutesOptions, type Upgrade } from './route.ts'
 
