@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
 import { GUEST_PROGRAMS } from '@cloister/protocol/guest-names'
-import { paxHeader, tarFile } from '../../oci/test/tar-file.ts'
+import { paxHeader, tarFile } from '@cloister/oci/testing/tar-file'
 
 import { bundleAgent, UNPACK_WORKER_ENTRY } from './agent-bundle.ts'
 import { SNAPSHOT_FLAGS, snapshotAgent } from './agent-snapshot.ts'

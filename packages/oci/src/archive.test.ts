@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { linkSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { tarFile } from '../test/tar-file.ts'
+import { tarFile } from './testing/tar-file.ts'
 import { temporaryDirectory } from '../test/temporary-directory.ts'
 import { unpackOciArchive, writeOciArchive } from './archive.ts'
 import { buildImage } from './build-image.ts'

@@ -12,7 +12,7 @@ import {
   signSample,
   type SampleImage,
 } from '../test/sample-image.ts'
-import { tarFile, tarStream } from '../test/tar-file.ts'
+import { tarFile, tarStream } from './testing/tar-file.ts'
 import { temporaryDirectory } from '../test/temporary-directory.ts'
 import { buildImage } from './build-image.ts'
 import { sha256Digest } from './digest.ts'

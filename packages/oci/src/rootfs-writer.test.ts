@@ -12,7 +12,7 @@ import {
 } from 'node:fs'
 import { test, type TestContext } from 'node:test'
 import { array, assert as assertProperty, constantFrom, property, record } from 'fast-check'
-import { paxHeader, tarFile, type TestEntry } from '../test/tar-file.ts'
+import { paxHeader, tarFile, type TestEntry } from './testing/tar-file.ts'
 import { temporaryDirectory } from '../test/temporary-directory.ts'
 import { RootfsWriter, unpackError } from './rootfs-writer.ts'
 import { TarReader } from './tar-reader.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { array, assert as assertProperty, integer, nat, property, uint8Array } from 'fast-check'
-import { paxHeader, tarFile, type TestEntry } from '../test/tar-file.ts'
+import { paxHeader, tarFile, type TestEntry } from './testing/tar-file.ts'
 import { TarReader, type TarEntry } from './tar-reader.ts'
 import { encodeTarHeader, TAR_END } from './tar-writer.ts'
 

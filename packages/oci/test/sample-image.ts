@@ -8,7 +8,7 @@ import { signImage } from '../src/sign-image.ts'
 import type { Compression } from '../src/media-types.ts'
 import type { PullOptions } from '../src/pull.ts'
 import { MemoryImage } from './memory-image.ts'
-import { tarStream } from './tar-file.ts'
+import { tarStream } from '../src/testing/tar-file.ts'
 
 export const SAMPLE_KEY = Buffer.alloc(32, 7)
 export const SAMPLE_RESOURCE = 'default/image-key/sample'

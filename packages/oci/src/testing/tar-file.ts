@@ -1,5 +1,5 @@
 /** Tar archives for tests, hostile ones included: nothing is checked. */
-import { encodeTarHeader, TAR_END, tarPadding, type TarInput } from '../src/tar-writer.ts'
+import { encodeTarHeader, TAR_END, tarPadding, type TarInput } from '../tar-writer.ts'
 
 export type TestEntry = Partial<Omit<TarInput, 'type'>> & {
   readonly name: string
