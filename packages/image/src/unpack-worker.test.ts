@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
 import { GUEST_PROGRAMS } from '@cloister/protocol/guest-names'
-import { paxHeader, tarFile } from '@cloister/oci/testing/tar-file'
+import { encodeTarHeader, TAR_END, tarPadding, type TarInput } from '@cloister/oci/tar-writer'
 
 import { bundleAgent, UNPACK_WORKER_ENTRY } from './agent-bundle.ts'
 import { SNAPSHOT_FLAGS, snapshotAgent } from './agent-snapshot.ts'
@@ -29,10 +29,11 @@ test('nothing that the thread imports loads node:net or node:crypto', async (con
 
 test('the thread unpacks a layer in a process that began in a snapshot, and its attributes are set', async (context) => {
   const worker = await workerFile(context)
-  const layer = tarFile([
-    { name: 'bin/', type: '5', mode: 0o750 },
-    paxHeader({ 'SCHILY.xattr.user.note': 'kept' }),
-    { name: 'bin/tool', content: 'a program', mode: 0o755 },
+  const layer = Buffer.concat([
+    ...entry({ name: 'bin/', type: '5', mode: 0o750 }),
+    ...entry({ name: 'pax', type: 'x' as TarInput['type'] }, '31 SCHILY.xattr.user.note=kept\n'),
+    ...entry({ name: 'bin/tool', mode: 0o755 }, 'a program'),
+    TAR_END,
   ])
   const work = await temporaryDirectory(context, { 'entry.ts': ENTRY })
   const rootfs = join(work, 'rootfs')
@@ -76,6 +77,13 @@ async function main() {
   console.log(JSON.stringify(usage))
 }
 `
+
+function entry(given: Partial<TarInput> & { name: string }, content = ''): Buffer[] {
+  const size = Buffer.byteLength(content)
+  const own = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, mtime: 1_000_000 }
+  const header = encodeTarHeader({ type: '0', mode: 0o644, size, ...own, ...given })
+  return [header, Buffer.from(content), tarPadding(size)].map((part) => Buffer.from(part))
+}
 
 async function workerFile(context: TestContext): Promise<string> {
   const { unpackWorker } = GUEST_PROGRAMS
