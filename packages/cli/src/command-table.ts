@@ -352,6 +352,26 @@ const TABLE: Readonly<Record<string, TableEntry>> = {
     summary: 'end an instance for good',
     load: () => import('./commands/broker-instances-rm.ts'),
   },
+  'broker workloads ls': {
+    group: 'Services',
+    summary: 'list the revisions of workloads that you registered',
+    load: () => import('./commands/broker-workloads-ls.ts'),
+  },
+  'broker workloads withdraw': {
+    group: 'Services',
+    summary: 'release nothing more to a workload',
+    load: () => import('./commands/broker-workloads-withdraw.ts'),
+  },
+  'broker guest-images ls': {
+    group: 'Services',
+    summary: 'list the guest images that you registered',
+    load: () => import('./commands/broker-guest-images-ls.ts'),
+  },
+  'broker guest-images withdraw': {
+    group: 'Services',
+    summary: 'release nothing more to guests of an image',
+    load: () => import('./commands/broker-guest-images-withdraw.ts'),
+  },
   'broker stop': {
     group: 'Services',
     summary: 'stop the local broker',

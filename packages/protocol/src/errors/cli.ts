@@ -124,6 +124,13 @@ export const CLI_ERRORS = {
     status: 409,
     exit: 1,
   },
+  'owner.nothing-registered': {
+    title: 'The broker has nothing registered under that name and version',
+    why: 'none was registered, or another version',
+    fix: ['cloister broker workloads ls', 'cloister broker guest-images ls'],
+    status: 404,
+    exit: 1,
+  },
   'owner.secret-unknown': {
     title: 'The broker holds no such secret',
     why: 'none has that name',
