@@ -1,6 +1,6 @@
 import { CHECK_AREAS } from './check-areas.ts'
 import { escapeText } from './escape-text.ts'
-import type { TrustCheck } from './owner/trust-state.ts'
+import type { TrustCheck } from './owner/trust-check.ts'
 import type { Painter } from './paint.ts'
 
 /** As the owner's appraisal and the broker's audit have it. */

@@ -3,14 +3,9 @@ import { parseArgs, type ParseArgsOptionsConfig } from 'node:util'
 import { directories } from '@cloister/protocol/directories'
 import { CloisterError } from '@cloister/protocol/error'
 import type { FoundCommand } from './command-table.ts'
-import {
-  OUTPUT_FORMATS,
-  type Command,
-  type CommandLine,
-  type OptionSpec,
-  type OutputFormat,
-} from './command.ts'
+import type { Command, CommandLine, OptionSpec } from './command.ts'
 import { nearestWords } from './edit-distance.ts'
+import { OUTPUT_FORMATS, type OutputFormat } from './output.ts'
 
 export const COMMON_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   output: { type: 'string', short: 'o', value: 'FORMAT', help: 'table, json, yaml or name' },

@@ -1,6 +1,6 @@
 /** What a command is. Each file of `commands/` exports one as `command`; none is loaded before it is needed. */
 import type { Directories } from '@cloister/protocol/directories'
-import type { Output } from './output.ts'
+import type { Output, OutputFormat } from './output.ts'
 
 export interface OptionSpec {
   readonly type: 'string' | 'boolean'
@@ -26,9 +26,6 @@ export interface CommandLine {
   readonly timeoutMs: number | undefined
   readonly directories: Directories
 }
-
-export const OUTPUT_FORMATS = ['table', 'json', 'yaml', 'name'] as const
-export type OutputFormat = (typeof OUTPUT_FORMATS)[number]
 
 export interface Invocation extends CommandLine {
   readonly output: Output

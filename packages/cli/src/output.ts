@@ -1,9 +1,18 @@
 /** Data goes to standard output in the chosen format, talk to standard error. */
-import type { CommandLine, OutputFormat } from './command.ts'
 import { escapeText } from './escape-text.ts'
 import { LiveLine } from './live-line.ts'
 import { paint, type Painter } from './paint.ts'
 import { COLOUR, forTerminal, inCharset, visibleWidth } from './wrap-text.ts'
+
+export const OUTPUT_FORMATS = ['table', 'json', 'yaml', 'name'] as const
+export type OutputFormat = (typeof OUTPUT_FORMATS)[number]
+
+/** What the command line says of output. */
+interface OutputChoice {
+  readonly format: OutputFormat
+  readonly quiet: boolean
+  readonly color: boolean
+}
 
 export interface Column<Row> {
   readonly title: string
@@ -31,7 +40,7 @@ export interface Output {
 }
 
 /** @param write - where data goes; absent: standard output */
-export function openOutput(line: CommandLine, write: (text: string) => void = toStdout): Output {
+export function openOutput(line: OutputChoice, write: (text: string) => void = toStdout): Output {
   const painter = paint(line.color && process.stdout.isTTY)
   const live = new LiveLine(process.stderr)
   const interactive = process.stderr.isTTY && !line.quiet

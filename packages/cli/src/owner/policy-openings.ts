@@ -1,7 +1,7 @@
 /** Whether the agent policy in Rego that a workload brings along lets more pass than it should. */
 import { CloisterError } from '@cloister/protocol/error'
 import { INITDATA_MEMBERS, parseInitdata } from '@cloister/protocol/initdata'
-import type { TrustCheck } from './trust-state.ts'
+import type { TrustCheck } from './trust-check.ts'
 
 /**
  * @param document - the exact initdata

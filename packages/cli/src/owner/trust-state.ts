@@ -21,6 +21,7 @@ import { DEFAULT_TCB_PRESET } from './minimum-tcb.ts'
 import { openingsCheck } from './policy-openings.ts'
 import { appraiseTd, type IntelCollateral, type TdVerdict } from './td-evidence.ts'
 import { diskCheck, imagesFor, openingCheck, vmIn } from './vm-boot-check.ts'
+import type { TrustCheck } from './trust-check.ts'
 
 /** In the words of every list, page and JSON object. Only `verified` may be shown green. */
 const TRUST_STATES = [
@@ -33,14 +34,6 @@ const TRUST_STATES = [
   'unattested',
 ] as const
 export type TrustState = (typeof TRUST_STATES)[number]
-
-export interface TrustCheck {
-  readonly code: string
-  readonly outcome: 'pass' | 'fail' | 'undecided' | 'warning' | 'not-checked'
-  readonly expected?: string
-  readonly received?: string
-  readonly where?: string
-}
 
 export interface TrustVerdict {
   readonly trust: TrustState

@@ -4,7 +4,7 @@ import { CloisterError } from '@cloister/protocol/error'
 import type { GuestImageManifest } from '@cloister/protocol/guest-image-manifest'
 import { parseAnyWorkload, parseInitdata } from '@cloister/protocol/initdata'
 import { isVmWorkload, type VmWorkload } from '@cloister/protocol/vm-workload'
-import type { TrustCheck } from './trust-state.ts'
+import type { TrustCheck } from './trust-check.ts'
 
 /** The VM that an initdata document describes; undefined for that of a container, and for what cannot be read. */
 export function vmIn(document: Uint8Array): VmWorkload | undefined {

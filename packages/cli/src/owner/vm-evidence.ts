@@ -15,7 +15,8 @@ import type { TpmClaims } from '@cloister/verifier/tpm/claims'
 import { parseTpmEvidenceJson } from '@cloister/verifier/tpm/evidence-json'
 import type { TpmEvidence } from '@cloister/verifier/tpm/evidence'
 import { ANY_PCRS } from '@cloister/verifier/tpm/policy'
-import type { TrustCheck, TrustState } from './trust-state.ts'
+import type { TrustCheck } from './trust-check.ts'
+import type { TrustState } from './trust-state.ts'
 
 export interface TpmReferences {
   /** CA under which the owner's broker certifies attestation keys, PEM. */

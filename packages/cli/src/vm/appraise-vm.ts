@@ -6,7 +6,8 @@ import type { EvidenceAnswer } from '@cloister/protocol/hostd-api'
 import type { ownerReferences } from '../owner/appraise-workload.ts'
 import type { BrokerClient } from '../owner/broker-client.ts'
 import { computeTpmTrust } from '../owner/vm-evidence.ts'
-import { computeTrust, type TrustCheck, type TrustState } from '../owner/trust-state.ts'
+import type { TrustCheck } from '../owner/trust-check.ts'
+import { computeTrust, type TrustState } from '../owner/trust-state.ts'
 import { launchClaims, tpmClaims, type VmClaim } from './vm-claims.ts'
 
 export interface VmVerdict {

@@ -6,7 +6,7 @@ import type {
 } from '@cloister/verifier/eventlog/compare-boots'
 import { checkLines } from '../check-lines.ts'
 import { escapeText } from '../escape-text.ts'
-import type { TrustCheck } from '../owner/trust-state.ts'
+import type { TrustCheck } from '../owner/trust-check.ts'
 import type { Painter } from '../paint.ts'
 
 export interface ShownIntegrity {

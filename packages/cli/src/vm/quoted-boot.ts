@@ -10,7 +10,7 @@ import { FormatError } from '@cloister/verifier/bytes/format-error'
 import { fromHex } from '@cloister/verifier/bytes/hex'
 import { parseTpmEvidenceJson } from '@cloister/verifier/tpm/evidence-json'
 import { computeTpmTrust, type TpmReferences, type TpmVerdict } from '../owner/vm-evidence.ts'
-import type { TrustCheck } from '../owner/trust-state.ts'
+import type { TrustCheck } from '../owner/trust-check.ts'
 
 /**
  * `quoted`: these registers were quoted. `refused`: what was given as a quote does not hold, or is not over this log. `none`: nobody vouches for a
