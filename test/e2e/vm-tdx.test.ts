@@ -13,7 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { configfsQuotes, tdxAttester } from '@cloister/agent/attesters/tdx'
@@ -27,7 +27,9 @@ import { openBroker } from '@cloister/cli/owner/broker-client'
 import { pinBroker } from '@cloister/cli/owner/pinned-broker'
 import { appraiseTd } from '@cloister/cli/owner/td-evidence'
 import { ensureGuestImage } from '@cloister/cli/setup/ensure-guest-image'
-import { acceptMachine, refusedMachine } from '@cloister/cli/vm/accept-machine'
+import { readPrediction } from '@cloister/cli/td-machine/kept-prediction'
+import { predictMachine } from '@cloister/cli/td-machine/predict-machine'
+import { acceptMachine, explainMachine, refusedMachine } from '@cloister/cli/vm/accept-machine'
 import { readCreatePlan, VM_CREATE_OPTIONS } from '@cloister/cli/vm/create-plan'
 import { createVm, prepareVm } from '@cloister/cli/vm/create-vm'
 import { updateBoot } from '@cloister/cli/vm/update-boot'
@@ -47,6 +49,11 @@ import { verifyReportData } from '@cloister/protocol/report-data'
 import { isCode } from '@cloister/protocol/testing'
 import { isVmWorkload } from '@cloister/protocol/vm-workload'
 import { toHex } from '@cloister/verifier/bytes/hex'
+import {
+  digestOf as digestOfEvent,
+  encodeTcgLog,
+  parseTcgLog,
+} from '@cloister/verifier/eventlog/tcg-log'
 import { predictMrTd } from '@cloister/verifier/tdx/mr-td'
 import { replayRtmr } from '@cloister/verifier/tdx/rtmr'
 import { unifiedKernelEvents } from '@cloister/verifier/tdx/unified-kernel'
@@ -65,6 +72,7 @@ describe('a VM under TDX', { timeout: 1_200_000 }, () => {
   const home = mkdtempSync(join(tmpdir(), 'cl-tdx-'))
   const places = directories({ CLOISTER_HOME: home, CLOISTER_RUNTIME_DIR: join(home, 'r') })
   const intel = new FakeIntel()
+  const ccel = join(home, 'ccel')
   const stack = new AsyncDisposableStack()
   let recording: RecordingHost
   let broker: TestBroker
@@ -73,6 +81,7 @@ describe('a VM under TDX', { timeout: 1_200_000 }, () => {
   let boot: UnifiedBoot
   let tsm: FakeTsm
   let td: VmView
+  let predictedRtmr0 = ''
   /** What the processor says of the TD that runs. */
   let report: Awaited<ReturnType<typeof measured>>
 
@@ -131,7 +140,7 @@ describe('a VM under TDX', { timeout: 1_200_000 }, () => {
 
   /** The agent of the guest, at the other end of QEMU's ports. Settles with the code that ended it. */
   async function runGuest() {
-    const attester = tdxAttester(configfsQuotes(tsm.directory), join(home, 'no-log'))
+    const attester = tdxAttester(configfsQuotes(tsm.directory), ccel)
     const bound = await bindInitdata(readFileSync(recording.file('initdata')), attester)
     const { workload } = bound
     assert.ok(isVmWorkload(workload))
@@ -172,8 +181,10 @@ describe('a VM under TDX', { timeout: 1_200_000 }, () => {
   const owner = () => openBroker(places, signal)
   const key = `vm-${NAME}/disk-key/current`
 
-  test('vm create registers MRTD, RTMR1 and RTMR2, and a key for them alone', async () => {
+  test('vm create registers MRTD, RTMR1 and RTMR2, and a key for them alone on the machine that it predicts', async () => {
+    const machine = machineFiles(join(home, 'machine'))
     const words = [NAME, '--image', 'debian-12', '--tee', 'tdx', '--encrypt-disk', '--cpus', '3']
+    words.push('--machine-files', machine)
     const shape = {
       usage: '',
       options: VM_CREATE_OPTIONS,
@@ -196,7 +207,14 @@ describe('a VM under TDX', { timeout: 1_200_000 }, () => {
     assert.deepEqual(kept.release.guestImages, [
       { name: `vm-${NAME}`, minimumVersion: manifest.imageVersion },
     ])
-    assert.deepEqual(kept.release.tdx?.rtmr0 ?? [], [])
+    const { paths } = await loadGuestImage(join(places.images, `vm-${NAME}`))
+    const source = { kind: 'files', folder: machine } as const
+    const question = { firmware: paths.tdxFirmware ?? '', cpus: 3, memoryMiB: 1024, source }
+    const { rtmr0, events } = await predictMachine(question, signal)
+    assert.deepEqual(kept.release.tdx?.rtmr0, [rtmr0])
+    predictedRtmr0 = rtmr0 ?? ''
+    const hexOf = ({ event, digest }: (typeof events)[number]) => [event, digest && toHex(digest)]
+    assert.deepEqual((await readPrediction(places, NAME)).map(hexOf), events.map(hexOf))
   })
 
   test('vm start gives QEMU this command line, and holds it to its answers', async () => {
@@ -246,18 +264,36 @@ describe('a VM under TDX', { timeout: 1_200_000 }, () => {
     })
   })
 
-  test('the first boot gets no key, for the machine is not known; once accepted it does', async () => {
-    report = await measured()
+  test('the machine that was predicted gets the key at its first boot; another one none, until it is accepted', async () => {
+    report = { ...(await measured()), rtmr0: Buffer.from(predictedRtmr0, 'hex') }
+    writeFileSync(ccel, ccelOf(boot))
     tsm = stack.use(
       await installFakeTsm((reportData) =>
         intel.quote({ kind: 'tdx', report: { ...report, reportData } }),
       ),
     )
+    const expected = await runGuest()
+    assert.match((await expected.handedOver).key, /^[0-9a-f]{64}$/)
+    expected.close()
+
+    await hostd.vms.stop(NAME, { force: true })
+    await hostd.vms.start(NAME, { signal })
+    report = await measured()
     const stranger = await runGuest()
     await assert.rejects(stranger.ended, isCode('agent.resource-refused'))
     stranger.close()
     const { rtmr0 } = await refusedMachine(NAME, owner())
     assert.equal(rtmr0, toHex(report.rtmr0))
+    const predicted = await readPrediction(places, NAME)
+    const events = (await explainMachine(NAME, rtmr0, { predicted, broker: owner() })) ?? []
+    const verdictOf = (name: string) => events.find(({ event }) => event === name)?.verdict
+    // A TPM's log has no TD HOB; what both firmwares measure alike is as predicted.
+    assert.notEqual(verdictOf('TD HOB'), 'predicted')
+    assert.equal(verdictOf('PK'), 'predicted')
+    assert.deepEqual(
+      events.flatMap(({ received }) => received ?? []),
+      boot.digests('rtmr0'),
+    )
     await acceptMachine(NAME, rtmr0, owner())
 
     await hostd.vms.stop(NAME, { force: true })
@@ -323,6 +359,43 @@ describe('a VM under TDX', { timeout: 1_200_000 }, () => {
     now.close()
   })
 })
+
+/** What a guest of some machine shows of it. */
+function machineFiles(folder: string): string {
+  const loader = Buffer.alloc(256)
+  for (const [index, name] of ['etc/acpi/rsdp', 'etc/acpi/tables'].entries()) {
+    loader.writeUInt32LE(1, index * 128)
+    loader.write(name, index * 128 + 4, 'latin1')
+  }
+  const files = {
+    'etc/table-loader': loader,
+    'etc/acpi/rsdp': Buffer.from('rsdp'),
+    'etc/acpi/tables': Buffer.from('tables'),
+    bootorder: Buffer.from('/rom@genroms/linuxboot_dma.bin\0'),
+    DMI: Buffer.from([127, 4, 0, 0, 0, 0]),
+    'efivars/BootOrder-8be4df61-93ca-11d2-aa0d-00e098032b8c': Buffer.alloc(6),
+  }
+  for (const [name, content] of Object.entries(files)) {
+    mkdirSync(dirname(join(folder, name)), { recursive: true })
+    writeFileSync(join(folder, name), content)
+  }
+  return folder
+}
+
+/** The log of a boot with a TPM as a TD would have it: of its machine alone, one separator for all PCRs. */
+function ccelOf(boot: UnifiedBoot): Uint8Array {
+  const parsed = parseTcgLog(boot.log)
+  const wanted = boot.digests('rtmr0')
+  const events = parsed.events.filter((event) => {
+    const digest = digestOfEvent(event, 'sha384')
+    const isNext =
+      digest !== undefined && [1, 7].includes(event.index) && toHex(digest) === wanted[0]
+    if (isNext) wanted.shift()
+    return isNext
+  })
+  assert.equal(wanted.length, 0)
+  return encodeTcgLog({ ...parsed, events: events.map((event) => ({ ...event, index: 1 })) })
+}
 
 /** Devices, processors and memory, in their order. */
 function hardwareOf(words: readonly string[]): string[] {

@@ -26,7 +26,7 @@ export async function readEnd({
   for (const { event, data, timestamp } of lines.flatMap(eventIn)) {
     if (event === 'GUEST_PANICKED') hasPanicked = true
     if (event === 'SHUTDOWN' && typeof data?.['reason'] === 'string')
-      last = { reason: data['reason'], at: new Date((timestamp?.seconds ?? 0) * 1000) }
+      last = { reason: data['reason'], at: timeOf(timestamp?.seconds) }
   }
   if (last === undefined) return undefined
   const reason = exitReason({
@@ -65,7 +65,12 @@ async function readLast(path: string): Promise<string> {
 interface LoggedEvent {
   readonly event?: unknown
   readonly data?: Readonly<Record<string, unknown>>
-  readonly timestamp?: { readonly seconds?: number }
+  readonly timestamp?: { readonly seconds?: unknown }
+}
+
+/** Where it does not say, it may have been just now. */
+function timeOf(seconds: unknown): Date {
+  return Number.isSafeInteger(seconds) ? new Date(Number(seconds) * 1000) : new Date()
 }
 
 /** The first line may be cut, the last one unfinished. */

@@ -36,6 +36,7 @@ describe('readCreatePlan()', () => {
       encryptDisk: false,
       rtmr0: [],
       processorId: undefined,
+      machineFiles: undefined,
       allowed: [],
       ports: [],
       network: { kind: 'user' },

@@ -41,6 +41,8 @@ export interface CreatePlan {
   readonly rtmr0: readonly string[]
   /** Of the host's processors, 8 bytes; for TDX only. */
   readonly processorId: Uint8Array | undefined
+  /** Folder of what a guest of such a machine shows; for TDX only. Absent: the QEMU here shows it. */
+  readonly machineFiles: string | undefined
   /** What the image may leave open under a measured boot. */
   readonly allowed: readonly VmOpening[]
   readonly ports: readonly { address: string; host: number; guest: number }[]
@@ -117,6 +119,11 @@ export const VM_CREATE_OPTIONS: Readonly<Record<string, OptionSpec>> = {
     value: 'HEX',
     help: "with --tee tdx, to predict RTMR0: ID in `dmidecode -t processor` of a TD on the host's processors",
   },
+  'machine-files': {
+    type: 'string',
+    value: 'DIR',
+    help: 'with --tee tdx, to predict RTMR0: what a guest of such a machine shows, as for `measure`; default: what the QEMU here shows',
+  },
   publish: {
     type: 'string',
     short: 'p',
@@ -161,6 +168,7 @@ export function readCreatePlan(line: CommandLine): CreatePlan {
     allowed: VM_OPENINGS.filter((name) => line.options[`allow-${name}`] === true),
     rtmr0: listOption(line, 'rtmr0').map(registerValue),
     processorId: processorId(textOption(line, 'processor-id')),
+    machineFiles: textOption(line, 'machine-files'),
     ports: listOption(line, 'publish').map(publishedPort),
     network: networkOf(textOption(line, 'network') ?? 'user'),
     start: line.options['no-start'] !== true,
@@ -247,8 +255,9 @@ export function shieldOf(plan: CreatePlan, tee: VmTee): Shield {
     )
   if (plan.rtmr0.length > 0 && tee !== 'tdx')
     throw unfit(`--rtmr0 with --tee ${tee}`, 'it is a register of TDX')
-  if (plan.processorId !== undefined && tee !== 'tdx')
-    throw unfit(`--processor-id with --tee ${tee}`, 'it is in a register of TDX')
+  for (const option of ['processorId', 'machineFiles'] as const)
+    if (plan[option] !== undefined && tee !== 'tdx')
+      throw unfit(`${MACHINE_OPTIONS[option]} with --tee ${tee}`, 'it speaks of a register of TDX')
   const secureBoot = plan.secureBoot ?? hasSecureBoot
   const vtpm = plan.vtpm ?? !isMeasured
   if (plan.integrityMonitoring === true && !vtpm)
@@ -259,6 +268,8 @@ export function shieldOf(plan: CreatePlan, tee: VmTee): Shield {
     throw unfit('--publish with --network bridge', 'the guest has an address of its own')
   return { secureBoot, vtpm, integrityMonitoring: plan.integrityMonitoring ?? vtpm }
 }
+
+const MACHINE_OPTIONS = { processorId: '--processor-id', machineFiles: '--machine-files' } as const
 
 function unfit(received: string, why: string): CloisterError {
   return new CloisterError('vm.combination-unfit', { why, received })

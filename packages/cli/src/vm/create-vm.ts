@@ -89,6 +89,7 @@ export async function prepareVm(plan: CreatePlan, context: CreateContext): Promi
           instances: plan.instances,
           rtmr0: plan.rtmr0,
           processorId: plan.processorId,
+          machineFiles: plan.machineFiles,
           allowed: plan.allowed,
           directories,
           talk,

@@ -50,6 +50,8 @@ export interface MeasuredBootRequest {
   readonly rtmr0: readonly string[]
   /** TDX only: signature and features of the host's processors, 8 bytes. */
   readonly processorId: Uint8Array | undefined
+  /** TDX only: a folder; see `td-machine/read-machine-files`. Absent: the QEMU here is asked. */
+  readonly machineFiles: string | undefined
   /** What the image may leave open. */
   readonly allowed: readonly VmOpening[]
   readonly directories: Directories
@@ -191,7 +193,7 @@ async function make(request: MeasuredBootRequest, tee: MeasuredTee, work: string
 
 /** As far as the QEMU here shows it; where it shows nothing, what firmware and memory tell. */
 async function tdMachine(
-  { cpus, memoryMiB, processorId, talk, signal }: MeasuredBootRequest,
+  { cpus, memoryMiB, processorId, machineFiles, talk, signal }: MeasuredBootRequest,
   bundleDirectory: string,
 ): Promise<PredictedMachine | undefined> {
   const { predictMachine } = await import('../td-machine/predict-machine.ts')
@@ -199,6 +201,11 @@ async function tdMachine(
   const { tdxFirmware: firmware } = paths
   if (firmware === undefined) return undefined
   const question = { firmware, cpus, memoryMiB, processorId }
+  if (machineFiles !== undefined)
+    return await predictMachine(
+      { ...question, source: { kind: 'files', folder: machineFiles } },
+      signal,
+    )
   try {
     return await predictMachine({ ...question, source: { kind: 'emulated' } }, signal)
   } catch (error) {
@@ -280,7 +287,7 @@ function machineLines(
   if (rtmr0.length > 0) return [`the machine must be one of RTMR0 ${rtmr0.map(short).join(', ')}`]
   if (machine?.rtmr0 !== undefined)
     return [
-      `the machine must be RTMR0 ${short(machine.rtmr0)}, predicted with the QEMU here; where the host's differs, accept it after the first boot (cloister vm accept-machine ${name})`,
+      `the machine must be RTMR0 ${short(machine.rtmr0)}, as predicted; where the host's differs, accept it after the first boot (cloister vm accept-machine ${name})`,
     ]
   const unknown = machine?.events.filter(({ digest }) => digest === undefined) ?? []
   const missing = unknown.map(({ event }) => event).join(', ')

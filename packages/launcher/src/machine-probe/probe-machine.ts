@@ -2,7 +2,8 @@
  * Starts the machine of a TD under emulation, with the TD's own firmware and a program of ours in the place of its kernel, and reads what firmware would
  * measure of it. On the owner's side: what it tells of ACPI is that of the QEMU at hand, and a host with another one has other tables.
  */
-import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { chmod, chown, copyFile, mkdtemp, open, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { CloisterError } from '@cloister/protocol/error'
@@ -12,6 +13,7 @@ import { startOwn, type OwnProcess } from '../own-process.ts'
 import { killProcess } from '../process-identity.ts'
 import { qemuArguments, type GuestDescriptors, type TeeArguments } from '../qemu-arguments.ts'
 import { QmpClient } from '../qmp.ts'
+import { lowering } from '../unprivileged.ts'
 import { SOCKETS } from '../vm-files.ts'
 import { probeProgram } from './program.ts'
 import { readAnswer } from './read-answer.ts'
@@ -67,10 +69,15 @@ export async function probeMachine(
   }
 }
 
+/** The firmware may be anybody's: QEMU runs it without our rights. */
 async function start(qemu: string, machine: ProbedMachine, folder: string): Promise<OwnProcess> {
-  const { firmware, cpus, memoryMiB } = machine
-  const kernel = join(folder, 'program')
+  const { cpus, memoryMiB } = machine
+  const lowered = lowering('probe', { devices: [], pinsMemory: false, hostPorts: [] })
+  const [kernel, firmware] = [join(folder, 'program'), join(folder, 'firmware')]
   await writeFile(kernel, probeProgram())
+  await copyFile(machine.firmware, firmware)
+  // QEMU opens these again.
+  for (const path of [kernel, firmware]) await chmod(path, 0o644)
   const disk = async (name: string) => {
     const path = join(folder, name)
     await using file = await open(path, 'w', 0o600)
@@ -79,10 +86,11 @@ async function start(qemu: string, machine: ProbedMachine, folder: string): Prom
   }
   const disks = { root: await disk('a'), initdata: await disk('b'), system: await disk('c') }
   const files = { kernel, firmware, ...disks }
+  if (lowered !== undefined) await chown(folder, lowered.uid, lowered.uid)
   const names = Object.keys(files) as (keyof typeof files)[]
   return await startOwn({
     program: qemu,
-    lowering: undefined,
+    lowering: lowered,
     directory: folder,
     files: names.map((name) => ({
       path: files[name],
@@ -159,15 +167,24 @@ async function runToEnd(
   }
 }
 
-async function read(answer: string, said: string): Promise<MachineRecord> {
-  const bytes = await readFile(answer).catch(() => Buffer.alloc(0))
+async function read(path: string, said: string): Promise<MachineRecord> {
   try {
-    if (bytes.length > MAX_ANSWER_BYTES) throw failure('the answer is too long')
-    return readAnswer(bytes)
+    return readAnswer(await answerIn(path))
   } catch (error) {
     if (error instanceof FormatError) throw failure(said === '' ? error.message : said, error)
     throw error
   }
+}
+
+/** QEMU made the file, in a folder that it may write: no link is followed, and nothing waited for. */
+async function answerIn(path: string): Promise<Uint8Array> {
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
+  const file = await open(path, flags).catch(() => undefined)
+  if (file === undefined) return new Uint8Array()
+  await using _ = { [Symbol.asyncDispose]: async () => await file.close() }
+  const stats = await file.stat()
+  if (!stats.isFile() || stats.size > MAX_ANSWER_BYTES) throw failure('it answered something else')
+  return await file.readFile()
 }
 
 function failure(received: string, cause?: unknown): CloisterError {
