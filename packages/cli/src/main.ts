@@ -95,8 +95,10 @@ try {
 } catch (thrown) {
   const error = diskFull(thrown) ?? CloisterError.from(thrown)
   process.exitCode = error.exit
-  renderError(error, process.argv)
+  const isInterrupted = error.code === 'cli.interrupted'
+  // Whoever closed the pipe has seen enough.
+  if (!isInterrupted || endedBy !== 'EPIPE') renderError(error, process.argv)
   // The shell then sees that a signal ended it (130 after Ctrl-C), and a script does not go on with its next line.
-  if (error.code === 'cli.interrupted' && endedBy !== undefined && endedBy !== 'EPIPE')
+  if (isInterrupted && endedBy !== undefined && endedBy !== 'EPIPE')
     process.kill(process.pid, endedBy)
 }

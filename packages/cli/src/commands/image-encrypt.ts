@@ -47,7 +47,8 @@ export const command: Command = {
       recipients: [{ scheme: 'broker', resource, key: imageKey.bytes }, ...others],
       signal,
     }).catch(async (error: unknown) => {
-      await imageKey.forget()
+      // What broke it off says more than a broker that is gone too.
+      await imageKey.forget().catch(() => undefined)
       throw error
     })
     await output.object(
