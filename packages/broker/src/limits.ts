@@ -41,7 +41,7 @@ export interface BrokerLimits {
 }
 
 export const BROKER_LIMITS: BrokerLimits = {
-  nonces: 1 << 22,
+  nonces: 1 << 21,
   tokenBytes: 4 << 20,
   sessionMs: 300_000,
   connections: 1024,

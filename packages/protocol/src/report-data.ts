@@ -3,7 +3,7 @@
  * and the key that resources are encrypted to, and the one for `verify` and `attest`, which binds the asker's nonce and the
  * guest's keys. The agent never reports over bytes that others chose (design, rule 1).
  */
-import { createHash } from 'node:crypto'
+import { createHash, hash } from 'node:crypto'
 import { canonicalJson } from './jcs.ts'
 import type { TeePublicKey } from './kbs.ts'
 
@@ -72,6 +72,6 @@ function padded(
   value: Parameters<typeof canonicalJson>[0],
 ): Uint8Array {
   const reportData = new Uint8Array(REPORT_DATA_BYTES)
-  reportData.set(createHash(algorithm).update(canonicalJson(value)).digest())
+  reportData.set(hash(algorithm, canonicalJson(value), 'buffer'))
   return reportData
 }

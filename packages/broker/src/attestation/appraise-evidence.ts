@@ -2,7 +2,7 @@
  * From a KBS Attestation to what the broker knows of the Attester. The verifier says who vouches and what the report claims;
  * here stand what it must be bound to (nonce, key, initdata) and what this broker demands beyond the verifier's defaults.
  */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { CloisterError } from '@cloister/protocol/error'
 import type { KbsAttestation } from '@cloister/protocol/kbs'
 import { primaryReportData } from '@cloister/protocol/report-data'
@@ -167,7 +167,7 @@ function bringsSimulatedRoot(
   )
 }
 
-const fingerprint = (der: Uint8Array): string => createHash('sha256').update(der).digest('hex')
+const fingerprint = (der: Uint8Array): string => hash('sha256', der, 'hex')
 
 const SIMULATED_WARNING = 'snp.anchor.simulated'
 /** Judged at each release by the enrolment of that moment. */

@@ -32,15 +32,15 @@ export interface ListenerOptions {
 }
 
 export function brokerListener(parts: BrokerParts, options: ListenerOptions): RequestListener {
-  const rate = new RateLimit(parts.limits)
+  // Guests that share the owner's address, as on one machine, must not keep the owner from withdrawing something.
+  const rates = { owner: new RateLimit(parts.limits), guests: new RateLimit(parts.limits) }
   const guests = kbsListener(parts, options.authorizeAdmin)
   const owner = getRequestListener(ownerApp(parts, options).fetch)
   return (incoming, outgoing) => {
     const path = pathOf(incoming)
     const address = networkOf(incoming.socket.remoteAddress ?? '')
-    // Guests that share the owner's address, as on one machine, must not keep the owner from withdrawing something.
-    const side = path.startsWith(ADMIN_PATH) ? 'owner' : 'guests'
-    if (!rate.take(`${side} ${address}`, parts.now())) {
+    const rate = path.startsWith(ADMIN_PATH) ? rates.owner : rates.guests
+    if (!rate.take(address, parts.now())) {
       const { status, object } = problem(new CloisterError('broker.busy'), newRequestId())
       send(outgoing, json(object, status, PROBLEM_TYPE))
     } else if (path === KBS_PATH || path.startsWith(`${KBS_PATH}/`))

@@ -6,6 +6,7 @@ import { connect, type TLSSocket } from 'node:tls'
 import { exchange } from '../testing/https-exchange.ts'
 import { startTestBroker, type TestBroker } from '../testing/test-broker.ts'
 import { Metrics } from './metrics.ts'
+import { newRequestId } from '../request-id.ts'
 import { RateLimit } from './rate-limit.ts'
 
 test('RateLimit lets a burst pass, then so many a second, for each address', () => {
@@ -24,6 +25,12 @@ test('RateLimit remembers a bounded number of addresses', () => {
   for (const address of ['a', 'b', 'c']) assert.equal(rate.take(address, 0), true)
   assert.equal(rate.take('c', 0), false)
   assert.equal(rate.take('a', 0), true)
+})
+
+test('newRequestId() gives 32 hex digits, and none twice', () => {
+  const ids = Array.from({ length: 1000 }, newRequestId)
+  assert.equal(new Set(ids).size, 1000)
+  for (const id of ids) assert.match(id, /^[0-9a-f]{32}$/)
 })
 
 test('Metrics writes every counter, also at zero', () => {

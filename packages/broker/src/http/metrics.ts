@@ -12,18 +12,22 @@ const HELP = {
 } as const
 
 export type MetricName = keyof typeof HELP
-type StatusClass = '1xx' | '2xx' | '3xx' | '4xx' | '5xx'
+/** By the first digit of a status. */
+const RESPONSES = [0, 1, 2, 3, 4, 5].map((digit) => `kbs_http_requests_total{code="${digit}xx"}`)
 
 export class Metrics {
   readonly #counters = new Map<string, number>()
 
-  count(name: MetricName, label?: StatusClass): void {
-    const series = label === undefined ? name : `${name}{code="${label}"}`
-    this.#counters.set(series, (this.#counters.get(series) ?? 0) + 1)
+  count(name: MetricName): void {
+    this.#add(name)
   }
 
   countResponse(status: number): void {
-    this.count('kbs_http_requests_total', `${Math.floor(status / 100)}xx` as StatusClass)
+    this.#add(RESPONSES[Math.floor(status / 100)] ?? 'kbs_http_requests_total')
+  }
+
+  #add(series: string): void {
+    this.#counters.set(series, (this.#counters.get(series) ?? 0) + 1)
   }
 
   text(): string {

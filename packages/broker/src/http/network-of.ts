@@ -1,7 +1,8 @@
 /** By what bounds for each address count. Whoever has an IPv6 address has at least the 2^64 of its network, so those are one. */
 export function networkOf(address: string): string {
+  if (!address.includes(':')) return address
   const [text = ''] = address.split('%')
-  if (!text.includes(':') || text.includes('.')) return address
+  if (text.includes('.')) return address
   const [head = '', tail] = text.split('::')
   const before = head === '' ? [] : head.split(':')
   const after = tail === undefined || tail === '' ? [] : tail.split(':')

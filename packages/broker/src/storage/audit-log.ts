@@ -80,11 +80,15 @@ export class AuditLog {
     const leaf = auditLeaf(entry)
     const growth = this.#tree.growth(leafHash(leaf))
     const { time, requestId, workload = null } = entry
-    this.#database.write(durability, () => {
-      this.#insert.run(this.#tree.size, time, requestId, workload, leaf)
-      this.#store(growth.full)
-      alongside?.()
-    })
+    const insert = () => this.#insert.run(this.#tree.size, time, requestId, workload, leaf)
+    if (growth.full.length === 0 && alongside === undefined)
+      this.#database.writeOne(durability, insert)
+    else
+      this.#database.write(durability, () => {
+        insert()
+        this.#store(growth.full)
+        alongside?.()
+      })
     this.#tree.grow(growth)
     this.#bytes += Buffer.byteLength(leaf)
   }

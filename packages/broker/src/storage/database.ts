@@ -218,10 +218,7 @@ export class Database {
 
   /** Runs the writes of `change` as one transaction; nothing of it stays when it throws. @throws CloisterError `host.disk-full` */
   write<Result>(durability: Durability, change: () => Result): Result {
-    if (durability !== this.#durability) {
-      this.#sqlite.exec(`PRAGMA synchronous = ${durability === 'durable' ? 'FULL' : 'NORMAL'}`)
-      this.#durability = durability
-    }
+    this.#setDurability(durability)
     this.#begin.run()
     try {
       const result = change()
@@ -232,6 +229,22 @@ export class Database {
       if (this.#sqlite.isTransaction) this.#sqlite.exec('ROLLBACK')
       throw diskFull(error) ?? error
     }
+  }
+
+  /** Runs one statement, which is a transaction by itself. @throws CloisterError `host.disk-full` */
+  writeOne<Result>(durability: Durability, statement: () => Result): Result {
+    this.#setDurability(durability)
+    try {
+      return statement()
+    } catch (error) {
+      throw diskFull(error) ?? error
+    }
+  }
+
+  #setDurability(durability: Durability): void {
+    if (durability === this.#durability) return
+    this.#sqlite.exec(`PRAGMA synchronous = ${durability === 'durable' ? 'FULL' : 'NORMAL'}`)
+    this.#durability = durability
   }
 
   close(): void {
