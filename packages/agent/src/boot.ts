@@ -1,5 +1,5 @@
 /** What the guest does once its devices are found: checks the initdata against the hardware, then runs the agent. */
-import { open } from 'node:fs/promises'
+import { closeSync, openSync, readSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 import { CloisterError } from '@cloister/protocol/error'
 import {
@@ -10,11 +10,14 @@ import {
 } from '@cloister/protocol/guest-names'
 import { INITDATA_DISK_BYTES } from '@cloister/protocol/initdata'
 import { isVmWorkload } from '@cloister/protocol/vm-workload'
-import { attesterFor, kernelHasTee } from './attesters/table.ts'
+import { attesterFor, kernelHasTee, reportsFrom, type ReportsFrom } from './attesters/table.ts'
+import { loadHttp } from './broker/http-exchange.ts'
+import { pinnedContext } from './broker/pinned-tls.ts'
 import { runAgent } from './agent.ts'
 import { crunRuntime } from './container/runtime.ts'
 import { systemClock } from './guest/clock.ts'
 import { readGuestImage } from './guest/guest-image.ts'
+import { HelperShell } from './guest/helper-shell.ts'
 import { attesterMode, type guestKind } from './guest/kernel-command-line.ts'
 import { requireDevice, type DeviceNames } from './guest/named-devices.ts'
 import { openPort } from './guest/port.ts'
@@ -23,7 +26,8 @@ import type { StagePort } from './guest/stage-port.ts'
 import { pullWorkloadImage } from './image/pull-workload.ts'
 import type { PullOptions } from './image/pull.ts'
 import { bindInitdata } from './initdata-binding.ts'
-import { SCRATCH } from './scratch/scratch.ts'
+import { makeScratch, SCRATCH } from './scratch/scratch.ts'
+import { KERNEL_LOG, watchScratch } from './scratch/watch.ts'
 import type { Log } from './service/dispatch.ts'
 
 const RUN = '/run/cloister'
@@ -37,34 +41,34 @@ export interface BootOptions {
   readonly stage: StagePort
   readonly ports: DeviceNames
   readonly disks: DeviceNames
-  /** Absent in a VM. `mounted` settles when there is scratch space; `tampered` rejects when the host has changed it. */
-  readonly scratch:
-    | { readonly mounted: Promise<void>; readonly tampered: Promise<never> }
-    | undefined
 }
 
 /** @throws CloisterError what ended the guest */
 export async function boot(options: BootOptions): Promise<void> {
-  const { commandLine, kind, stage, ports, disks, scratch } = options
+  const { commandLine, kind, stage, ports, disks } = options
   const mode = attesterMode(commandLine)
   // Only a debug image has a console; elsewhere the words would go nowhere, and must.
   const log: Log = (message) => {
     if (mode === 'debug') console.error(typeof message === 'string' ? message : message())
   }
-  const guestImage = await readGuestImage()
-  const attester = await attesterFor(mode, {
-    hasTee: () => kernelHasTee(),
-    openTeePort: async () => openPort(requireDevice(ports, GUEST_PORTS.tee)),
+  const from = reportsFrom(mode, kernelHasTee())
+  const helpers = kind === 'container' ? startHelpers(from, options) : undefined
+  const openNow = async (name: string) => openPort(requireDevice(ports, name))
+  const attester = await attesterFor(from, {
+    teePort: () => helpers?.teePort ?? openNow(GUEST_PORTS.tee),
   })
-  const bound = await bindInitdata(
-    await readStart(requireDevice(disks, GUEST_DISKS.initdata), INITDATA_DISK_BYTES),
-    attester,
-  )
+  const disk = readStart(requireDevice(disks, GUEST_DISKS.initdata), INITDATA_DISK_BYTES)
+  const binding = bindInitdata(disk, attester)
+  binding.catch(() => undefined)
+  // While the report is on its way.
+  setImmediate(() => [pinnedContext(), loadHttp()])
+  const guestImage = readGuestImage()
+  const bound = await binding
   stage.reached('initdata')
 
   const parts = {
-    agentPort: openPort(requireDevice(ports, GUEST_PORTS.agent)),
-    netPort: openPort(requireDevice(ports, GUEST_PORTS.net)),
+    agentPort: await (helpers?.agentPort ?? openNow(GUEST_PORTS.agent)),
+    netPort: await (helpers?.netPort ?? openNow(GUEST_PORTS.net)),
     attester,
     clock: systemClock(runProgram),
     epoch: guestImage.epoch,
@@ -72,34 +76,63 @@ export async function boot(options: BootOptions): Promise<void> {
     log,
   }
   const { workload } = bound
-  if (isVmWorkload(workload) && scratch === undefined) {
+  if (isVmWorkload(workload) && helpers === undefined) {
     process.title = VM_PROCESS_NAME
     const { runVmAgent } = await import('./vm/vm-agent.ts')
     const { vmPlaces } = await import('./vm/vm-places.ts')
     await runVmAgent({ ...parts, ...vmPlaces(disks) }, { ...bound, workload })
-  } else if (!isVmWorkload(workload) && scratch !== undefined) {
+  } else if (!isVmWorkload(workload) && helpers !== undefined) {
     const machine = {
       ...parts,
       runtime: crunRuntime({ run: runProgram, directory: `${RUN}/crun` }),
       pullImage: (options: PullOptions) =>
         pullWorkloadImage({ ...options, unpackWorker: pathToFileURL(UNPACK_WORKER) }),
-      scratch: scratch.mounted,
+      scratch: helpers.mounted,
       scratchDirectory: SCRATCH,
       runDirectory: RUN,
     }
-    await Promise.race([scratch.tampered, runAgent(machine, { ...bound, workload })])
+    await Promise.race([helpers.tampered, runAgent(machine, { ...bound, workload })])
   } else throw new CloisterError('agent.guest-kind', { expected: kind })
 }
 
+/**
+ * What a container's guest has running beside the agent, begun at once: scratch space takes long to make, and holds nothing before the initdata was checked.
+ * What the host sends by the ports is not looked at before either.
+ */
+function startHelpers(from: ReportsFrom, { ports, disks }: BootOptions) {
+  const shell = new HelperShell()
+  const open = (name: string) => shell.port(requireDevice(ports, name))
+  const teePort = from === 'simulator' ? open(GUEST_PORTS.tee) : undefined
+  const device = disks.devices.get(GUEST_DISKS.scratch)
+  const mounted = makeScratch({
+    mountPoint: SCRATCH,
+    run: (command, _, runOptions = {}) => shell.run(command, runOptions),
+    ...(device !== undefined && { device }),
+  })
+  const [agentPort, netPort] = [open(GUEST_PORTS.agent), open(GUEST_PORTS.net)]
+  const tampered =
+    device === undefined
+      ? new Promise<never>(() => undefined)
+      : watchScratch(KERNEL_LOG, shell.output(KERNEL_LOG))
+  shell.start()
+  // Whoever waits for one takes it; before that nobody does.
+  for (const promise of [mounted, tampered, agentPort, netPort]) promise.catch(() => undefined)
+  return { teePort, agentPort, netPort, mounted, tampered }
+}
+
 /** The first bytes of a disk, as many as there are up to `limit`. */
-async function readStart(device: string, limit: number): Promise<Uint8Array> {
-  await using disk = await open(device, 'r')
-  const bytes = Buffer.alloc(limit)
-  let filled = 0
-  while (filled < limit) {
-    const { bytesRead } = await disk.read(bytes, filled, limit - filled, filled)
-    if (bytesRead === 0) break
-    filled += bytesRead
+function readStart(device: string, limit: number): Uint8Array {
+  const disk = openSync(device, 'r')
+  try {
+    const bytes = Buffer.alloc(limit)
+    let filled = 0
+    while (filled < limit) {
+      const read = readSync(disk, bytes, filled, limit - filled, filled)
+      if (read === 0) break
+      filled += read
+    }
+    return bytes.subarray(0, filled)
+  } finally {
+    closeSync(disk)
   }
-  return bytes.subarray(0, filled)
 }

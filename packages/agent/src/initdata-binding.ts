@@ -33,8 +33,11 @@ export async function bindInitdata(
   disk: Uint8Array,
   attester: MeasuredAttester,
 ): Promise<BoundInitdata<AnyWorkload>> {
+  // Asked before the disk is looked at: the answer takes its time.
+  const reported = attester.attest(new Uint8Array(REPORT_DATA_BYTES))
+  reported.catch(() => undefined)
   const document = parseInitdataDisk(disk)
-  const { hostData } = await attester.attest(new Uint8Array(REPORT_DATA_BYTES))
+  const { hostData } = await reported
   if (hostData.every((byte) => byte === 0)) throw new CloisterError('initdata.unmeasured')
   // Which digest was measured does not depend on what the document says of itself: it is SHA-256, as long as the field.
   const expected = initdataField(initdataDigest(document, 'sha256'), hostData.length)

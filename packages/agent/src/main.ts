@@ -1,22 +1,19 @@
 /**
- * The agent's program: starts making scratch space, and runs the guest. Whatever fails ends the VM: the supervisor powers off when this
+ * The agent's program: finds the devices and runs the guest. Whatever fails ends the VM: the supervisor powers off when this
  * process ends. In guest images it is a snapshot: its modules are loaded when the image is built, and a guest begins in {@link main}.
  */
-import { readFile } from 'node:fs/promises'
+import { readFileSync } from 'node:fs'
 import { startupSnapshot } from 'node:v8'
 import { CloisterError } from '@cloister/protocol/error'
-import { GUEST_DISKS, GUEST_PORTS } from '@cloister/protocol/guest-names'
+import { GUEST_PORTS } from '@cloister/protocol/guest-names'
 import { boot } from './boot.ts'
 import { guestKind } from './guest/kernel-command-line.ts'
 import { findDisks, findPorts, requireDevice, type DeviceNames } from './guest/named-devices.ts'
-import { runProgram } from './guest/program.ts'
 import { openStagePort, type StagePort } from './guest/stage-port.ts'
 import { rehearse } from './rehearsal.ts'
-import { makeScratch, SCRATCH } from './scratch/scratch.ts'
-import { watchScratch } from './scratch/watch.ts'
 
 async function main(): Promise<void> {
-  const ports = await findPorts()
+  const ports = findPorts()
   const stage = openStagePort(requireDevice(ports, GUEST_PORTS.stage))
   process.once('uncaughtException', (error) => void endByBug(error, stage))
   stage.reached('agent')
@@ -31,26 +28,8 @@ async function main(): Promise<void> {
 }
 
 async function start(stage: StagePort, ports: DeviceNames): Promise<void> {
-  const commandLine = await readFile('/proc/cmdline', 'latin1')
-  const kind = guestKind(commandLine)
-  const disks = await findDisks()
-  // At once, for it takes long and others do it: it holds nothing before the initdata was checked.
-  const scratch = kind === 'container' ? startScratch(disks) : undefined
-  await boot({ commandLine, kind, stage, ports, disks, scratch })
-}
-
-function startScratch(disks: DeviceNames) {
-  const device = disks.devices.get(GUEST_DISKS.scratch)
-  const mounted = makeScratch({
-    mountPoint: SCRATCH,
-    run: runProgram,
-    ...(device !== undefined && { device }),
-  })
-  mounted.catch(() => undefined)
-  const tampered = device === undefined ? new Promise<never>(() => undefined) : watchScratch()
-  // Whoever waits for it takes it; before that nobody does.
-  tampered.catch(() => undefined)
-  return { mounted, tampered }
+  const commandLine = readFileSync('/proc/cmdline', 'latin1')
+  await boot({ commandLine, kind: guestKind(commandLine), stage, ports, disks: findDisks() })
 }
 
 async function endByBug(error: Error, stage: StagePort): Promise<void> {

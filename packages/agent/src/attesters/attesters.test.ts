@@ -10,7 +10,7 @@ import { encodeSnpReport } from '@cloister/verifier/snp/report'
 import { snpAttester, type ReportSource } from './attester.ts'
 import { configfsSource } from './configfs-tsm.ts'
 import { simulatedSource } from './simulated.ts'
-import { attesterFor } from './table.ts'
+import { attesterFor, reportsFrom } from './table.ts'
 
 const REPORT_DATA = new Uint8Array(64).fill(7)
 
@@ -109,29 +109,28 @@ test('configfs-tsm that is not there is told', async (t) => {
 })
 
 test('the mode decides, and neither way around', async () => {
+  assert.throws(() => reportsFrom('hardware', false), isCode('agent.tee-absent'))
+  assert.throws(() => reportsFrom('simulated', true), isCode('agent.tee-unexpected'))
+  assert.throws(() => reportsFrom('probe', true), isCode('agent.mode-unknown'))
+  assert.equal(reportsFrom('hardware', true), 'kernel')
+  assert.equal(reportsFrom('debug', true), 'kernel')
+  assert.equal(reportsFrom('debug', false), 'simulator')
   let opened = 0
-  const places = (hasTee: boolean) => ({
-    hasTee: async () => hasTee,
-    openTeePort: async () => {
-      opened++
-      return duplexPair()[0]
-    },
-  })
-  await assert.rejects(attesterFor('hardware', places(false)), isCode('agent.tee-absent'))
-  await assert.rejects(attesterFor('simulated', places(true)), isCode('agent.tee-unexpected'))
-  await assert.rejects(attesterFor('probe', places(true)), isCode('agent.mode-unknown'))
-  await attesterFor('hardware', places(true))
+  const teePort = async () => {
+    opened++
+    return duplexPair()[0]
+  }
+  await attesterFor(reportsFrom('hardware', true), { teePort, provider: async () => 'sev_guest' })
   assert.equal(opened, 0, 'hardware mode never opens the port of the simulator')
-  await attesterFor('simulated', places(false))
+  await attesterFor(reportsFrom('simulated', false), { teePort })
   assert.equal(opened, 1)
 })
 
 test('in hardware mode the kernel says whose reports it gives', async () => {
   const teeOf = async (provider: 'sev_guest' | 'tdx_guest' | undefined) =>
     (
-      await attesterFor('hardware', {
-        hasTee: async () => true,
-        openTeePort: () => Promise.reject(new Error('not used')),
+      await attesterFor('kernel', {
+        teePort: () => Promise.reject(new Error('not used')),
         provider: async () => provider,
       })
     ).tee

@@ -1,4 +1,5 @@
 /** Which attester a mode of the measured command line means. */
+import { existsSync } from 'node:fs'
 import { access } from 'node:fs/promises'
 import type { Duplex } from 'node:stream'
 import { CloisterError } from '@cloister/protocol/error'
@@ -9,10 +10,8 @@ import { simulatedSource } from './simulated.ts'
 import { tdxAttester } from './tdx.ts'
 
 export interface AttesterPlaces {
-  /** Opens the simulator's port. Called in simulated and debug mode only. */
-  readonly openTeePort: () => Promise<Duplex>
-  /** Whether the kernel offers a real TEE. */
-  readonly hasTee: () => Promise<boolean>
+  /** The simulator's port. Asked for only with {@link reportsFrom} the simulator. */
+  readonly teePort: () => Promise<Duplex>
   /** Whose reports the kernel gives. Absent: asks it. */
   readonly provider?: () => Promise<TsmProvider | undefined>
 }
@@ -20,10 +19,8 @@ export interface AttesterPlaces {
 /** Devices of the guest drivers of SNP and TDX. */
 export const TEE_DEVICES = { snp: '/dev/sev-guest', tdx: '/dev/tdx_guest' } as const
 
-export async function kernelHasTee(
-  paths: readonly string[] = Object.values(TEE_DEVICES),
-): Promise<boolean> {
-  return (await Promise.all(paths.map(isThere))).includes(true)
+export function kernelHasTee(paths: readonly string[] = Object.values(TEE_DEVICES)): boolean {
+  return paths.some((path) => existsSync(path))
 }
 
 export function isThere(path: string): Promise<boolean> {
@@ -33,33 +30,39 @@ export function isThere(path: string): Promise<boolean> {
   )
 }
 
+/** Who answers for reports. */
+export type ReportsFrom = 'kernel' | 'simulator'
+
 /**
  * Hardware mode never opens the simulator's port; simulated mode stops where a real TEE is, for it would hide it.
  * A debug image takes what is there: its digests stand under no release policy.
  *
+ * @param hasTee - whether the kernel offers a real TEE
  * @throws CloisterError `agent.tee-absent`, `agent.tee-unexpected`, `agent.mode-unknown`
  */
-export async function attesterFor(
-  mode: AttesterMode,
-  places: AttesterPlaces,
-): Promise<MeasuredAttester> {
-  const hasTee = await places.hasTee()
+export function reportsFrom(mode: AttesterMode, hasTee: boolean): ReportsFrom {
   switch (mode) {
     case 'hardware':
       if (!hasTee) throw new CloisterError('agent.tee-absent')
-      return await hardwareAttester(places)
+      return 'kernel'
     case 'simulated':
       if (hasTee) throw new CloisterError('agent.tee-unexpected')
-      return snpAttester(simulatedSource(await places.openTeePort()))
+      return 'simulator'
     case 'debug':
-      return hasTee
-        ? await hardwareAttester(places)
-        : snpAttester(simulatedSource(await places.openTeePort()))
+      return hasTee ? 'kernel' : 'simulator'
     case 'probe':
       throw new CloisterError('agent.mode-unknown')
     default:
       return mode satisfies never
   }
+}
+
+export async function attesterFor(
+  from: ReportsFrom,
+  places: AttesterPlaces,
+): Promise<MeasuredAttester> {
+  if (from === 'kernel') return await hardwareAttester(places)
+  return snpAttester(simulatedSource(await places.teePort()))
 }
 
 /** That of SNP also where the kernel names none: then it says why there is no report. */

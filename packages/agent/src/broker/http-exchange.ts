@@ -24,6 +24,11 @@ export type HttpExchange = (request: HttpRequest) => Promise<HttpAnswer>
 const ANSWER_LIMIT_BYTES = 2 * LIMITS.resourceBytes + (64 << 10)
 const IDLE_MS = 5_000
 
+/** In a snapshot Node's modules for HTTP are loaded when they are first used: whoever waits for something else can have it done meanwhile. */
+export function loadHttp(): unknown {
+  return request
+}
+
 /**
  * @param connect - makes a connection, TLS included
  * @throws (the exchange) what `connect` threw, else CloisterError `agent.broker-unreachable`, `agent.broker-malformed`; the signal's reason

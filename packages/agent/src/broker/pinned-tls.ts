@@ -5,7 +5,7 @@
 import { createHash, X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { connect, type TLSSocket } from 'node:tls'
+import { connect, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls'
 import { CloisterError } from '@cloister/protocol/error'
 
 export interface PinnedTlsOptions {
@@ -14,6 +14,18 @@ export interface PinnedTlsOptions {
   /** For SNI. */
   readonly serverName: string
   readonly signal: AbortSignal
+}
+
+let context: SecureContext | undefined
+
+/**
+ * The same for each connection, for it holds nothing of a peer. Whoever waits for something else can have it made meanwhile: it is what takes longest
+ * of a first connection.
+ */
+export function pinnedContext(): SecureContext {
+  // No roots: without this Node would first read all public ones, which costs more than the handshake.
+  context ??= createSecureContext({ ca: [], minVersion: 'TLSv1.3' })
+  return context
 }
 
 /** @throws CloisterError `agent.broker-untrusted`, `agent.broker-unreachable`; the signal's reason */
@@ -25,9 +37,7 @@ export async function connectPinned(stream: Duplex, options: PinnedTlsOptions): 
     // RFC 6066: no addresses.
     ...(isIP(serverName) === 0 && { servername: serverName }),
     ALPNProtocols: ['http/1.1'],
-    minVersion: 'TLSv1.3',
-    // None: without this Node would first read all public roots, which costs more than the handshake.
-    ca: [],
+    secureContext: pinnedContext(),
     // The pin below is the check; the handshake proves that the peer holds the key.
     rejectUnauthorized: false,
   })

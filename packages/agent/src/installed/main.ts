@@ -33,7 +33,7 @@ async function connected(host: string, port: number): Promise<Socket> {
 
 async function servePort(name: string, serve: (port: Duplex) => void): Promise<never> {
   for (;;) {
-    const device = (await findPorts()).devices.get(name)
+    const device = findPorts().devices.get(name)
     if (device !== undefined) {
       const port = openPort(device, 'coreutils')
       port.on('error', (error) => log(`port ${name}: ${error.message}`))

@@ -4,7 +4,7 @@
  * host changes cannot be read. Without one: a tmpfs with a bound.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdir } from 'node:fs/promises'
+import { mkdirSync } from 'node:fs'
 import { totalmem } from 'node:os'
 import { basename } from 'node:path'
 import { CloisterError } from '@cloister/protocol/error'
@@ -51,7 +51,7 @@ const MEMORY_SHARE = 0.5
 /** @throws CloisterError `agent.scratch-failed` */
 export async function makeScratch(options: ScratchOptions): Promise<void> {
   const { device, mountPoint } = options
-  await mkdir(mountPoint, { recursive: true, mode: 0o700 })
+  mkdirSync(mountPoint, { recursive: true, mode: 0o700 })
   if (device === undefined) await mountMemory(options)
   else await mountDisk(device, options)
 }

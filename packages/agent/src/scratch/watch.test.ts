@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import { test, type TestContext } from 'node:test'
 import { isCode } from '@cloister/protocol/testing'
 import { watchScratch } from './watch.ts'
@@ -28,6 +29,14 @@ test('a log that ends is read again, and not in a busy loop', async (t) => {
   const start = performance.now()
   await assert.rejects(watchScratch(await log(t, 3)), isCode('agent.scratch-corrupt'))
   assert.ok(performance.now() - start > 190)
+})
+
+test('a log that is open already is read first, and again when it ends', async (t) => {
+  const told = Readable.from([`${TAMPERED}\n`])
+  const quiet = ['sh', '-c', 'sleep 1'] as const
+  await assert.rejects(watchScratch(quiet, Promise.resolve(told)), isCode('agent.scratch-corrupt'))
+  const silent = Promise.resolve(Readable.from(['nothing\n']))
+  await assert.rejects(watchScratch(await log(t, 1), silent), isCode('agent.scratch-corrupt'))
 })
 
 test('a log that cannot be read ends the watch: tampering would go unseen', async () => {

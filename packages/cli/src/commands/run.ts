@@ -1,3 +1,4 @@
+import type { HostdClient } from '@cloister/hostd/client'
 import { CloisterError } from '@cloister/protocol/error'
 import type { WorkloadView } from '@cloister/protocol/hostd-api'
 import { confirm } from '../confirm.ts'
@@ -120,24 +121,32 @@ async function follow(
   { context, invocation }: { context: RunContext; invocation: Invocation },
 ): Promise<number> {
   const { output } = invocation
-  const verdict = view.state === 'running' ? await verdictOf(name, context) : undefined
-  const trust = verdict?.trust ?? 'unattested'
   const detached = invocation.options['detach'] === true
-  if (detached || invocation.format !== 'table')
-    await output.object(
-      { ...view, trust, launchDigest: verdict?.launchDigest, checks: verdict?.checks ?? [] },
-      {
-        name,
-        text: () => `${name}  trust: ${paintTrust(trust, output.painter)}  ${trustMeaning(trust)}`,
-      },
-    )
-  else output.talk(`ready  trust: ${paintTrust(trust, output.painter)}  ${trustMeaning(trust)}`)
+  const tellTrust = async () => {
+    const verdict = view.state === 'running' ? await verdictOf(name, context) : undefined
+    const trust = verdict?.trust ?? 'unattested'
+    const painted = `trust: ${paintTrust(trust, output.painter)}  ${trustMeaning(trust)}`
+    if (detached || invocation.format !== 'table')
+      await output.object(
+        { ...view, trust, launchDigest: verdict?.launchDigest, checks: verdict?.checks ?? [] },
+        { name, text: () => `${name}  ${painted}` },
+      )
+    else output.talk(`ready  ${painted}`)
+  }
   if (detached) {
+    await tellTrust()
     output.talk(`next: cloister verify ${name}, cloister stop ${name}`)
     return 0
   }
   try {
-    return await untilEnd(name, plan, context)
+    // What is read by a program begins with the object; who looks on has the output as it comes.
+    if (invocation.format !== 'table') await tellTrust()
+    return await untilEnd(
+      name,
+      plan,
+      context,
+      invocation.format === 'table' ? tellTrust : undefined,
+    )
   } catch (error) {
     const { aborted, reason } = invocation.signal
     const isInterrupted = reason instanceof CloisterError && reason.code === 'cli.interrupted'
@@ -159,12 +168,20 @@ async function verdictOf(
   }
 }
 
-/** Shows what the workload may show, then gives its exit code. */
-async function untilEnd(name: string, plan: RunPlan, context: RunContext): Promise<number> {
-  const { hostd, signal } = context
-  if (plan.logs)
-    for await (const { stream, text } of hostd.logs(name, { follow: true, signal }))
-      printText(text, process[stream])
+/** Shows what the workload may show, beside what is told meanwhile, then gives its exit code. */
+async function untilEnd(
+  name: string,
+  plan: RunPlan,
+  context: RunContext,
+  meanwhile?: () => Promise<void>,
+): Promise<number> {
+  const leaving = new AbortController()
+  const signal = AbortSignal.any([context.signal, leaving.signal])
+  try {
+    await Promise.all([plan.logs && showLogs(name, context.hostd, signal), meanwhile?.()])
+  } finally {
+    leaving.abort()
+  }
   for await (const event of followWorkload(name, context)) {
     if (event.type === 'removed') return 0
     const { state, exitCode, error } = event.workload
@@ -172,4 +189,9 @@ async function untilEnd(name: string, plan: RunPlan, context: RunContext): Promi
     if (state === 'failed') throw CloisterError.fromJSON(error)
   }
   return 0
+}
+
+async function showLogs(name: string, hostd: HostdClient, signal: AbortSignal): Promise<void> {
+  for await (const { stream, text } of hostd.logs(name, { follow: true, signal }))
+    printText(text, process[stream])
 }
