@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
-import { execFileSync, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readdir, readlink, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { text } from 'node:stream/consumers'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { HelperShell } from './helper-shell.ts'
 
 async function place(t: TestContext): Promise<string> {
@@ -52,31 +53,49 @@ test('what a program writes comes as it comes, and ends with the program alone',
   assert.equal(String((await once(await long, 'data'))[0]), 'long\n')
 })
 
-test('a port is carried both ways, and its stream fails when the relays are gone', async (t) => {
-  const directory = await place(t)
-  const device = join(directory, 'port')
-  execFileSync('mkfifo', [device])
+test('what is written to a port reaches it', async (t) => {
+  const device = join(await place(t), 'port')
+  await writeFile(device, '')
   const shell = new HelperShell()
   const port = shell.port(device)
   shell.start()
+  t.after(endDescendants)
   const stream = await port
-  // Both ends of a fifo are ours: what we write comes back.
-  stream.write('there and back')
-  assert.equal(String((await once(stream, 'data'))[0]), 'there and back')
+  stream.on('error', () => undefined)
+  stream.write('sent')
+  while ((await readFile(device, 'utf8')) !== 'sent') await sleep(10)
+})
+
+test('what comes from a port is read, and the stream fails when a relay ends', async (t) => {
+  await place(t)
+  const shell = new HelperShell()
+  // Gives zeros, and takes nothing.
+  const port = shell.port('/dev/full')
+  shell.start()
+  t.after(endDescendants)
+  const stream = await port
+  assert.equal(((await once(stream, 'data'))[0] as Buffer)[0], 0)
   const failed = assert.rejects(once(stream, 'close'), /relay/)
-  for (const pid of await holdersOf(device)) process.kill(pid, 'SIGKILL')
+  stream.write('x')
   await failed
 })
 
-/** Processes that have the file open. */
-async function holdersOf(file: string): Promise<number[]> {
-  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
-  const held = await Promise.all(
-    pids.map(async (pid) => {
-      const descriptors = await readdir(`/proc/${pid}/fd`).catch(() => [])
-      const links = descriptors.map((fd) => readlink(`/proc/${pid}/fd/${fd}`).catch(() => ''))
-      return (await Promise.all(links)).includes(file)
-    }),
-  )
-  return pids.filter((_, index) => held[index]).map(Number)
+/** The loop of a reading relay has no end of its own: a guest's ends with the machine. */
+async function endDescendants(): Promise<void> {
+  const parents = new Map<number, number>()
+  for (const name of await readdir('/proc')) {
+    const stat = await readFile(`/proc/${name}/stat`, 'latin1').catch(() => '')
+    const [, parent] = /^\d+ \(.*\) \S (\d+)/s.exec(stat) ?? []
+    if (parent !== undefined) parents.set(Number(name), Number(parent))
+  }
+  const isOurs = (pid: number): boolean => {
+    const parent = parents.get(pid)
+    return parent !== undefined && (parent === process.pid || isOurs(parent))
+  }
+  for (const pid of parents.keys())
+    try {
+      if (isOurs(pid)) process.kill(pid, 'SIGKILL')
+    } catch {
+      // It has ended meanwhile.
+    }
 }
