@@ -83,7 +83,7 @@ export async function serveBroker(
  * The pinned broker when it answers; else one of this home is started in the background, as {@link serveBroker} chooses its address.
  *
  * @param options.listen - where to start one; a broker that answers already stays where it is
- * @param options.talk - told when this home's broker has another address than before
+ * @param options.talk - told when this home's broker took another address than before by itself
  * @throws CloisterError what kept it from starting; `owner.broker-unreachable` when that is unknown, with the log's path in `where`
  */
 export async function ensureBroker(
@@ -98,8 +98,8 @@ export async function ensureBroker(
   }
   await startInBackground(directories, signal, listen)
   const client = openBroker(directories, signal)
-  if (before !== undefined && before.url !== client.pinned.url)
-    talk?.(movedText(before, client.pinned))
+  const hasMoved = before !== undefined && before.url !== client.pinned.url
+  if (hasMoved && listen === undefined) talk?.(movedText(before, client.pinned))
   return client
 }
 
