@@ -61,8 +61,8 @@ export const EVIDENCE_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: REPORT_DATA,
-        find: "    nonce: runtimeData.nonce,\n    'tee-pubkey': runtimeData.teePublicKey,\n  })\n}\n\n/** Report data of each",
-        replace: '    nonce: runtimeData.nonce,\n  })\n}\n\n/** Report data of each',
+        find: "    'tee-pubkey': runtimeData.teePublicKey,\n",
+        replace: '',
       },
     ],
     test,

@@ -259,8 +259,8 @@ export const INPUT_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'packages/broker/src/storage/database.ts',
-        find: 'throw diskFull(error) ?? error',
-        replace: 'throw error',
+        find: "this.#sqlite.exec('ROLLBACK')\n      throw diskFull(error) ?? error",
+        replace: "this.#sqlite.exec('ROLLBACK')\n      throw error",
       },
     ],
     test: 'packages/broker/src/storage/storage.test.ts',

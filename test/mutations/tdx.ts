@@ -254,4 +254,17 @@ export const TDX_MUTATIONS: readonly Mutation[] = [
     fails: 'initdata that nobody registered, or none that is ours, gets nothing',
     says: 'nothing was refused',
   },
+  {
+    name: 'td-machine-log',
+    edits: [
+      {
+        file: 'packages/broker/src/attestation/machine-events.ts',
+        find: 'toHex(await replayRtmr(digests)) !== rtmr0',
+        replace: 'false',
+      },
+    ],
+    test: 'packages/broker/src/attestation/machine-events.test.ts',
+    fails: 'machineEvents() tells nothing of any other log',
+    says: 'attestation.machine-event',
+  },
 ]
