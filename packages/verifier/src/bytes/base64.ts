@@ -38,8 +38,8 @@ export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
  */
 export function fromBase64Lines(
   bytes: Uint8Array,
-  start: number,
-  end: number,
+  start = 0,
+  end = bytes.length,
 ): Uint8Array<ArrayBuffer> {
   return decodePadded(bytes, start, end, LINE_VALUES)
 }

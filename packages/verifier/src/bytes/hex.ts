@@ -31,8 +31,8 @@ export function fromHex(text: string): Uint8Array<ArrayBuffer> {
 /** As {@link fromHex}, of the digits `text[start..end]` in ASCII. @throws FormatError */
 export function fromHexDigits(
   text: Uint8Array,
-  start: number,
-  end: number,
+  start = 0,
+  end = text.length,
 ): Uint8Array<ArrayBuffer> {
   const length = end - start
   if (length % 2 !== 0) throw new FormatError('hex', 'digits', length, 'odd length')

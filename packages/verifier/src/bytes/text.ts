@@ -7,6 +7,13 @@ export function toUtf8(text: string): Uint8Array<ArrayBuffer> {
   return ENCODER.encode(text)
 }
 
+/** Without the NULs at its end. Not by a pattern: one that looks for them looks again from each NUL before, and a log may hold a million. */
+export function withoutNuls(text: string): string {
+  let end = text.length
+  while (end > 0 && text.charCodeAt(end - 1) === 0) end--
+  return text.slice(0, end)
+}
+
 /** @throws FormatError when the bytes are not UTF-8 */
 export function fromUtf8(format: string, field: string, bytes: Uint8Array): string {
   try {

@@ -1,10 +1,10 @@
 /** CCA claims in JSON, as verifiers that already checked a token hand them on: names for keys, base64 for bytes; the same rules. */
 import { fromBase64 } from '../bytes/base64.ts'
 import { FormatError } from '../bytes/format-error.ts'
-import { fromUtf8 } from '../bytes/text.ts'
 import { cborArray, cborBytes, cborInt, cborMap, cborText } from '../formats/cbor-item.ts'
 import type { CborItem } from '../formats/cbor-item.ts'
 import { objectOf } from '../formats/json-fields.ts'
+import { parseJson } from '../formats/json-text.ts'
 import { COMPONENT_CLAIM, PLATFORM_CLAIM, readPlatformClaims } from './platform-claims.ts'
 import type { PlatformClaims } from './platform-claims.ts'
 
@@ -35,14 +35,7 @@ const PLATFORM: Readonly<Record<string, Member>> = {
 
 /** Nobody signed these: whoever handed them on must be trusted otherwise. @throws FormatError */
 export function parsePlatformClaimsJson(input: Uint8Array): PlatformClaims {
-  let value: unknown
-  try {
-    value = JSON.parse(fromUtf8(FORMAT, 'text', input))
-  } catch (error) {
-    if (error instanceof FormatError) throw error
-    throw new FormatError(FORMAT, 'text', 0, 'not JSON')
-  }
-  return readPlatformClaims(mapOf(PLATFORM, 'claims', value))
+  return readPlatformClaims(mapOf(PLATFORM, 'claims', parseJson(FORMAT, input)))
 }
 
 function mapOf(members: Readonly<Record<string, Member>>, name: string, value: unknown): CborItem {

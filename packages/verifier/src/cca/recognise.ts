@@ -1,8 +1,8 @@
 /** A token in whatever form somebody saved it: raw, hex, base64, or CoCo's JSON `{"token": [byte, …]}`. */
 import { FormatError } from '../bytes/format-error.ts'
-import { fromUtf8 } from '../bytes/text.ts'
 import { recogniseBinary } from '../formats/binary-text.ts'
 import { byteListOf, fieldOf, objectOf } from '../formats/json-fields.ts'
+import { parseJson } from '../formats/json-text.ts'
 
 const FORMAT = 'CCA evidence'
 const MAX_BYTES = 262_144
@@ -16,13 +16,6 @@ export function recogniseCcaToken(bytes: Uint8Array): Uint8Array {
 
 function fromJson(bytes: Uint8Array): Uint8Array {
   if (bytes.length > MAX_BYTES * 8) throw new FormatError(FORMAT, 'length', 0, 'too long')
-  let parsed: unknown
-  try {
-    parsed = JSON.parse(fromUtf8(FORMAT, 'text', bytes))
-  } catch (error) {
-    if (error instanceof FormatError) throw error
-    throw new FormatError(FORMAT, 'text', 0, 'not JSON')
-  }
-  const outer = objectOf(FORMAT, 'evidence', parsed)
+  const outer = objectOf(FORMAT, 'evidence', parseJson(FORMAT, bytes))
   return byteListOf(FORMAT, 'token', fieldOf(FORMAT, outer, 'token'), MAX_BYTES)
 }

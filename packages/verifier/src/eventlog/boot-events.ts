@@ -4,7 +4,7 @@
  */
 import { equalBytes } from '../bytes/equal.ts'
 import { toHex } from '../bytes/hex.ts'
-import { toUtf8 } from '../bytes/text.ts'
+import { toUtf8, withoutNuls } from '../bytes/text.ts'
 import { hashDigest } from '../tpm/algorithms.ts'
 import type { HashName } from '../tpm/algorithms.ts'
 import { eventDetails } from './event-details.ts'
@@ -280,5 +280,5 @@ function startsWith(data: Uint8Array, prefix: string): boolean {
 }
 
 function textAfter(data: Uint8Array, prefix: string): string {
-  return new TextDecoder().decode(data.subarray(prefix.length)).replace(/\0+$/, '')
+  return withoutNuls(new TextDecoder().decode(data.subarray(prefix.length)))
 }

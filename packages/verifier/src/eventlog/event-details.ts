@@ -3,7 +3,7 @@ import { toBase64 } from '../bytes/base64.ts'
 import { FormatError } from '../bytes/format-error.ts'
 import { toHex } from '../bytes/hex.ts'
 import { ByteReader } from '../bytes/reader.ts'
-import { fromUtf8 } from '../bytes/text.ts'
+import { fromUtf8, withoutNuls } from '../bytes/text.ts'
 import { devicePathTexts } from './device-path.ts'
 import { EVENT_TYPE } from './event-types.ts'
 import { parseUefiVariable, utf16 } from './uefi-variable.ts'
@@ -131,16 +131,9 @@ function tagDetails(data: Uint8Array): EventDetails {
 /** UTF-8 up to the first NUL; else UTF-16, of whose section names CoCo leaves out the dot. */
 function plainText(data: Uint8Array): string {
   const wide = data.length >= 2 && data.length % 2 === 0 && data[1] === 0
-  if (wide) return withoutEnd(utf16(data)).replace(/^\./, '')
+  if (wide) return withoutNuls(utf16(data)).replace(/^\./, '')
   const end = data.indexOf(0)
   return fromUtf8('event', 'text', end < 0 ? data : data.subarray(0, end))
-}
-
-/** Without the NULs at its end. Not by a pattern: one that looks for them looks again from each NUL before, and a log may hold a million. */
-function withoutEnd(text: string): string {
-  let end = text.length
-  while (end > 0 && text.charCodeAt(end - 1) === 0) end--
-  return text.slice(0, end)
 }
 
 /** TD-Shim's record: a name of 16 bytes, a length, the bytes. CoCo tells the text of the payload's command line only. */

@@ -1,8 +1,8 @@
 /** Binary Evidence that somebody saved as text: hex or base64, white space between digits ignored. */
-import { fromBase64 } from '../bytes/base64.ts'
+import { fromBase64Lines } from '../bytes/base64.ts'
+import { isTextAt } from '../bytes/equal.ts'
 import { FormatError } from '../bytes/format-error.ts'
-import { fromHex, toHex } from '../bytes/hex.ts'
-import { fromUtf8 } from '../bytes/text.ts'
+import { fromHexDigits, toHex } from '../bytes/hex.ts'
 
 const MAX_BYTES = 4_194_304
 
@@ -19,10 +19,37 @@ export function recogniseBinary(
   const [first] = bytes
   if (first !== undefined && firstBytes.includes(first)) return bytes
   if (bytes.length > MAX_BYTES) throw new FormatError(format, 'length', 0, 'too long')
-  const digits = fromUtf8(format, 'text', bytes).replaceAll(/[\r\n\t ]+/g, '')
-  const head = digits.slice(0, 2).toLowerCase()
-  if (head === '0x') return fromHex(digits.slice(2))
+  const digits = withoutSpace(bytes)
+  if (isPrefixed(digits)) return fromHexDigits(digits, 2)
+  const head = new TextDecoder().decode(digits.subarray(0, 2)).toLowerCase()
   return firstBytes.some((byte) => toHex(Uint8Array.of(byte)) === head)
-    ? fromHex(digits)
-    : fromBase64(digits)
+    ? fromHexDigits(digits)
+    : fromBase64Lines(digits)
+}
+
+/** Whether digits begin with `0x`. */
+export function isPrefixed(digits: Uint8Array): boolean {
+  return isTextAt(digits, 0, 2, '0x')
+}
+
+/** A copy without line ends, tabs and blanks. */
+export function withoutSpace(text: Uint8Array): Uint8Array<ArrayBuffer> {
+  const digits = new Uint8Array(text.length)
+  let count = 0
+  for (let at = 0; at < text.length; at++) {
+    const byte = text[at] as number
+    if (!isSpace(byte)) digits[count++] = byte
+  }
+  return digits.subarray(0, count)
+}
+
+/** The first byte that is no white space. */
+export function firstOfText(text: Uint8Array): number | undefined {
+  let at = 0
+  while (at < text.length && isSpace(text[at] as number)) at++
+  return text[at]
+}
+
+function isSpace(byte: number): boolean {
+  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09
 }

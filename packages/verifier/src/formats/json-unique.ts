@@ -1,18 +1,14 @@
 /** JSON that no two readers can understand differently: a name that stands twice in one object is refused. One pass, no recursion. */
 import { FormatError } from '../bytes/format-error.ts'
 import { fromUtf8 } from '../bytes/text.ts'
+import { parseJson } from './json-text.ts'
 
 const MAX_DEPTH = 32
 
 /** @throws FormatError when it is not JSON in UTF-8, nests too deeply, or repeats a name */
 export function parseUniqueJson(format: string, bytes: Uint8Array): unknown {
   const text = fromUtf8(format, 'text', bytes)
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch {
-    throw new FormatError(format, 'text', 0, 'not JSON')
-  }
+  const value = parseJson(format, text)
   refuseRepeatedNames(format, text)
   return value
 }

@@ -9,7 +9,8 @@ export interface ProtobufField {
   readonly bytes: Uint8Array
 }
 
-const MAX_FIELDS = 4096
+/** Messages of TPM Evidence have fewer than 64. */
+const MAX_FIELDS = 256
 const MAX_FIELD_NUMBER = 2n ** 29n
 const VARINT = 0
 const FIXED64 = 1

@@ -3,7 +3,7 @@
  * VBIOS version, with an enveloped XML signature. Parsing decides nothing.
  */
 import { FormatError } from '../bytes/format-error.ts'
-import { fromBase64 } from '../bytes/base64.ts'
+import { fromBase64Lines } from '../bytes/base64.ts'
 import { fromHex } from '../bytes/hex.ts'
 import { toUtf8 } from '../bytes/text.ts'
 import { parseCertificate } from '../formats/x509-certificate.ts'
@@ -237,7 +237,7 @@ function base64Of({ local, attributes, children }: XmlElement): Uint8Array {
   const [text, ...others] = children
   if (typeof text !== 'string' || others.length > 0 || attributes.length > 0)
     throw new FormatError(FORMAT, local, 0, 'not text alone')
-  return fromBase64(text.replaceAll(/[\n ]/g, ''))
+  return fromBase64Lines(toUtf8(text))
 }
 
 function sized(field: string, bytes: Uint8Array, size: number): Uint8Array {

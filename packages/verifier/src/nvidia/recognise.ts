@@ -5,9 +5,9 @@
 import { fromBase64 } from '../bytes/base64.ts'
 import { FormatError } from '../bytes/format-error.ts'
 import { fromHex } from '../bytes/hex.ts'
-import { fromUtf8 } from '../bytes/text.ts'
-import { recogniseBinary } from '../formats/binary-text.ts'
+import { firstOfText, recogniseBinary } from '../formats/binary-text.ts'
 import { fieldOf, listOf, objectOf } from '../formats/json-fields.ts'
+import { parseJson } from '../formats/json-text.ts'
 import type { NvidiaDevice, NvidiaEvidence } from './evidence.ts'
 
 const FORMAT = 'NVIDIA evidence'
@@ -17,17 +17,11 @@ const MAX_BYTES = 8_388_608
 
 /** @throws FormatError when none of the forms fits */
 export function recogniseNvidiaEvidence(bytes: Uint8Array): NvidiaEvidence {
-  const first = bytes.find((byte) => byte > 0x20)
+  const first = firstOfText(bytes)
   if (first !== 0x5b && first !== 0x7b)
     return { devices: [{ report: recogniseBinary(FORMAT, bytes, [SPDM_VERSION]) }] }
   if (bytes.length > MAX_BYTES) throw new FormatError(FORMAT, 'length', 0, 'too long')
-  let parsed: unknown
-  try {
-    parsed = JSON.parse(fromUtf8(FORMAT, 'text', bytes))
-  } catch (error) {
-    if (error instanceof FormatError) throw error
-    throw new FormatError(FORMAT, 'text', 0, 'not JSON')
-  }
+  const parsed = parseJson(FORMAT, bytes)
   const list = Array.isArray(parsed)
     ? parsed
     : fieldOf(FORMAT, objectOf(FORMAT, 'evidence', parsed), 'device_evidence_list')

@@ -4,8 +4,8 @@
  */
 import { fromBase64 } from '../bytes/base64.ts'
 import { FormatError } from '../bytes/format-error.ts'
-import { fromUtf8 } from '../bytes/text.ts'
 import { fieldOf, objectOf } from '../formats/json-fields.ts'
+import { parseJson } from '../formats/json-text.ts'
 
 const FORMAT = 'SE evidence'
 const MAX_BYTES = 1_048_576
@@ -33,14 +33,7 @@ export interface SeEvidence {
 /** @throws FormatError */
 export function parseSeEvidence(bytes: Uint8Array): SeEvidence {
   if (bytes.length > MAX_BYTES) throw new FormatError(FORMAT, 'length', 0, 'too long')
-  let parsed: unknown
-  try {
-    parsed = JSON.parse(fromUtf8(FORMAT, 'text', bytes))
-  } catch (error) {
-    if (error instanceof FormatError) throw error
-    throw new FormatError(FORMAT, 'text', 0, 'not JSON')
-  }
-  const json = objectOf(FORMAT, 'evidence', parsed)
+  const json = objectOf(FORMAT, 'evidence', parseJson(FORMAT, bytes))
   const read = (field: string) => {
     const value = fieldOf(FORMAT, json, field)
     if (typeof value !== 'string') throw new FormatError(FORMAT, field, 0, 'not text')
