@@ -18,7 +18,6 @@ const PAGES = [
 ]
 /** By the page whose heading names it. */
 const PAGE_OF_TEE: Readonly<Record<string, string>> = {
-  sgx: 'tdx',
   'az-snp': 'azure',
   'az-tdx': 'azure',
 }

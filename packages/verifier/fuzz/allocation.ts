@@ -10,7 +10,7 @@ export interface Allocation {
   readonly onHeap: number
 }
 
-/** Objects have a size of their own, however little of the input they stand for; a bundle of certificate, OCSP response and manifest needs most, 151 KiB. */
+/** Objects have a size of their own, however little of the input they stand for, and a bounded count; a bundle of certificate, OCSP response and manifest needs most, 151 KiB. */
 const OBJECTS = 192 << 10
 const TIMES = 4
 /** Shorter inputs count as so long: some targets put a frame around what they are given, as of a token. */
