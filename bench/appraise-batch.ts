@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { appraiseBatch } from '@cloister/verifier/node/batch'
 import { newSnpReport } from '@cloister/verifier/snp/report-template'
-import { FakeAmd } from '@cloister/verifier/testing/fake-amd'
+import { FakeAmd, GENOA_GUEST } from '@cloister/verifier/testing/fake-amd'
 import type { Figure } from './figure.ts'
 import { median } from './figure.ts'
 import { ecdsaCheck } from './support/native-checks.ts'
@@ -19,16 +19,7 @@ const NOW = new Date('2026-06-01')
 export async function run(): Promise<Figure> {
   const workers = Math.min(2, availableParallelism())
   const amd = new FakeAmd({ names: 'simulated' })
-  const evidence = amd.evidence(
-    newSnpReport({
-      processor: { family: 0x19, model: 0x11, stepping: 1 },
-      tcb: { fmc: null, bootloader: 10, tee: 0, snp: 23, microcode: 84 },
-      firmware: { major: 1, minor: 55, build: 40 },
-      chipId: new Uint8Array(64).fill(7),
-      measurement: new Uint8Array(48).fill(1),
-      reportData: new Uint8Array(64).fill(2),
-    }),
-  )
+  const evidence = amd.evidence(newSnpReport(GENOA_GUEST))
   const options = {
     tee: 'snp',
     now: NOW,

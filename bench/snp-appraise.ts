@@ -3,7 +3,7 @@ import { EndorsementCache } from '@cloister/verifier/result/endorsement-cache'
 import { appraiseSnp } from '@cloister/verifier/snp/appraise'
 import type { SnpAppraiseOptions } from '@cloister/verifier/snp/appraise'
 import { newSnpReport } from '@cloister/verifier/snp/report-template'
-import { FakeAmd } from '@cloister/verifier/testing/fake-amd'
+import { FakeAmd, GENOA_GUEST } from '@cloister/verifier/testing/fake-amd'
 import type { Figure } from './figure.ts'
 import { cpuInTurns } from './figure.ts'
 import { ecdsaCheck, rsaPssCheck } from './support/native-checks.ts'
@@ -12,16 +12,7 @@ const ANY = { reportData: 'any', measurement: 'any', hostData: 'any' } as const
 
 export async function run(): Promise<readonly Figure[]> {
   const amd = new FakeAmd({ names: 'simulated', rsaAuthorities: true })
-  const evidence = amd.evidence(
-    newSnpReport({
-      processor: { family: 0x19, model: 0x11, stepping: 1 },
-      tcb: { fmc: null, bootloader: 10, tee: 0, snp: 23, microcode: 84 },
-      firmware: { major: 1, minor: 55, build: 40 },
-      chipId: new Uint8Array(64).fill(7),
-      measurement: new Uint8Array(48).fill(1),
-      reportData: new Uint8Array(64).fill(2),
-    }),
-  )
+  const evidence = amd.evidence(newSnpReport(GENOA_GUEST))
   const options: SnpAppraiseOptions = {
     expect: ANY,
     now: new Date('2026-06-01'),

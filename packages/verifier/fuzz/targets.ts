@@ -4,7 +4,7 @@ import { equalBytes } from '../src/bytes/equal.ts'
 import { toHex } from '../src/bytes/hex.ts'
 import { toUtf8 } from '../src/bytes/text.ts'
 import { FAKE_QE, FakeIntel } from '../src/testing/fake-intel.ts'
-import { FakeAmd } from '../src/testing/fake-amd.ts'
+import { FakeAmd, GENOA_GUEST } from '../src/testing/fake-amd.ts'
 import { prepareDcapEndorsements } from '../src/dcap/endorsements.ts'
 import { parseQeIdentity } from '../src/dcap/qe-identity.ts'
 import { encodeQuote, parseQuote } from '../src/dcap/quote.ts'
@@ -34,16 +34,7 @@ const ANY_SGX = { reportData: 'any', mrEnclave: 'any', mrSigner: 'any' } as cons
 
 export async function targets(): Promise<readonly Target[]> {
   const amd = new FakeAmd()
-  const evidence = amd.evidence(
-    newSnpReport({
-      processor: { family: 0x19, model: 0x11, stepping: 1 },
-      tcb: { fmc: null, bootloader: 10, tee: 0, snp: 23, microcode: 84 },
-      firmware: { major: 1, minor: 55, build: 40 },
-      chipId: new Uint8Array(64).fill(7),
-      measurement: new Uint8Array(48).fill(1),
-      reportData: new Uint8Array(64).fill(2),
-    }),
-  )
+  const evidence = amd.evidence(newSnpReport(GENOA_GUEST))
   const intel = new FakeIntel()
   const from = new Date(NOW.getTime() - 86_400_000)
   const until = new Date(NOW.getTime() + 86_400_000)

@@ -7,7 +7,7 @@ import { EndorsementCache } from '../src/result/endorsement-cache.ts'
 import { newSnpReport } from '../src/snp/report-template.ts'
 import { REPORT_SIGNED_SIZE } from '../src/snp/report.ts'
 import { ANY_CCA, ANY_NITRO, ANY_SNP } from '../src/testing/any-expectation.ts'
-import { FakeAmd } from '../src/testing/fake-amd.ts'
+import { FakeAmd, GENOA_GUEST } from '../src/testing/fake-amd.ts'
 import { FakeArm } from '../src/testing/fake-arm.ts'
 import { FakeAws } from '../src/testing/fake-aws.ts'
 import { FakeNvidia, fakeReport } from '../src/testing/fake-nvidia.ts'
@@ -71,14 +71,7 @@ test('each bit of an NVIDIA report counts', async () => {
 
 test('each bit of what an SNP report of version 4 signs counts', async () => {
   const amd = new FakeAmd()
-  const report = newSnpReport({
-    processor: { family: 0x19, model: 0x11, stepping: 1 },
-    tcb: { fmc: null, bootloader: 10, tee: 0, snp: 23, microcode: 84 },
-    firmware: { major: 1, minor: 55, build: 40 },
-    chipId: new Uint8Array(64).fill(7),
-    measurement: new Uint8Array(48).fill(1),
-    reportData: new Uint8Array(64).fill(2),
-  })
+  const report = newSnpReport(GENOA_GUEST)
   const evidence = amd.evidence({ ...report, version: 4 })
   const options = { expect: ANY_SNP, now: NOW, cache: new EndorsementCache() }
   await sweep(

@@ -8,7 +8,7 @@ import { cborInt, cborMap, cborText, encodeCbor } from '../src/formats/cbor-item
 import { parseCbor } from '../src/formats/cbor-reader.ts'
 import { newSnpReport } from '../src/snp/report-template.ts'
 import { ANY_NITRO, ANY_SNP } from '../src/testing/any-expectation.ts'
-import { FakeAmd } from '../src/testing/fake-amd.ts'
+import { FakeAmd, GENOA_GUEST } from '../src/testing/fake-amd.ts'
 import { FakeAws } from '../src/testing/fake-aws.ts'
 
 const NOW = new Date('2026-06-01T00:00:00Z')
@@ -54,14 +54,7 @@ test('a CBOR map holds __proto__ as any other key', () => {
 
 test('results go through JSON and come back the same', async () => {
   const amd = new FakeAmd()
-  const report = newSnpReport({
-    processor: { family: 0x19, model: 0x11, stepping: 1 },
-    tcb: { fmc: null, bootloader: 10, tee: 0, snp: 23, microcode: 84 },
-    firmware: { major: 1, minor: 55, build: 40 },
-    chipId: new Uint8Array(64).fill(7),
-    measurement: new Uint8Array(48).fill(1),
-    reportData: new Uint8Array(64).fill(2),
-  })
+  const report = newSnpReport(GENOA_GUEST)
   const words = { launchMitigationVector: 0xffff_ffff_ffff_ffffn, currentMitigationVector: 1n }
   const snp = await amd.appraise(amd.evidence({ ...report, version: 5, ...words }), {
     expect: ANY_SNP,

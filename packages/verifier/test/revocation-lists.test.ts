@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { newSnpReport } from '../src/snp/report-template.ts'
 import { ANY_SNP, ANY_TD } from '../src/testing/any-expectation.ts'
-import { FakeAmd } from '../src/testing/fake-amd.ts'
+import { FakeAmd, GENOA_GUEST } from '../src/testing/fake-amd.ts'
 import { FAKE_TD, FakeIntel } from '../src/testing/fake-intel.ts'
 
 // What is given as a revocation list or as collateral and is none that counts never ends in anything but a refusal or no decision.
@@ -33,16 +33,7 @@ function badLists(
 
 test('SNP: only a list of the line’s root that is in date counts', async () => {
   const amd = new FakeAmd()
-  const evidence = amd.evidence(
-    newSnpReport({
-      processor: { family: 0x19, model: 0x11, stepping: 1 },
-      tcb: { fmc: null, bootloader: 10, tee: 0, snp: 23, microcode: 84 },
-      firmware: { major: 1, minor: 55, build: 40 },
-      chipId: new Uint8Array(64).fill(7),
-      measurement: new Uint8Array(48).fill(1),
-      reportData: new Uint8Array(64).fill(2),
-    }),
-  )
+  const evidence = amd.evidence(newSnpReport(GENOA_GUEST))
   const statusWith = async (...revocationLists: readonly Uint8Array[]) =>
     (
       await amd.appraise(evidence, {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { appraise } from '../appraisal/appraise.ts'
 import { newSnpReport } from '../snp/report-template.ts'
-import { FakeAmd } from '../testing/fake-amd.ts'
+import { FakeAmd, GENOA_GUEST } from '../testing/fake-amd.ts'
 import { FAKE_QE, FakeIntel } from '../testing/fake-intel.ts'
 import { appraiseBatch } from './batch.ts'
 import type { BatchItem, BatchLimits, BatchResult } from './batch.ts'
@@ -17,16 +17,7 @@ const COMMON = {
 } as const
 
 function evidence(nonce: number) {
-  return AMD.evidence(
-    newSnpReport({
-      processor: { family: 0x19, model: 0x11, stepping: 1 },
-      tcb: { fmc: null, bootloader: 10, tee: 0, snp: 23, microcode: 84 },
-      firmware: { major: 1, minor: 55, build: 40 },
-      chipId: new Uint8Array(64).fill(7),
-      measurement: new Uint8Array(48).fill(1),
-      reportData: new Uint8Array(64).fill(nonce),
-    }),
-  )
+  return AMD.evidence(newSnpReport({ ...GENOA_GUEST, reportData: new Uint8Array(64).fill(nonce) }))
 }
 
 const reportData = (nonce: number) => new Uint8Array(64).fill(nonce)

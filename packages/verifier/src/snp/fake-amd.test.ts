@@ -1,20 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { appraise } from '../appraisal/appraise.ts'
-import { FakeAmd } from '../testing/fake-amd.ts'
+import { FakeAmd, GENOA_GUEST } from '../testing/fake-amd.ts'
 import { newSnpReport } from './report-template.ts'
 
 const NOW = new Date('2026-06-01T00:00:00Z')
 const ANY = { reportData: 'any', measurement: 'any', hostData: 'any' } as const
-const REPORT = newSnpReport({
-  processor: { family: 0x19, model: 0x11, stepping: 1 },
-  tcb: { fmc: null, bootloader: 10, tee: 0, snp: 23, microcode: 84 },
-  firmware: { major: 1, minor: 55, build: 40 },
-  chipId: new Uint8Array(64).fill(7),
-  measurement: new Uint8Array(48).fill(1),
-  reportData: new Uint8Array(64).fill(2),
-  hostData: new Uint8Array(32).fill(3),
-})
+const REPORT = newSnpReport({ ...GENOA_GUEST, hostData: new Uint8Array(32).fill(3) })
 
 test('a fake AMD is hardware in its own world and a foreign root in ours', async () => {
   const fake = new FakeAmd()

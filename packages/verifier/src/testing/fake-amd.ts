@@ -24,6 +24,7 @@ import type { SnpEvidence } from '../snp/evidence.ts'
 import type { ProductLine } from '../snp/product.ts'
 import { readTcb } from '../snp/tcb.ts'
 import type { Tcb } from '../snp/tcb.ts'
+import type { ReportTemplate } from '../snp/report-template.ts'
 import type { SnpReport } from '../snp/report.ts'
 
 export const FAKE_NAMING: ChainNaming = {
@@ -32,6 +33,16 @@ export const FAKE_NAMING: ChainNaming = {
     { oid: NAME_OID.organizationalUnit, value: 'FAKE' },
   ],
   prefix: 'FAKE ',
+}
+
+/** A report of a guest on Genoa that meets every default of the policy. */
+export const GENOA_GUEST: ReportTemplate = {
+  processor: { family: 0x19, model: 0x11, stepping: 1 },
+  tcb: { fmc: null, bootloader: 10, tee: 0, snp: 23, microcode: 84 },
+  firmware: { major: 1, minor: 55, build: 40 },
+  chipId: new Uint8Array(64).fill(7),
+  measurement: new Uint8Array(48).fill(1),
+  reportData: new Uint8Array(64).fill(2),
 }
 
 /** Whose names the chain carries: `amd` for a foreign root under AMD's names, `simulated` for a simulated processor. */
