@@ -144,6 +144,32 @@ test('connections are bounded: the oldest goes of the address that has most, and
   for (const socket of [ours, ...silent]) socket.destroy()
 })
 
+test('a connection that makes room ends as one that its peer broke off, whatever it was at', async () => {
+  const bugs: unknown[] = []
+  await using t = await startTestBroker({
+    limits: { connections: 2 },
+    onBug: (error) => bugs.push(error),
+  })
+  const begun = [
+    '',
+    'GET /healthz HTTP/1.1\r\nhost: b\r\n\r\n',
+    'POST /kbs/v0/auth HTTP/1.1\r\nho',
+    `${HEAD}content-length: 50\r\n\r\n{`,
+  ]
+  const closed: Promise<unknown>[] = []
+  for (const text of begun) {
+    const socket = await tls(t)
+    closed.push(once(socket.resume(), 'close'))
+    socket.write(text)
+  }
+  // Two more, for the two that are left.
+  const last = [await tls(t), await tls(t)]
+  await Promise.all(closed)
+  for (const socket of last) socket.destroy()
+  assert.equal((await t.admin('GET', '/status')).status, 200)
+  assert.deepEqual(bugs, [])
+})
+
 test('a broker that stops waits for no peer that says nothing', async () => {
   const t = await startTestBroker({ limits: { handshakeMs: 60_000, drainMs: 100 } })
   const { address } = t.broker
