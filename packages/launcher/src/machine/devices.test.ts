@@ -101,7 +101,7 @@ base=utc
 -action
 reboot=reset,panic=exit-failure
 -chardev
-socket,id=qmp,path=qmp.sock,server=on,wait=off
+socket,id=qmp,path=qmp.sock,server=on,wait=off,logfile=qmp.log,logappend=on
 -mon
 chardev=qmp,mode=control
 -device
