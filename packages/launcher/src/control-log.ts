@@ -2,9 +2,9 @@
  * What QEMU said on its control socket, kept in a file whoever listens: a machine that ends while no hostd runs has told there why. Written by QEMU, so it
  * is believed no more than QEMU is.
  */
-import { open, stat, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { exitReason } from './exit-reason.ts'
+import { openForeign } from './open-foreign.ts'
 import { CONTROL_LOG } from './vm-files.ts'
 import type { VmExit, VmState } from './vm-spec.ts'
 
@@ -40,18 +40,18 @@ export async function readEnd({
 
 /** Called while somebody listens. */
 export async function trimControlLog(runtimeDirectory: string): Promise<void> {
-  const path = join(runtimeDirectory, CONTROL_LOG)
   try {
+    await using file = await openForeign(join(runtimeDirectory, CONTROL_LOG), 'write')
     // QEMU appends, so it goes on at the new end.
-    if ((await stat(path)).size > MAX_BYTES) await truncate(path)
+    if ((await file.stat()).size > MAX_BYTES) await file.truncate()
   } catch {
-    // Its machine is gone, or of an older version.
+    // Its machine is gone, of an older version, or put something else there.
   }
 }
 
 async function readLast(path: string): Promise<string> {
   try {
-    await using file = await open(path)
+    await using file = await openForeign(path, 'read')
     const { size } = await file.stat()
     const start = Math.max(0, size - READ_BYTES)
     const buffer = Buffer.alloc(Math.min(size, READ_BYTES))

@@ -2,13 +2,13 @@
  * Starts the machine of a TD under emulation, with the TD's own firmware and a program of ours in the place of its kernel, and reads what firmware would
  * measure of it. On the owner's side: what it tells of ACPI is that of the QEMU at hand, and a host with another one has other tables.
  */
-import { constants } from 'node:fs'
 import { chmod, chown, copyFile, mkdtemp, open, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { CloisterError } from '@cloister/protocol/error'
 import { FormatError } from '@cloister/verifier/bytes/format-error'
 import type { MachineRecord } from '@cloister/verifier/tdx/machine-events'
+import { openForeign } from '../open-foreign.ts'
 import { startOwn, type OwnProcess } from '../own-process.ts'
 import { killProcess } from '../process-identity.ts'
 import { qemuArguments, type GuestDescriptors, type TeeArguments } from '../qemu-arguments.ts'
@@ -176,14 +176,12 @@ async function read(path: string, said: string): Promise<MachineRecord> {
   }
 }
 
-/** QEMU made the file, in a folder that it may write: no link is followed, and nothing waited for. */
+/** QEMU made the file, in a folder that it may write. */
 async function answerIn(path: string): Promise<Uint8Array> {
-  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
-  const file = await open(path, flags).catch(() => undefined)
+  const file = await openForeign(path, 'read').catch(() => undefined)
   if (file === undefined) return new Uint8Array()
-  await using _ = { [Symbol.asyncDispose]: async () => await file.close() }
-  const stats = await file.stat()
-  if (!stats.isFile() || stats.size > MAX_ANSWER_BYTES) throw failure('it answered something else')
+  await using _ = file
+  if ((await file.stat()).size > MAX_ANSWER_BYTES) throw failure('it answered something else')
   return await file.readFile()
 }
 

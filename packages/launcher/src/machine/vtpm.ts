@@ -3,7 +3,6 @@
  * this process: the tool that swtpm_setup calls for a certificate is a script that hands its words to us and our certificate back.
  */
 import { createPublicKey, randomBytes, type JsonWebKey } from 'node:crypto'
-import { constants } from 'node:fs'
 import {
   access,
   chmod,
@@ -20,6 +19,7 @@ import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CloisterError } from '@cloister/protocol/error'
 import { findProgram } from '../find-program.ts'
+import { openForeign } from '../open-foreign.ts'
 import { startOwn, type OwnProcess } from '../own-process.ts'
 import { killGroup } from '../process-identity.ts'
 import { writeError } from '../vm-files.ts'
@@ -215,12 +215,9 @@ async function certify(
   return { rsa, ecc }
 }
 
-/** Attacker-controlled in so far as the folder belongs to swtpm's uid: no link is followed and no more than a request is read. */
+/** The folder belongs to swtpm's uid; no more than a request is read. */
 async function readRequest(path: string): Promise<string> {
-  await using handle = await open(
-    path,
-    constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK,
-  )
+  await using handle = await openForeign(path, 'read')
   const bytes = Buffer.alloc(MAX_REQUEST_BYTES)
   const { bytesRead } = await handle.read(bytes, 0, bytes.length, 0)
   return bytes.toString('utf8', 0, bytesRead)
