@@ -6,6 +6,7 @@ import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { DescMessage, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
 import { CloisterError } from '@cloister/protocol/error'
+import { orAborted } from '@cloister/protocol/or-aborted'
 import { openPortSession } from '@cloister/protocol/port-session'
 import { TtrpcClient, type CallOptions, type Unary } from '@cloister/protocol/ttrpc/client'
 import { TTRPC_FRAMING } from '@cloister/protocol/ttrpc/frame'
@@ -125,14 +126,7 @@ export async function abortable<Value>(
 ): Promise<Value> {
   if (signal === undefined) return value
   signal.throwIfAborted()
-  const aborted = Promise.withResolvers<never>()
-  const onAbort = () => aborted.reject(signal.reason as Error)
-  signal.addEventListener('abort', onAbort)
-  try {
-    return await Promise.race([value, aborted.promise])
-  } finally {
-    signal.removeEventListener('abort', onAbort)
-  }
+  return await orAborted(value, signal)
 }
 
 function guestError(error: unknown, call: string): Error {

@@ -4,7 +4,7 @@
  */
 import { CloisterError } from '@cloister/protocol/error'
 import { GUEST_REFUSAL_TEXT, type GuestRefusal } from '@cloister/protocol/guest-refusal'
-import { orAborted } from '../or-aborted.ts'
+import { orAborted } from '@cloister/protocol/or-aborted'
 import type { KbsClient } from './kbs-client.ts'
 
 /** What a guest tells in its life; the broker has a bound of its own. */

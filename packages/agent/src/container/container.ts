@@ -3,7 +3,7 @@ import type { RunningProcess, Runtime } from './runtime.ts'
 import { CloisterError } from '@cloister/protocol/error'
 import type { Workload } from '@cloister/protocol/workload'
 import type { OciSpec } from './oci-spec.ts'
-import { orAborted } from '../or-aborted.ts'
+import { orAborted } from '@cloister/protocol/or-aborted'
 
 export interface ContainerOptions {
   readonly workload: Workload

@@ -7,7 +7,7 @@ import { CloisterError } from '@cloister/protocol/error'
 import { MuxConnection } from '@cloister/protocol/mux/connection'
 import { MUX_FRAMING } from '@cloister/protocol/mux/frame'
 import { servePortSessions } from '@cloister/protocol/port-session'
-import { orAborted } from '../or-aborted.ts'
+import { orAborted } from '@cloister/protocol/or-aborted'
 
 export interface HostStreamsOptions {
   /** Targets that the workload names; no other is asked for. */

@@ -1,25 +1,17 @@
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { runMeasure } from '../testing/run-measure.ts'
 
-const MAIN = join(import.meta.dirname, '../main.ts')
 const BOOTS = join(import.meta.dirname, '../../../verifier/test/boots')
 const home = mkdtempSync(join(tmpdir(), 'cloister-measure-'))
 after(() => {
   rmSync(home, { recursive: true, force: true })
 })
 
-async function measure(...words: string[]): Promise<{ code: number; out: string; talk: string }> {
-  const { promise, resolve } = Promise.withResolvers<{ code: number; out: string; talk: string }>()
-  const env = { ...process.env, CLOISTER_HOME: home, CLOISTER_RUNTIME_DIR: join(home, 'run') }
-  execFile(process.execPath, [MAIN, 'measure', ...words], { env }, (error, out, talk) => {
-    resolve({ code: error === null ? 0 : Number(error.code), out, talk })
-  })
-  return promise
-}
+const measure = async (...words: string[]) => await runMeasure(home, words)
 
 const boot = (name: string) => join(BOOTS, `${name}.bin`)
 
@@ -72,7 +64,7 @@ test('what is no log, a bank that it lacks, and a log beside an image are told a
     const { code, talk } = await measure(...words)
     return [code, /error (?<code>\S+)/.exec(talk)?.groups?.['code']]
   }
-  assert.deepEqual(await codeOf(MAIN), [2, 'evidence.malformed'])
+  assert.deepEqual(await codeOf(import.meta.filename), [2, 'evidence.malformed'])
   assert.deepEqual(await codeOf(boot('first'), '--bank', 'sha1'), [2, 'evidence.malformed'])
   assert.deepEqual(await codeOf(boot('first'), '--bank', 'md5'), [6, 'cli.usage'])
   assert.deepEqual(await codeOf('--diff', boot('first'), 'base'), [6, 'cli.usage'])

@@ -1,47 +1,30 @@
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { after, test } from 'node:test'
-import { TDVF_SECTION, type TdvfSection } from '@cloister/verifier/formats/tdvf'
-import { tdvfFirmware } from '@cloister/verifier/testing/tdvf-firmware'
+import { TDVF_SECTION } from '@cloister/verifier/formats/tdvf'
+import { tdvfArea, tdvfFirmware } from '@cloister/verifier/testing/tdvf-firmware'
 import { WITH_VECTORS, vectorPath } from '@cloister/verifier/testing/vectors'
+import { runMeasure } from '../testing/run-measure.ts'
 
-const MAIN = join(import.meta.dirname, '../main.ts')
 const home = mkdtempSync(join(tmpdir(), 'cloister-measure-'))
 after(() => {
   rmSync(home, { recursive: true, force: true })
 })
 
-async function measure(...words: string[]): Promise<{ code: number; out: string; talk: string }> {
-  const { promise, resolve } = Promise.withResolvers<{ code: number; out: string; talk: string }>()
-  const env = { ...process.env, CLOISTER_HOME: home, CLOISTER_RUNTIME_DIR: join(home, 'run') }
-  const line = [MAIN, 'measure', '--tee', 'tdx', '--firmware', firmware, ...words]
-  execFile(process.execPath, line, { env }, (error, out, talk) => {
-    resolve({ code: error === null ? 0 : Number(error.code), out, talk })
-  })
-  return promise
-}
+const measure = async (...words: string[]) =>
+  await runMeasure(home, ['--tee', 'tdx', '--firmware', firmware, ...words])
 
-const area = (type: number, gpa: bigint, size: bigint): TdvfSection => ({
-  dataOffset: 0,
-  dataSize: 0,
-  gpa,
-  size,
-  type,
-  measured: false,
-  augmented: false,
-})
 const firmware = join(home, 'firmware.fd')
 writeFileSync(
   firmware,
   tdvfFirmware(Buffer.from('volume'), [
-    area(TDVF_SECTION.temporary, 0x81_0000n, 0x1_0000n),
-    area(TDVF_SECTION.temporary, 0x80_b000n, 0x2000n),
-    area(TDVF_SECTION.handOff, 0x80_9000n, 0x2000n),
-    area(TDVF_SECTION.temporary, 0x80_0000n, 0x6000n),
+    tdvfArea(TDVF_SECTION.temporary, 0x81_0000n, 0x1_0000n),
+    tdvfArea(TDVF_SECTION.temporary, 0x80_b000n, 0x2000n),
+    tdvfArea(TDVF_SECTION.handOff, 0x80_9000n, 0x2000n),
+    tdvfArea(TDVF_SECTION.temporary, 0x80_0000n, 0x6000n),
   ]),
 )
 

@@ -15,14 +15,7 @@ export function passTime(reader: DerReader, field: string): void {
   if (withTime(reader, field, isUtcTime) !== true) reader.fail(field, NO_TIME)
 }
 
-type TimeUse<Value> = (
-  year: number,
-  month: number,
-  day: number,
-  hour: number,
-  minute: number,
-  second: number,
-) => Value
+type TimeUse<Value> = (...time: Parameters<typeof isUtcTime>) => Value
 
 /** Undefined when it is malformed. */
 function withTime<Value>(reader: DerReader, field: string, use: TimeUse<Value>): Value | undefined {

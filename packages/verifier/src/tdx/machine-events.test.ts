@@ -7,8 +7,7 @@ import { toUtf8 } from '../bytes/text.ts'
 import { explainLog } from '../eventlog/explain-log.ts'
 import { measuredSmbios, withProcessorId } from '../formats/smbios.ts'
 import { TDVF_SECTION } from '../formats/tdvf.ts'
-import type { TdvfSection } from '../formats/tdvf.ts'
-import { tdvfFirmware } from '../testing/tdvf-firmware.ts'
+import { tdvfArea, tdvfFirmware } from '../testing/tdvf-firmware.ts'
 import { WITH_VECTORS, vector } from '../testing/vectors.ts'
 import { compareMachine } from './compare-machine.ts'
 import { predictMachineEvents, predictRtmr0, variableKey } from './machine-events.ts'
@@ -18,21 +17,12 @@ import { encodeTdHob } from './td-hob.ts'
 
 const sha384 = (data: Uint8Array) => createHash('sha384').update(data).digest('hex')
 
-const area = (type: number, gpa: bigint, size: bigint): TdvfSection => ({
-  dataOffset: 0,
-  dataSize: 0,
-  gpa,
-  size,
-  type,
-  measured: false,
-  augmented: false,
-})
 /** Of OVMF since 2022. */
 const AREAS = [
-  area(TDVF_SECTION.temporary, 0x81_0000n, 0x1_0000n),
-  area(TDVF_SECTION.temporary, 0x80_b000n, 0x2000n),
-  area(TDVF_SECTION.handOff, 0x80_9000n, 0x2000n),
-  area(TDVF_SECTION.temporary, 0x80_0000n, 0x6000n),
+  tdvfArea(TDVF_SECTION.temporary, 0x81_0000n, 0x1_0000n),
+  tdvfArea(TDVF_SECTION.temporary, 0x80_b000n, 0x2000n),
+  tdvfArea(TDVF_SECTION.handOff, 0x80_9000n, 0x2000n),
+  tdvfArea(TDVF_SECTION.temporary, 0x80_0000n, 0x6000n),
 ]
 /** EFI_LOAD_OPTION of OVMF's setup screen, in firmware before 2025. */
 const UI_APP = fromHex(

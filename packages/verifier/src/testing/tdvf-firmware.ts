@@ -11,6 +11,11 @@ const SECTION = 32
 const ENTRY_HEADER = 18
 const TABLE_END = PAGE - 32
 
+/** Memory that the firmware names, without data of the file. */
+export function tdvfArea(type: number, gpa: bigint, size: bigint): TdvfSection {
+  return { dataOffset: 0, dataSize: 0, gpa, size, type, measured: false, augmented: false }
+}
+
 /** @param volume - at most 512 bytes: the configuration volume, which stands first */
 export function tdvfFirmware(volume: Uint8Array, areas: readonly TdvfSection[]): Uint8Array {
   const file = new Uint8Array(PAGE)
@@ -18,13 +23,8 @@ export function tdvfFirmware(volume: Uint8Array, areas: readonly TdvfSection[]):
   file.set(volume)
   const sections: readonly TdvfSection[] = [
     {
-      dataOffset: 0,
+      ...tdvfArea(TDVF_SECTION.configuration, 0xffff_f000n, BigInt(PAGE)),
       dataSize: volume.length,
-      gpa: 0xffff_f000n,
-      size: BigInt(PAGE),
-      type: TDVF_SECTION.configuration,
-      measured: false,
-      augmented: false,
     },
     ...areas,
   ]
