@@ -290,6 +290,8 @@ export const GuestImageListSchema = z.object({
       mode: z.enum(ATTESTER_MODES),
       anchors: AnchorSetSchema,
       digests: z.int(),
+      /** Each in hex: launch digests, or for TDX MRTD, RTMR1 and RTMR2 in one. Absent: a broker that has not been started anew since an update. */
+      measurements: z.array(z.string().regex(/^(?:[0-9a-f]{96}){1,3}$/)).default([]),
       state: z.enum(['current', 'withdrawn']),
       registeredAt: Time,
     }),

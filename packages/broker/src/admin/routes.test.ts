@@ -110,8 +110,13 @@ test('status, secrets, workloads, guest images and platforms answer as documente
   )
   const { guestImages } = GuestImageListSchema.parse(await t.owner('GET', '/guest-images'))
   assert.deepEqual(
-    guestImages.map(({ name, state, digests }) => [name, state, digests]),
-    [['base', 'current', 1]],
+    guestImages.map(({ name, state, digests, measurements }) => [
+      name,
+      state,
+      digests,
+      measurements.map(({ length }) => length),
+    ]),
+    [['base', 'current', 1, [96]]],
   )
   const { platforms } = PlatformListSchema.parse(await t.owner('GET', '/platforms'))
   assert.equal(platforms[0]?.chipId, chipId)

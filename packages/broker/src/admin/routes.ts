@@ -291,9 +291,10 @@ function describeSecret({ policy, ...secret }: Secret): SecretList['secrets'][nu
 
 function describeGuestImage({
   withdrawn,
+  measurements,
   ...image
 }: GuestImage): GuestImageList['guestImages'][number] {
-  return { ...image, state: withdrawn ? 'withdrawn' : 'current' }
+  return { ...image, measurements: [...measurements], state: withdrawn ? 'withdrawn' : 'current' }
 }
 
 function newRevision(name: string, document: Uint8Array) {

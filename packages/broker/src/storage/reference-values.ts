@@ -28,6 +28,8 @@ export interface ReferenceValue {
 
 export interface GuestImage extends ReferenceValue {
   readonly digests: number
+  /** As `measurementOf` has them. */
+  readonly measurements: readonly string[]
   readonly registeredAt: number
 }
 
@@ -159,9 +161,11 @@ function measurements({ expected }: GuestImageManifest, anchors: AnchorSet): str
 }
 
 function readGuestImage(row: Record<string, unknown>): GuestImage {
+  const measurements = JSON.parse(String(row['digests'])) as string[]
   return {
     ...readReferenceValue(row),
-    digests: (JSON.parse(String(row['digests'])) as unknown[]).length,
+    digests: measurements.length,
+    measurements,
     registeredAt: Number(row['registered_at']),
   }
 }

@@ -16,9 +16,10 @@ import { cpusText } from '../vm/vm-text.ts'
 import { clearWorkload, stopInterrupted } from '../workload/abandon-run.ts'
 import { awaitRunning } from '../workload/await-running.ts'
 import { followWorkload } from '../workload/follow-workload.ts'
-import { assertHostCan, chooseTee } from '../workload/choose-tee.ts'
+import { assertHostCan, chooseTee, type RunTee } from '../workload/choose-tee.ts'
 import { readRunPlan, RUN_OPTIONS, type RunPlan } from '../workload/run-plan.ts'
 import {
+  findImage,
   prepareRun,
   startRun,
   type PreparedRun,
@@ -34,8 +35,11 @@ export const command: Command = {
   positionals: [1, 1],
   async run(invocation) {
     const plan = readRunPlan(invocation)
-    const context = await openContext(plan, invocation)
-    using prepared = await prepareRun(plan, context)
+    const { directories, signal } = invocation
+    const tee = await chooseTee(plan.tee, directories, signal)
+    using image = await findImage(plan, invocation)
+    const context = await openContext(tee, invocation)
+    const prepared = await prepareRun(plan, image, context)
     await showPlan(prepared, context, invocation)
     const view = await bringUp(prepared, context, invocation)
     return await follow(view, prepared, { context, invocation })
@@ -70,9 +74,8 @@ async function bringUp(
   }
 }
 
-async function openContext(plan: RunPlan, invocation: Invocation): Promise<RunContext> {
+async function openContext(tee: RunTee, invocation: Invocation): Promise<RunContext> {
   const { directories, output, signal } = invocation
-  const tee = await chooseTee(plan.tee, directories, signal)
   await installPackages(missingRequirements(RUN_REQUIREMENTS), {
     confirm: async (question) =>
       await confirm(question, invocation.options['yes'] === true, signal),

@@ -10,6 +10,7 @@ import { amdLists, type AmdLists } from '../endorsements/amd-lists.ts'
 import { intelCollateral } from '../endorsements/intel-collateral.ts'
 import { acceptedMachines } from '../vm/accept-machine.ts'
 import type { BrokerClient } from './broker-client.ts'
+import { imagesInForce } from './registered-image.ts'
 import { readSimulatedRoots } from './simulated-roots.ts'
 import type { IntelCollateral } from './td-evidence.ts'
 import { computeTrust, type OwnerReferences, type TrustVerdict } from './trust-state.ts'
@@ -55,8 +56,10 @@ export async function ownerReferences(
     images.map(({ manifest }) => manifest),
     registered,
   )
+  const registeredImages = imagesInForce(registered)
   return (name) => ({
     manifests,
+    registeredImages,
     simulatedRoots,
     revocationLists,
     firmwareDigests: async () => {

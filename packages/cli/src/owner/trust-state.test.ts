@@ -10,6 +10,7 @@ import { encodeSnpEvidenceJson } from '@cloister/verifier/snp/evidence-json'
 import { newSnpReport, type ReportTemplate } from '@cloister/verifier/snp/report-template'
 import { FakeAmd } from '@cloister/verifier/testing/fake-amd'
 import { inForce } from './appraise-workload.ts'
+import { imagesInForce, type RegisteredImage } from './registered-image.ts'
 import { computeTrust, type AppraiseReport, type OwnerReferences } from './trust-state.ts'
 
 const NOW = new Date('2026-06-01')
@@ -156,18 +157,38 @@ test('a simulated root gives simulated at most, and only when it is pinned', asy
   assert.equal(await trust({ report }), 'failed')
 })
 
+test('a guest whose image was built anew or removed since keeps its trust while that is registered', async () => {
+  const registered = (digest: string, anchors: RegisteredImage['anchors']) => ({
+    manifests: [],
+    registeredImages: [{ name: 'base', anchors, measurements: [digest] }],
+  })
+  const onHardware = async (digest: string, anchors: RegisteredImage['anchors']) =>
+    await trustOf({ amd: hardware, references: registered(digest, anchors) })
+  assert.equal(await onHardware(DIGESTS.hardware, 'amd'), 'verified')
+  assert.equal(await onHardware(DIGESTS.simulated, 'amd'), 'failed')
+  assert.equal(await onHardware(DIGESTS.hardware, 'simulated'), 'failed')
+  const inSimulation = async (anchors: RegisteredImage['anchors']) =>
+    await trustOf({
+      amd: simulated,
+      report: measured(DIGESTS.simulated),
+      references: {
+        simulatedRoots: [simulated.fingerprint],
+        ...registered(DIGESTS.simulated, anchors),
+      },
+      appraise: appraiseSnp,
+    })
+  assert.equal(await inSimulation('simulated'), 'simulated')
+  assert.equal(await inSimulation('amd'), 'failed')
+})
+
 test('a guest image that the owner withdrew counts no more, in any mode', () => {
-  const image = {
-    name: 'base',
-    anchors: 'amd',
-    mode: 'hardware',
-    digests: 1,
-    registeredAt: 0,
-  } as const
+  const image = { name: 'base', anchors: 'amd', mode: 'hardware', digests: 1 } as const
+  const registered = { ...image, measurements: [DIGESTS.hardware], registeredAt: 0 }
   const state = (imageVersion: number, withdrawn: boolean) =>
-    ({ ...image, imageVersion, state: withdrawn ? 'withdrawn' : 'current' }) as const
+    ({ ...registered, imageVersion, state: withdrawn ? 'withdrawn' : 'current' }) as const
   assert.deepEqual(inForce([MANIFEST], [state(2, true), state(3, false)]), [MANIFEST])
   assert.deepEqual(inForce([MANIFEST], [state(3, true)]), [])
+  assert.deepEqual(imagesInForce([state(2, true), state(3, false)]), [state(3, false)])
 })
 
 /** A case whose initdata, measured and registered, brings a policy in Rego. */

@@ -19,6 +19,7 @@ import { appraiseTdx, type TdxAppraisal } from '@cloister/verifier/tdx/appraise'
 import type { AmdLists } from '../endorsements/amd-lists.ts'
 import { DEFAULT_TCB_PRESET } from './minimum-tcb.ts'
 import { openingsCheck } from './policy-openings.ts'
+import { registeredDigests, type RegisteredImage } from './registered-image.ts'
 import { appraiseTd, type IntelCollateral, type TdVerdict } from './td-evidence.ts'
 import { diskCheck, imagesFor, openingCheck, vmIn } from './vm-boot-check.ts'
 import type { TrustCheck } from './trust-check.ts'
@@ -51,6 +52,11 @@ export interface TrustVerdict {
 export interface OwnerReferences {
   /** Guest images that the owner holds and has not withdrawn. */
   readonly manifests: readonly GuestImageManifest[]
+  /**
+   * Reference Values that the owner registered at the broker and has not withdrawn: of guests that were started before their image was built anew or
+   * removed. Absent: none.
+   */
+  readonly registeredImages?: readonly RegisteredImage[]
   /** Revisions of this workload's name at the broker. */
   readonly revisions: readonly WorkloadRevision[]
   readonly simulatedRoots: readonly string[]
@@ -93,12 +99,15 @@ export async function computeTrust(
   const own = [registered, openings, diskCheck(vm), openingCheck(vm)].filter(
     (check) => check !== undefined,
   )
+  const images = {
+    manifests: imagesFor(vm, references.manifests),
+    registeredImages: imagesFor(vm, references.registeredImages ?? []),
+  }
   const identity = { initdataDigest, channelKeyDigest: sha256(channelKey) }
   if (answer.tee === 'tdx') {
     const rtmr0 = (await references.acceptedMachines?.()) ?? []
-    const manifests = imagesFor(vm, references.manifests)
     const { intelCollateral } = references
-    const known = { manifests, rtmr0, ...(intelCollateral && { intelCollateral }) }
+    const known = { ...images, rtmr0, ...(intelCollateral && { intelCollateral }) }
     const found = await appraiseTd(answer, { ...expect, now }, known, appraiseQuote)
     const debug = openings?.outcome === 'warning'
     return { ...tdVerdict(found, [...own, machineCheck(rtmr0)], debug), ...identity }
@@ -108,7 +117,7 @@ export async function computeTrust(
   const question = {
     expect,
     now,
-    references: { ...references, manifests: imagesFor(vm, references.manifests) },
+    references: { ...references, ...images },
     appraise,
   }
   const appraisal = await appraiseEvidence(evidence, question)
@@ -171,8 +180,11 @@ async function appraiseEvidence(
   evidence: SnpEvidence,
   { expect, now, references, appraise }: Question,
 ): Promise<SnpAppraisal> {
-  const { manifests, simulatedRoots } = references
-  const measurement = digestsOf(manifests, 'hardware')
+  const { manifests, registeredImages = [], simulatedRoots } = references
+  const measurement = [
+    ...digestsOf(manifests, 'hardware'),
+    ...registeredDigests(registeredImages, 'amd'),
+  ]
   const found = await appraise(evidence, { now, expect: { ...expect, measurement } })
   if (found.anchor?.kind === 'hardware')
     return await appraiseHardware(evidence, found.anchor, {
@@ -187,7 +199,11 @@ async function appraiseEvidence(
     now,
     expect: {
       ...expect,
-      measurement: [...digestsOf(manifests, 'simulated'), ...digestsOf(manifests, 'debug')],
+      measurement: [
+        ...digestsOf(manifests, 'simulated'),
+        ...registeredDigests(registeredImages, 'simulated'),
+        ...digestsOf(manifests, 'debug'),
+      ],
     },
     simulatedRoots,
   })

@@ -24,6 +24,7 @@ import type { RunTee } from '../workload/choose-tee.ts'
 import { releasePolicyFor } from '../workload/register.ts'
 import type { RunPlan } from '../workload/run-plan.ts'
 import {
+  findImage,
   prepareRun,
   startRun,
   type RunContext,
@@ -197,7 +198,9 @@ async function runDemo(
   context: RunContext,
   { talk, waiting }: Output,
 ): Promise<{ run: StartedRun; view: WorkloadView }> {
-  using prepared = await prepareRun(demoPlan(demo, port), context)
+  const plan = demoPlan(demo, port)
+  using image = await findImage(plan, context)
+  const prepared = await prepareRun(plan, image, context)
   const run = await startRun(prepared, context)
   const view = await awaitRunning(DEMO.name, {
     ...context,

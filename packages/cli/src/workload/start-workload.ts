@@ -34,25 +34,50 @@ export interface RunContext {
   readonly signal: AbortSignal
 }
 
-/** A run that is fully decided and has changed nothing yet. */
-export interface PreparedRun extends Disposable {
-  readonly plan: RunPlan
-  readonly name: string
+/** An image that is there and can run here. Disposing of it closes its connections. */
+export interface FoundImage extends Disposable {
   readonly opened: OpenedImage
   readonly resolved: ResolvedImage
+}
+
+/** A run that is fully decided and has changed nothing yet. */
+export interface PreparedRun extends Omit<FoundImage, keyof Disposable> {
+  readonly plan: RunPlan
+  readonly name: string
   /** Secrets that this run gives a release policy. */
   readonly grants: readonly string[]
 }
 
-/** Resolves the image to a digest and looks which secrets it needs. @throws CloisterError `image.*`, `registry.*`, `owner.*`, `agent.command-missing`, `workload.name-taken` */
-export async function prepareRun(plan: RunPlan, context: RunContext): Promise<PreparedRun> {
-  const { directories, broker, hostd, signal } = context
+/**
+ * Resolves the image to a digest. It needs no part of a run, so that a mistyped name is answered before any of them is built or started.
+ *
+ * @throws CloisterError `image.*`, `registry.*`, `agent.command-missing`
+ */
+export async function findImage(
+  plan: RunPlan,
+  { directories, signal }: Pick<RunContext, 'directories' | 'signal'>,
+): Promise<FoundImage> {
   const registryCa = await readRegistryCa(plan.registryCa)
   const opened = await openImage(plan.image, { directories, registryCa })
-  const resolved = await resolveImage(opened.source, opened.from, undefined, signal)
-  const config = parseImageConfig(await smallBlob(opened.source, resolved.manifest.config, signal))
-  checkPlatform(config, hostPlatform())
-  containerCommand(commandParts(plan), config.config ?? {})
+  try {
+    const { source, from } = opened
+    const resolved = await resolveImage(source, from, undefined, signal)
+    const config = parseImageConfig(await smallBlob(source, resolved.manifest.config, signal))
+    checkPlatform(config, hostPlatform())
+    containerCommand(commandParts(plan), config.config ?? {})
+    return { opened, resolved, [Symbol.dispose]: () => opened[Symbol.dispose]() }
+  } catch (error) {
+    opened[Symbol.dispose]()
+    throw error
+  }
+}
+
+/** Looks whether the name is free and which secrets the image needs. @throws CloisterError `owner.*`, `workload.name-taken` */
+export async function prepareRun(
+  plan: RunPlan,
+  { opened, resolved }: FoundImage,
+  { broker, hostd, signal }: RunContext,
+): Promise<PreparedRun> {
   const name = plan.name ?? defaultName(opened.reference.repository)
   // Before anything is registered: a new revision would supersede that of the workload which runs.
   const [views, vms] = await Promise.all([hostd.list({ signal }), hostd.vms.list({ signal })])
@@ -65,7 +90,7 @@ export async function prepareRun(plan: RunPlan, context: RunContext): Promise<Pr
     needed.length === 0
       ? { grants: [] }
       : planSecrets(needed, await broker.secrets(), name, chosenResources(plan))
-  return { plan, name, opened, resolved, grants, [Symbol.dispose]: () => opened[Symbol.dispose]() }
+  return { plan, name, opened, resolved, grants }
 }
 
 export interface StartedRun {
