@@ -32,6 +32,7 @@ import { predictMachine } from '@cloister/cli/td-machine/predict-machine'
 import { acceptMachine, explainMachine, refusedMachine } from '@cloister/cli/vm/accept-machine'
 import { readCreatePlan, VM_CREATE_OPTIONS } from '@cloister/cli/vm/create-plan'
 import { createVm, prepareVm } from '@cloister/cli/vm/create-vm'
+import { resizedMachine } from '@cloister/cli/vm/renew-machine'
 import { updateBoot } from '@cloister/cli/vm/update-boot'
 import { HostdClient } from '@cloister/hostd/client'
 import { startDaemon, type Daemon } from '@cloister/hostd/daemon'
@@ -214,7 +215,7 @@ describe('a VM under TDX', { timeout: 1_200_000 }, () => {
     assert.deepEqual(kept.release.tdx?.rtmr0, [rtmr0])
     predictedRtmr0 = rtmr0 ?? ''
     const hexOf = ({ event, digest }: (typeof events)[number]) => [event, digest && toHex(digest)]
-    assert.deepEqual((await readPrediction(places, NAME)).map(hexOf), events.map(hexOf))
+    assert.deepEqual((await readPrediction(places, NAME)).events.map(hexOf), events.map(hexOf))
   })
 
   test('vm start gives QEMU this command line, and holds it to its answers', async () => {
@@ -284,7 +285,7 @@ describe('a VM under TDX', { timeout: 1_200_000 }, () => {
     stranger.close()
     const { rtmr0 } = await refusedMachine(NAME, owner())
     assert.equal(rtmr0, toHex(report.rtmr0))
-    const predicted = await readPrediction(places, NAME)
+    const { events: predicted } = await readPrediction(places, NAME)
     const events = (await explainMachine(NAME, rtmr0, { predicted, broker: owner() })) ?? []
     const verdictOf = (name: string) => events.find(({ event }) => event === name)?.verdict
     // A TPM's log has no TD HOB; what both firmwares measure alike is as predicted.
@@ -357,6 +358,40 @@ describe('a VM under TDX', { timeout: 1_200_000 }, () => {
     const now = await runGuest()
     assert.match((await now.handedOver).key, /^[0-9a-f]{64}$/)
     now.close()
+  })
+
+  test('after vm resize the secrets go to the machine that is predicted then, where all of it is', async () => {
+    await hostd.vms.stop(NAME, { force: true })
+    const context = { directories: places, talk, signal }
+    const shape = { cpus: 2, memoryMiB: 2048, processorId: undefined }
+    const accepted = async () => {
+      const kept = (await owner().secrets()).find(({ path }) => path === key)
+      return kept?.release?.kind === 'tpm' ? undefined : kept?.release?.tdx?.rtmr0
+    }
+    const before = await accepted()
+    // The processors are not named: SMBIOS stays unknown.
+    const unknown = await resizedMachine(NAME, { ...shape, machineFiles: undefined }, context)
+    const told = await unknown.renew(owner)
+    assert.match(told.at(-1) ?? '', /cloister vm accept-machine td$/)
+    assert.deepEqual(await accepted(), before)
+
+    const files = { machineFiles: join(home, 'machine') }
+    const resize = await resizedMachine(NAME, { ...shape, ...files }, context)
+    const { machine } = resize
+    await hostd.vms.resize(NAME, { cpus: 2, memoryMiB: 2048 }, { signal })
+    await resize.renew(owner)
+    assert.notEqual(machine?.rtmr0, predictedRtmr0)
+    assert.deepEqual(await accepted(), [machine?.rtmr0])
+    const { events } = await readPrediction(places, NAME)
+    assert.deepEqual(
+      events.map(({ digest }) => digest && toHex(digest)),
+      machine?.events.map(({ digest }) => digest && toHex(digest)),
+    )
+    await hostd.vms.start(NAME, { signal })
+    report = { ...report, rtmr0: Buffer.from(machine?.rtmr0 ?? '', 'hex') }
+    const guest = await runGuest()
+    assert.match((await guest.handedOver).key, /^[0-9a-f]{64}$/)
+    guest.close()
   })
 })
 

@@ -11,7 +11,7 @@ import { registerValue } from '../vm/create-plan.ts'
 export const command: Command = {
   usage: 'vm accept-machine NAME [RTMR0] [--yes]',
   details:
-    'RTMR0 of a TDX guest speaks of the machine as its host made it: settings of the firmware, memory, ACPI tables. The guest image does not tell it. Without RTMR0 the value\nof the latest refused release is shown and accepted after a yes, where RTMR0 was all that was missing: trust on first use, so look at it where the host is not to be believed, or compare it\nwith that of a machine you know. Where the guest showed its event log, the events are told that are not as predicted when the VM was made: those alone rest on your yes. The secrets of the\nVM go to that machine alone from then on; start the VM again.',
+    'RTMR0 of a TDX guest speaks of the machine as its host made it: settings of the firmware, memory, ACPI tables. The guest image does not tell it. Without RTMR0 the value\nof the latest refused release is shown and accepted after a yes, where RTMR0 was all that was missing: trust on first use, so look at it where the host is not to be believed, or compare it\nwith that of a machine you know. Where the guest showed its event log, the events are told that are not as predicted when the VM was made or resized: those alone rest on your yes. The secrets of the\nVM go to that machine alone from then on; start the VM again.',
   positionals: [1, 2],
   options: { yes: { type: 'boolean', short: 'y', help: 'accept it without being asked' } },
   async run(invocation) {
@@ -39,7 +39,7 @@ async function askedFor(
   output.talk(
     `RTMR0  ${rtmr0}\n       of the release that was refused at ${new Date(time).toISOString()}`,
   )
-  const predicted = await readPrediction(directories, name)
+  const { events: predicted } = await readPrediction(directories, name)
   for (const line of explanation(await explainMachine(name, rtmr0, { predicted, broker })))
     output.talk(`       ${line}`)
   // Whoever has the initdata may have attested last, on a machine of his own.
@@ -61,7 +61,7 @@ function explanation(events: readonly ComparedEvent[] | undefined): string[] {
     return ['the guest showed no event log of it, so nothing tells what in it is not as predicted']
   const asPredicted = events.filter(({ verdict }) => verdict === 'predicted').length
   return [
-    `${asPredicted} of ${events.length} events are as predicted when the VM was made; on your yes rest:`,
+    `${asPredicted} of ${events.length} events are as predicted when the VM was made or resized; on your yes rest:`,
     ...events.flatMap(({ event, verdict, log }) => {
       if (verdict === 'predicted') return []
       const label = log === null || log.isMeasured ? (log?.text ?? '') : `(${log.text})`

@@ -1,4 +1,4 @@
-/** What was predicted of a VM's machine when it was made, in `owner/vms/<name>/machine.json`: to be held against the log of a machine that is to be accepted. */
+/** What was predicted of a VM's machine when it was made or resized, in `owner/vms/<name>/machine.json`: to be held against the log of a machine that is to be accepted. */
 import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
@@ -20,12 +20,23 @@ const KeptSchema = z.strictObject({
       }),
     )
     .max(256),
+  /** Of the host's processors, as the owner named them; absent: they were not named. */
+  processorId: z
+    .string()
+    .regex(/^[0-9a-f]{16}$/)
+    .optional(),
 })
+
+export interface KeptPrediction {
+  readonly events: readonly MachineEvent[]
+  /** 8 bytes. */
+  readonly processorId: Uint8Array | undefined
+}
 
 export async function keepPrediction(
   { owner }: Pick<Directories, 'owner'>,
   name: string,
-  events: readonly MachineEvent[],
+  { events, processorId }: KeptPrediction,
 ): Promise<void> {
   const folder = join(owner, 'vms', name)
   await mkdir(folder, { recursive: true, mode: 0o700 })
@@ -35,6 +46,7 @@ export async function keepPrediction(
       event,
       digest: digest === undefined ? null : toHex(digest),
     })),
+    ...(processorId !== undefined && { processorId: toHex(processorId) }),
   }
   await replaceFile(join(folder, 'machine.json'), `${JSON.stringify(kept)}\n`)
 }
@@ -43,14 +55,18 @@ export async function keepPrediction(
 export async function readPrediction(
   { owner }: Pick<Directories, 'owner'>,
   name: string,
-): Promise<readonly MachineEvent[]> {
+): Promise<KeptPrediction> {
   const text = await readFile(join(owner, 'vms', name, 'machine.json'), 'utf8').catch(() => '')
   const kept = KeptSchema.safeParse(jsonOf(text))
-  if (!kept.success) return []
-  return kept.data.events.map(({ event, digest }) => ({
-    event,
-    ...(digest !== null && { digest: fromHex(digest) }),
-  }))
+  if (!kept.success) return { events: [], processorId: undefined }
+  const { events, processorId } = kept.data
+  return {
+    events: events.map(({ event, digest }) => ({
+      event,
+      ...(digest !== null && { digest: fromHex(digest) }),
+    })),
+    processorId: processorId === undefined ? undefined : fromHex(processorId),
+  }
 }
 
 function jsonOf(text: string): unknown {

@@ -36,10 +36,13 @@ test('ofQemu() takes no tables of a QEMU that runs no TD', () => {
 
 test('what was predicted is kept, and nothing is read of what cannot be', async () => {
   const owner = join(home, 'owner')
-  assert.deepEqual(await readPrediction({ owner }, 'td'), [])
+  const nothing = { events: [], processorId: undefined }
+  assert.deepEqual(await readPrediction({ owner }, 'td'), nothing)
   const events = [{ event: 'TD HOB', digest: new Uint8Array(48).fill(7) }, { event: 'SMBIOS' }]
-  await keepPrediction({ owner }, 'td', events)
-  assert.deepEqual(await readPrediction({ owner }, 'td'), events)
+  for (const processorId of [undefined, Uint8Array.from([0xf8, 6, 8, 0, 0xff, 0xfb, 0x8b, 0x1f])]) {
+    await keepPrediction({ owner }, 'td', { events, processorId })
+    assert.deepEqual(await readPrediction({ owner }, 'td'), { events, processorId })
+  }
   mkdirSync(join(owner, 'vms', 'other'), { recursive: true })
   for (const text of [
     '',
@@ -48,6 +51,6 @@ test('what was predicted is kept, and nothing is read of what cannot be', async 
     '{"version":1,"events":[{"event":1}]}',
   ]) {
     writeFileSync(join(owner, 'vms', 'other', 'machine.json'), text)
-    assert.deepEqual(await readPrediction({ owner }, 'other'), [])
+    assert.deepEqual(await readPrediction({ owner }, 'other'), nothing)
   }
 })

@@ -10,6 +10,7 @@ import {
 import { CloisterError } from '@cloister/protocol/error'
 import { VM_OPENINGS, type VmOpening } from '@cloister/protocol/vm-workload'
 import { listOption, textOption, type CommandLine, type OptionSpec } from '../command.ts'
+import { MACHINE_OPTIONS } from '../td-machine/machine-options.ts'
 import { instances, INSTANCES_OPTION } from '../workload/instances-option.ts'
 import { badOption, count, mebibytes, processorId, publishedPort } from '../option-values.ts'
 
@@ -114,16 +115,7 @@ export const VM_CREATE_OPTIONS: Readonly<Record<string, OptionSpec>> = {
     value: 'HEX',
     help: 'with --tee tdx: RTMR0 of the machine, where you know it; default: predicted where all of it is known, else accepted after its first boot',
   },
-  'processor-id': {
-    type: 'string',
-    value: 'HEX',
-    help: "with --tee tdx, to predict RTMR0: ID in `dmidecode -t processor` of a TD on the host's processors",
-  },
-  'machine-files': {
-    type: 'string',
-    value: 'DIR',
-    help: 'with --tee tdx, to predict RTMR0: what a guest of such a machine shows, as for `measure`; default: what the QEMU here shows',
-  },
+  ...MACHINE_OPTIONS,
   publish: {
     type: 'string',
     short: 'p',
@@ -257,7 +249,10 @@ export function shieldOf(plan: CreatePlan, tee: VmTee): Shield {
     throw unfit(`--rtmr0 with --tee ${tee}`, 'it is a register of TDX')
   for (const option of ['processorId', 'machineFiles'] as const)
     if (plan[option] !== undefined && tee !== 'tdx')
-      throw unfit(`${MACHINE_OPTIONS[option]} with --tee ${tee}`, 'it speaks of a register of TDX')
+      throw unfit(
+        `${MACHINE_OPTION_NAMES[option]} with --tee ${tee}`,
+        'it speaks of a register of TDX',
+      )
   const secureBoot = plan.secureBoot ?? hasSecureBoot
   const vtpm = plan.vtpm ?? !isMeasured
   if (plan.integrityMonitoring === true && !vtpm)
@@ -269,7 +264,10 @@ export function shieldOf(plan: CreatePlan, tee: VmTee): Shield {
   return { secureBoot, vtpm, integrityMonitoring: plan.integrityMonitoring ?? vtpm }
 }
 
-const MACHINE_OPTIONS = { processorId: '--processor-id', machineFiles: '--machine-files' } as const
+const MACHINE_OPTION_NAMES = {
+  processorId: '--processor-id',
+  machineFiles: '--machine-files',
+} as const
 
 function unfit(received: string, why: string): CloisterError {
   return new CloisterError('vm.combination-unfit', { why, received })

@@ -164,7 +164,10 @@ export async function createVm(prepared: PreparedVm, context: CreateContext): Pr
       hostKey: hasHostKey ? hostKey : undefined,
     })
     const machine = prepared.measured?.machine
-    if (machine !== undefined) await keepPrediction(directories, plan.name, machine.events)
+    if (machine !== undefined) {
+      const { processorId } = plan
+      await keepPrediction(directories, plan.name, { events: machine.events, processorId })
+    }
   } catch (error) {
     await removeIdentity(directories, plan.name)
     await hostd.vms.remove(plan.name)

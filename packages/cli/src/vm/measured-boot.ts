@@ -12,11 +12,9 @@ import type { DiskSystem } from '@cloister/image/boot-bundle/disk-system'
 import type { ReleasePolicyInput } from '@cloister/protocol/broker-admin-api'
 import type { Directories } from '@cloister/protocol/directories'
 import { CloisterError } from '@cloister/protocol/error'
-import { MEASURED_VCPU_COUNTS } from '@cloister/protocol/guest-image-manifest'
 import type { DefineVmRequestInput, VmTee } from '@cloister/protocol/hostd-vm-api'
 import { DISK_SECRET_BYTES } from '@cloister/protocol/sealed-disk/keys'
 import { VM_OPENINGS, type VmOpening, type VmWorkloadInput } from '@cloister/protocol/vm-workload'
-import { loadGuestImage } from '@cloister/image/images'
 import type { BrokerClient } from '../owner/broker-client.ts'
 import { ensureBroker } from '../owner/local-broker.ts'
 import { pinLocalSimulatedRoot } from '../owner/simulated-roots.ts'
@@ -25,6 +23,7 @@ import type { MeasuredTee } from '../workload/choose-tee.ts'
 import type { PredictedMachine } from '../td-machine/predict-machine.ts'
 import { registerGuestImage, registerWorkload, releasePolicyFor } from '../workload/register.ts'
 import { forgetVm } from './forget-vm.ts'
+import { requireMeasuredCpus } from './measured-cpus.ts'
 import { rawDisk } from './raw-disk.ts'
 import { vmResources } from './vm-resources.ts'
 
@@ -130,15 +129,8 @@ export async function prepareMeasuredBoot(request: MeasuredBootRequest): Promise
 
 /** @throws CloisterError `vm.combination-unfit` for what no TEE, or not this one, can give */
 function measuredTee({ tee, cpus }: MeasuredBootRequest): MeasuredTee {
-  // MRTD and RTMR1 and 2 do not speak of vCPUs.
-  if (tee === 'tdx') return tee
-  if (!MEASURED_VCPU_COUNTS.some((count) => count === cpus))
-    throw new CloisterError('vm.combination-unfit', {
-      received: `--cpus ${cpus} with --tee ${tee}`,
-      expected: MEASURED_VCPU_COUNTS.join(', '),
-      why: 'the number of vCPUs is in the launch digest, and digests are made for these',
-    })
-  if (tee === 'snp' || tee === 'simulated') return tee
+  requireMeasuredCpus(tee, cpus)
+  if (tee === 'snp' || tee === 'tdx' || tee === 'simulated') return tee
   throw new CloisterError('vm.combination-unfit', { received: `a measured boot with --tee ${tee}` })
 }
 
@@ -191,34 +183,14 @@ async function make(request: MeasuredBootRequest, tee: MeasuredTee, work: string
   }
 }
 
-/** As far as the QEMU here shows it; where it shows nothing, what firmware and memory tell. */
+/** Loaded for TDX alone. */
 async function tdMachine(
-  { cpus, memoryMiB, processorId, machineFiles, talk, signal }: MeasuredBootRequest,
+  request: MeasuredBootRequest,
   bundleDirectory: string,
 ): Promise<PredictedMachine | undefined> {
-  const { predictMachine } = await import('../td-machine/predict-machine.ts')
-  const { paths } = await loadGuestImage(bundleDirectory)
-  const { tdxFirmware: firmware } = paths
-  if (firmware === undefined) return undefined
-  const question = { firmware, cpus, memoryMiB, processorId }
-  if (machineFiles !== undefined)
-    return await predictMachine(
-      { ...question, source: { kind: 'files', folder: machineFiles } },
-      signal,
-    )
-  try {
-    return await predictMachine({ ...question, source: { kind: 'emulated' } }, signal)
-  } catch (error) {
-    if (!(error instanceof CloisterError) || !UNTRIED.has(error.code)) throw error
-    talk(
-      `        the TD's machine was not tried out here: ${error.details.received ?? error.message}`,
-    )
-    return await predictMachine(question, signal)
-  }
+  const { predictVmMachine } = await import('../td-machine/predict-vm.ts')
+  return await predictVmMachine({ ...request, bundleDirectory }, request)
 }
-
-/** What a QEMU that cannot play the machine comes to. */
-const UNTRIED: ReadonlySet<string> = new Set(['vm.machine-probe-failed', 'qemu.missing'])
 
 /** @throws CloisterError `vm-boot.console-login`, `vm-boot.swap` for what was not allowed by name */
 function openingsLeft({ openings }: DiskSystem, allowed: readonly VmOpening[]): VmOpening[] {
