@@ -122,10 +122,18 @@ export interface SevSession {
   /** The session blob, base64. */
   readonly session: string
   /**
-   * Called with the launch measurement (base64 of 32 bytes of measure and 16 of nonce) while the guest stands still. What it returns is
-   * injected; absent: nothing is. To refuse the launch it throws.
+   * Called with what the firmware measured while the guest stands still. What it returns is injected; absent: nothing is. To refuse the launch it
+   * throws.
    */
-  releaseSecret(measurement: string): Promise<SevSecret | undefined>
+  releaseSecret(launch: SevLaunch): Promise<SevSecret | undefined>
+}
+
+/** What a firmware of SEV says of a launch. */
+export interface SevLaunch {
+  /** Base64 of 32 bytes of measure and 16 of nonce. */
+  readonly measurement: string
+  /** Of the firmware, which the measure is made over too. */
+  readonly api: { readonly major: number; readonly minor: number; readonly build: number }
 }
 
 /** A secret that only the firmware can open; base64, each. */

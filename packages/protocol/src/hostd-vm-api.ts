@@ -32,12 +32,12 @@ export type VmTee = z.infer<typeof VmTeeSchema>
 
 /**
  * `firmware`: the disk boots by itself under OVMF. `measured`: the kernel of the disk is booted by an initrd of ours, and all of it is in
- * the launch measurement.
+ * the launch measurement. `direct`: kernel, initrd and command line of the disk itself, measured by SEV, for a launch secret.
  */
-const VmBootSchema = z.enum(['firmware', 'measured'])
+const VmBootSchema = z.enum(['firmware', 'measured', 'direct'])
 
-/** The one way in which each TEE boots a machine. */
-export function bootOf(tee: VmTee): z.infer<typeof VmBootSchema> {
+/** How each TEE boots a machine; SEV and SEV-ES have `direct` besides. */
+export function bootOf(tee: VmTee): 'firmware' | 'measured' {
   return tee === 'none' || tee === 'sev' || tee === 'sev-es' ? 'firmware' : 'measured'
 }
 
@@ -107,6 +107,20 @@ const MeasuredBootSchema = z.strictObject({
     .default('EPYC-v4'),
 })
 
+const AbsolutePath = z.string().startsWith('/').max(4096)
+
+/** What a direct boot under SEV starts; the files are copied. */
+const DirectBootSchema = z.strictObject({
+  /** OVMF with room for kernel hashes and a launch secret. */
+  firmware: AbsolutePath,
+  kernel: AbsolutePath,
+  initrd: AbsolutePath,
+  commandLine: z
+    .string()
+    .max(2048)
+    .regex(/^[\x20-\x7e]*$/),
+})
+
 export const TargetsSchema = z.record(z.string().regex(/^[a-z0-9-]{1,32}$/), TargetSchema)
 
 /** Body of `POST /v1/vms`. */
@@ -115,7 +129,7 @@ export const DefineVmRequestSchema = z
     name: WorkloadNameSchema,
     image: z.strictObject({
       /** Absolute path of the disk image, raw or qcow2; it is copied. */
-      path: z.string().startsWith('/').max(4096),
+      path: AbsolutePath,
       /** What lists call it. */
       name: z.string().min(1).max(255),
       /** Of the file, where the caller knows it. */
@@ -136,7 +150,16 @@ export const DefineVmRequestSchema = z
     /** Where streams lead that an agent in the guest opens, by name. */
     targets: TargetsSchema.default({}),
     measured: MeasuredBootSchema.optional(),
+    direct: DirectBootSchema.optional(),
   })
+  .refine(
+    ({ tee, secureBoot, vtpm, direct }) =>
+      direct === undefined || ((tee === 'sev' || tee === 'sev-es') && !secureBoot && !vtpm),
+    {
+      path: ['direct'],
+      message: 'a direct boot is for SEV and SEV-ES, and without Secure Boot and vTPM',
+    },
+  )
   .refine(({ tee, measured }) => (bootOf(tee) === 'measured') === (measured !== undefined), {
     path: ['measured'],
     message: 'a measured boot needs a boot bundle and initdata, a firmware boot takes none',
@@ -246,6 +269,41 @@ export const ResizeVmRequestSchema = z.strictObject({
   diskMiB: diskMiB.optional(),
 })
 export type ResizeVmRequest = z.infer<typeof ResizeVmRequestSchema>
+
+/** Bytes in base64, of a length between two. */
+function sizedBase64(least: number, most: number) {
+  const bytesOf = (text: string) => Buffer.from(text, 'base64').length
+  return z
+    .base64()
+    .max(Math.ceil(most / 3) * 4)
+    .refine((text) => bytesOf(text) >= least && bytesOf(text) <= most, 'of another length')
+}
+
+/** Body of `POST …/sev-launch`: the owner's session with the firmware (AMD 55766, LAUNCH_START). */
+export const SevLaunchRequestSchema = z.strictObject({
+  certificate: sizedBase64(2084, 2084),
+  session: sizedBase64(128, 128),
+})
+export type SevLaunchRequest = z.infer<typeof SevLaunchRequestSchema>
+
+/** Its answer, while the guest stands still. */
+export const SevLaunchSchema = z.strictObject({
+  /** 32 bytes of measure and 16 of nonce. */
+  measurement: sizedBase64(48, 48),
+  api: z.strictObject({
+    major: z.int().min(0).max(255),
+    minor: z.int().min(0).max(255),
+    build: z.int().min(0).max(255),
+  }),
+})
+export type SevLaunch = z.infer<typeof SevLaunchSchema>
+
+/** Body of `POST …/sev-launch/secret`: a packet that the firmware alone can open (LAUNCH_SECRET). */
+export const SevSecretSchema = z.strictObject({
+  header: sizedBase64(52, 52),
+  secret: sizedBase64(16, 16 << 10),
+})
+export type SevSecret = z.infer<typeof SevSecretSchema>
 
 export const SnapshotNameSchema = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/)
 /** Body of `POST …/snapshots`. */

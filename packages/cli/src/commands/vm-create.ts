@@ -38,7 +38,9 @@ export const command: Command = {
     if (!(await agreed('Create it?', invocation))) throw new CloisterError('cli.declined')
     const defined = await createVm(prepared, context)
     for (const line of await storePrediction(prepared, context)) output.talk(line)
-    const view = plan.start
+    // It takes its secret from its owner at the start.
+    const isStarted = plan.start && plan.direct === undefined
+    const view = isStarted
       ? await followStart(await started(plan.name, hostd, invocation), hostd, invocation)
       : defined
     const [trust = 'unattested'] = await trustOfGuests([view], hostd, invocation)
@@ -47,10 +49,11 @@ export const command: Command = {
       name: plan.name,
       text: () => vmText(shown, output.painter),
     })
+    const start = `cloister vm start ${plan.name}${plan.direct === undefined ? '' : ' --launch-secret FILE --sev-platform FILE'}`
     output.talk(
-      plan.start
+      isStarted
         ? `next: cloister vm ssh ${plan.name}, cloister vm logs ${plan.name} -f`
-        : `next: cloister vm start ${plan.name}`,
+        : `next: ${start}`,
     )
   },
 }

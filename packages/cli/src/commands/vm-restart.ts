@@ -15,6 +15,8 @@ export const command: Command = {
     const restarted = await hostd.vms.restart(name, stopRequest(invocation), { signal })
     const view = await followStart(restarted, hostd, invocation)
     await output.object(view, { name, text: () => `${name} ${view.state}` })
+    if (view.boot === 'direct')
+      output.talk(`${name} runs without a launch secret, and its launch was not checked`)
     output.talk(`next: cloister vm ssh ${name}`)
   },
 }

@@ -1,19 +1,88 @@
-import type { Command } from '../command.ts'
+import type { HostdClient } from '@cloister/hostd/client'
+import { CloisterError } from '@cloister/protocol/error'
+import type { VmView } from '@cloister/protocol/hostd-vm-api'
+import { listOption, textOption, type Command, type Invocation } from '../command.ts'
 import { openHostd } from '../hostd.ts'
+import { badOption } from '../option-values.ts'
+import { readInput } from '../read-input.ts'
 import { DETACH_OPTION, followStart } from '../vm/follow-start.ts'
+import type { LaunchSecret } from '../vm/sev/launch-secret.ts'
+
+/** Four certificates of 2084 bytes and two of AMD's, of 1600 at most. */
+const MAX_PLATFORM_BYTES = 64 << 10
+const MAX_SECRET_BYTES = 16 << 10
 
 export const command: Command = {
-  usage: 'vm start NAME [--detach]',
+  usage: 'vm start NAME [--launch-secret [GUID=]FILE… --sev-platform FILE] [--detach]',
   details:
-    'Starting one that runs does nothing. One with a measured boot is followed until its disk is open; when broker or guest refuse, the failed check is shown.',
-  options: DETACH_OPTION,
+    'Starting one that runs does nothing. One with a measured boot is followed until its disk is open; when broker or guest refuse, the failed check is shown.\nWith --launch-secret, for a VM under SEV that was made with --kernel: the firmware of the processor measures firmware, kernel, initrd and command line; only when that is what you have does the\nsecret go in, closed to everybody but that launch, and only then the guest runs. It finds it in /sys/kernel/security/secrets/coco/GUID.',
+  options: {
+    ...DETACH_OPTION,
+    'launch-secret': {
+      type: 'string',
+      multiple: true,
+      value: '[GUID=]FILE',
+      help: "secret for the guest, byte for byte; default GUID that of a disk's passphrase",
+    },
+    'sev-platform': {
+      type: 'string',
+      value: 'FILE',
+      help: "certificates of the host's processor: `sevctl export --full FILE` on the host",
+    },
+  },
   positionals: [1, 1],
   async run(invocation) {
     const { output, positionals, signal } = invocation
     const [name = ''] = positionals
     const hostd = await openHostd(invocation)
-    const view = await followStart(await hostd.vms.start(name, { signal }), hostd, invocation)
+    const secrets = listOption(invocation, 'launch-secret')
+    const started =
+      secrets.length > 0 || textOption(invocation, 'sev-platform') !== undefined
+        ? await startAsOwner(name, hostd, invocation)
+        : await hostd.vms.start(name, { signal })
+    const view = await followStart(started, hostd, invocation)
     await output.object(view, { name, text: () => `${name} ${view.state}` })
+    if (secrets.length === 0 && view.boot === 'direct')
+      output.talk(`${name} runs without a launch secret, and its launch was not checked`)
     output.talk(`next: cloister vm ssh ${name}, cloister vm logs ${name} -f`)
   },
+}
+
+async function startAsOwner(
+  name: string,
+  hostd: HostdClient,
+  invocation: Invocation,
+): Promise<VmView> {
+  const { directories, output, signal } = invocation
+  const platform = textOption(invocation, 'sev-platform')
+  const given = listOption(invocation, 'launch-secret')
+  if (platform === undefined || given.length === 0)
+    throw new CloisterError('cli.usage', {
+      why: 'a launch secret needs the platform that it is for',
+      expected: '--launch-secret FILE --sev-platform FILE',
+    })
+  const { expectedLaunch } = await import('../vm/sev/direct-boot.ts')
+  const { startWithSecret } = await import('../vm/sev/start-with-secret.ts')
+  const { DISK_SECRET_GUID } = await import('../vm/sev/launch-secret.ts')
+  const secrets: LaunchSecret[] = []
+  for (const text of given) secrets.push(await readSecret(text, DISK_SECRET_GUID))
+  try {
+    const start = {
+      name,
+      secrets,
+      platform: await readInput(platform, MAX_PLATFORM_BYTES),
+      expected: await expectedLaunch(directories, await hostd.vms.get(name, { signal })),
+    }
+    return await startWithSecret(start, hostd, { talk: (line) => output.talk(line), signal })
+  } finally {
+    for (const { value } of secrets) value.fill(0)
+  }
+}
+
+async function readSecret(text: string, defaultGuid: string): Promise<LaunchSecret> {
+  const [, named, file = text] = /^([0-9A-Fa-f-]{36})=(.+)$/s.exec(text) ?? []
+  const guid = (named ?? defaultGuid).toLowerCase()
+  if (!/^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/.test(guid))
+    throw badOption('--launch-secret has no GUID before =', '[GUID=]FILE', text)
+  return { guid, value: await readInput(file, MAX_SECRET_BYTES) }
 }

@@ -34,6 +34,7 @@ describe('readCreatePlan()', () => {
       sshKey: undefined,
       user: undefined,
       encryptDisk: false,
+      direct: undefined,
       rtmr0: [],
       processorId: undefined,
       machineFiles: undefined,

@@ -11,6 +11,7 @@ import { CloisterError } from '@cloister/protocol/error'
 import { VM_OPENINGS, type VmOpening } from '@cloister/protocol/vm-workload'
 import { listOption, textOption, type CommandLine, type OptionSpec } from '../command.ts'
 import { MACHINE_OPTIONS } from '../td-machine/machine-options.ts'
+import type { DirectFiles } from './sev/direct-boot.ts'
 import { instances, INSTANCES_OPTION } from '../workload/instances-option.ts'
 import { badOption, count, mebibytes, processorId, publishedPort } from '../option-values.ts'
 
@@ -38,6 +39,8 @@ export interface CreatePlan {
   readonly sshKey: string | undefined
   readonly user: string | undefined
   readonly encryptDisk: boolean
+  /** What SEV boots and measures, for a launch secret. Absent: the disk boots as its TEE has it. */
+  readonly direct: DirectFiles | undefined
   /** Accepted values of RTMR0, lowercase hex; for TDX only. */
   readonly rtmr0: readonly string[]
   /** Of the host's processors, 8 bytes; for TDX only. */
@@ -116,6 +119,13 @@ export const VM_CREATE_OPTIONS: Readonly<Record<string, OptionSpec>> = {
     help: 'with --tee tdx: RTMR0 of the machine, where you know it; default: predicted where all of it is known, else accepted after its first boot',
   },
   ...MACHINE_OPTIONS,
+  kernel: {
+    type: 'string',
+    value: 'FILE',
+    help: 'with --tee sev or sev-es and --initrd: boot this kernel directly, so that it is measured and the VM can take a launch secret',
+  },
+  initrd: { type: 'string', value: 'FILE', help: 'with --kernel: what opens the disk' },
+  append: { type: 'string', value: 'LINE', help: 'with --kernel: the command line, measured too' },
   publish: {
     type: 'string',
     short: 'p',
@@ -158,6 +168,7 @@ export function readCreatePlan(line: CommandLine): CreatePlan {
     user: textOption(line, 'user'),
     encryptDisk: line.options['encrypt-disk'] === true,
     allowed: VM_OPENINGS.filter((name) => line.options[`allow-${name}`] === true),
+    direct: directFiles(line),
     rtmr0: listOption(line, 'rtmr0').map(registerValue),
     processorId: processorId(textOption(line, 'processor-id')),
     machineFiles: textOption(line, 'machine-files'),
@@ -166,6 +177,19 @@ export function readCreatePlan(line: CommandLine): CreatePlan {
     start: line.options['no-start'] !== true,
     instances: instances(line),
   }
+}
+
+function directFiles(line: CommandLine): DirectFiles | undefined {
+  const [kernel, initrd, commandLine] = ['kernel', 'initrd', 'append'].map((name) =>
+    textOption(line, name),
+  )
+  if (kernel !== undefined && initrd !== undefined)
+    return { kernel, initrd, commandLine: commandLine ?? '' }
+  if (kernel === undefined && initrd === undefined && commandLine === undefined) return undefined
+  throw new CloisterError('cli.usage', {
+    why: 'a direct boot needs a kernel and an initrd',
+    expected: '--kernel FILE --initrd FILE, and --append LINE',
+  })
 }
 
 function teeChoice(text: string): VmTeeChoice {
@@ -212,7 +236,8 @@ const WITHOUT_SMM: ReadonlySet<VmTee> = new Set(['sev-es'])
  */
 export function shieldOf(plan: CreatePlan, tee: VmTee): Shield {
   const isMeasured = bootOf(tee) === 'measured'
-  const hasSecureBoot = !isMeasured && !WITHOUT_SMM.has(tee)
+  if (plan.direct !== undefined) checkDirect(plan, tee)
+  const hasSecureBoot = !isMeasured && !WITHOUT_SMM.has(tee) && plan.direct === undefined
   if (plan.secureBoot === true && !hasSecureBoot)
     throw unfit(
       `--secure-boot on with --tee ${tee}`,
@@ -254,7 +279,7 @@ export function shieldOf(plan: CreatePlan, tee: VmTee): Shield {
         'it speaks of a register of TDX',
       )
   const secureBoot = plan.secureBoot ?? hasSecureBoot
-  const vtpm = plan.vtpm ?? !isMeasured
+  const vtpm = plan.vtpm ?? (!isMeasured && plan.direct === undefined)
   if (plan.integrityMonitoring === true && !vtpm)
     throw unfit('--integrity-monitoring on without --vtpm on', 'it reads the PCRs of the vTPM')
   if (plan.secureBootKeys !== undefined && !secureBoot)
@@ -262,6 +287,22 @@ export function shieldOf(plan: CreatePlan, tee: VmTee): Shield {
   if (plan.network.kind === 'bridge' && plan.ports.length > 0)
     throw unfit('--publish with --network bridge', 'the guest has an address of its own')
   return { secureBoot, vtpm, integrityMonitoring: plan.integrityMonitoring ?? vtpm }
+}
+
+/** Kernel, initrd and command line in the place of what the firmware would start. */
+function checkDirect(plan: CreatePlan, tee: VmTee): void {
+  if (tee !== 'sev' && tee !== 'sev-es')
+    throw unfit(`--kernel with --tee ${tee}`, 'it is for launch secrets of SEV and SEV-ES')
+  if (plan.secureBoot === true || plan.vtpm === true)
+    throw unfit(
+      `--${plan.vtpm === true ? 'vtpm' : 'secure-boot'} on with --kernel`,
+      'firmware that takes launch secrets keeps no variables and starts no boot loader',
+    )
+  if (plan.cloudInit !== undefined || plan.networkConfig !== undefined || plan.sshKey !== undefined)
+    throw unfit(
+      '--cloud-init, --network-config or --ssh-key with --kernel',
+      'the host would write that seed, and whoever writes it is root in the VM',
+    )
 }
 
 const MACHINE_OPTION_NAMES = {

@@ -14,12 +14,14 @@ import {
 } from '@cloister/protocol/hostd-vm-api'
 import { freePort } from '../free-port.ts'
 import { readInput } from '../read-input.ts'
+import { ensureGuestImage } from '../setup/ensure-guest-image.ts'
 import { keepPrediction } from '../td-machine/kept-prediction.ts'
 import { chooseVmTee } from './choose-vm-tee.ts'
 import { shieldOf, type CreatePlan, type Shield } from './create-plan.ts'
 import { openDiskImage } from './disk-catalogue.ts'
 import { prepareMeasuredBoot, type MeasuredBoot, type MeasuredDefinition } from './measured-boot.ts'
 import { readSecureBootKeys } from './secure-boot-keys.ts'
+import type { DirectBoot } from './sev/direct-boot.ts'
 import {
   keepIdentity,
   makeKeyPair,
@@ -54,6 +56,7 @@ export interface PreparedVm extends AsyncDisposable {
   readonly networkConfig: Uint8Array | undefined
   readonly secureBootKeys: DefineVmRequestInput['secureBootKeys']
   readonly measured: MeasuredBoot | undefined
+  readonly direct: DirectBoot | undefined
 }
 
 /** @throws CloisterError `vm.*`, `tee.none`, `cli.*`, `catalogue-image.*` */
@@ -96,6 +99,7 @@ export async function prepareVm(plan: CreatePlan, context: CreateContext): Promi
           signal,
         })
       : undefined
+  const direct = plan.direct && (await prepareDirect(plan.direct, context))
   const user = plan.user ?? image.user
   return {
     plan,
@@ -109,12 +113,33 @@ export async function prepareVm(plan: CreatePlan, context: CreateContext): Promi
     networkConfig,
     secureBootKeys,
     measured,
+    direct,
     [Symbol.asyncDispose]: async () => await measured?.[Symbol.asyncDispose](),
   }
 }
 
+/** The firmware is that of SNP's guests, which has room for the kernel's hashes and for secrets. */
+async function prepareDirect(
+  files: NonNullable<CreatePlan['direct']>,
+  { directories, talk, signal }: CreateContext,
+): Promise<DirectBoot> {
+  const { image } = await ensureGuestImage({ directories, talk, signal })
+  const { snpFirmware } = image.paths
+  if (snpFirmware === undefined) throw new CloisterError('tee.firmware-missing')
+  const { readDirectBoot } = await import('./sev/direct-boot.ts')
+  return await readDirectBoot(files, snpFirmware)
+}
+
 /** Lines that say what will be made, and what of it whoever owns the host can see. */
-export function planLines({ plan, tee, shield, image, ports, measured }: PreparedVm): string[] {
+export function planLines({
+  plan,
+  tee,
+  shield,
+  image,
+  ports,
+  measured,
+  direct,
+}: PreparedVm): string[] {
   const disk = plan.diskMiB === undefined ? "the image's own size" : `${plan.diskMiB} MiB`
   const onOff = (value: boolean) => (value ? 'on' : 'off')
   return [
@@ -135,6 +160,12 @@ export function planLines({ plan, tee, shield, image, ports, measured }: Prepare
         `      port ${address}:${host} leads to ${guest}, in clear to the host`,
     ),
     ...(plan.network.kind === 'bridge' ? [`      on bridge ${plan.network.bridge}`] : []),
+    ...(direct === undefined
+      ? []
+      : [
+          `      boots ${direct.request.kernel} with ${direct.request.initrd}, which SEV measures with the command line; it takes its secret at each start`,
+          '      the disk is copied as it is: encrypt its root yourself, and let the initrd open it with the secret',
+        ]),
     ...(measured?.plan ?? []).map((line) => `      ${line}`),
   ]
 }
@@ -143,6 +174,7 @@ export function planLines({ plan, tee, shield, image, ports, measured }: Prepare
 export async function createVm(prepared: PreparedVm, context: CreateContext): Promise<VmView> {
   const { directories, hostd, signal } = context
   const { plan, user, givenKey } = prepared
+  if (prepared.direct !== undefined) return await createDirect(prepared, prepared.direct, context)
   const madeKey = givenKey === undefined ? await makeKeyPair(`cloister-vm-${plan.name}`) : undefined
   const hostKey = await makeKeyPair(plan.name)
   const { userData, hasHostKey } = composeUserData(prepared.userData, hostKey)
@@ -172,6 +204,28 @@ export async function createVm(prepared: PreparedVm, context: CreateContext): Pr
     await removeIdentity(directories, plan.name)
     await hostd.vms.remove(plan.name)
     await prepared.measured?.undo()
+    throw error
+  }
+  return view
+}
+
+/** Without a seed: the host would write it. */
+async function createDirect(
+  prepared: PreparedVm,
+  direct: DirectBoot,
+  { directories, hostd, signal }: CreateContext,
+): Promise<VmView> {
+  const { plan, user } = prepared
+  const request = { ...requestOf(prepared), direct: direct.request }
+  const view = await hostd.vms.define(request, { signal })
+  try {
+    const none = { givenKey: undefined, madeKey: undefined, hostKey: undefined }
+    await keepIdentity(directories, plan.name, { user, ...none })
+    const { keepDirectBoot } = await import('./sev/direct-boot.ts')
+    await keepDirectBoot(directories, plan.name, direct)
+  } catch (error) {
+    await removeIdentity(directories, plan.name)
+    await hostd.vms.remove(plan.name)
     throw error
   }
   return view

@@ -1,6 +1,6 @@
 /** Makes a machine from its definition: its record and the files that outlive its runs. */
 import { createHash, randomBytes } from 'node:crypto'
-import { stat, statfs, writeFile } from 'node:fs/promises'
+import { chmod, copyFile, stat, statfs, writeFile } from 'node:fs/promises'
 import type { SecureBootChoice } from '@cloister/launcher/machine/secure-boot'
 import { CloisterError } from '@cloister/protocol/error'
 import { parseInitdata } from '@cloister/protocol/initdata'
@@ -66,7 +66,7 @@ function viewOf(request: DefineVmRequest, imageMiB: number): VmView {
     name,
     state: 'defined',
     tee,
-    boot: bootOf(tee),
+    boot: request.direct === undefined ? bootOf(tee) : 'direct',
     secureBoot,
     secureBootKeys: secureBootKeys === 'microsoft' ? 'microsoft' : 'own',
     vtpm,
@@ -122,7 +122,8 @@ async function fillFolder(
     await machines.writeVariables(secureBootChoice(request), files.variables)
   if (request.vtpm) await machines.manufactureVtpm(files.vtpm, view.id, signal)
   if (initdata !== undefined) await writeFile(files.initdata, initdata, { mode: 0o600 })
-  const { seed } = request
+  const { direct, seed } = request
+  if (direct !== undefined) await takeDirectBoot(direct, files.direct)
   if (seed === undefined) return
   const bytes = await machines.encodeSeed({
     instanceId: view.id,
@@ -134,6 +135,20 @@ async function fillFolder(
     }),
   })
   await writeFile(files.seed, bytes, { mode: 0o600 })
+}
+
+async function takeDirectBoot(
+  { commandLine, ...paths }: NonNullable<DefineVmRequest['direct']>,
+  files: ReturnType<typeof machineFiles>['direct'],
+): Promise<void> {
+  for (const name of ['firmware', 'kernel', 'initrd'] as const) {
+    await copyFile(paths[name], files[name]).catch((cause: unknown) => {
+      throw new CloisterError('disk.unreadable', { where: paths[name], cause })
+    })
+    // QEMU opens it again, under its own uid; the folder is closed to everybody else.
+    await chmod(files[name], 0o644)
+  }
+  await writeFile(files.commandLine, commandLine, { mode: 0o600 })
 }
 
 function secureBootChoice({ secureBoot, secureBootKeys }: DefineVmRequest): SecureBootChoice {

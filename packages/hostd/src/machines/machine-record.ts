@@ -1,6 +1,6 @@
 /**
  * What hostd keeps of a machine on disk, `record.json`. Beside it lie the machine's files: `disk.qcow2`, `variables.fd`, `tpm/`, `seed.img`,
- * `initdata.toml`, and what it keeps of its life: `console/`, `events/`, `integrity/`.
+ * `initdata.toml` or the files of a direct boot, and what it keeps of its life: `console/`, `events/`, `integrity/`.
  */
 import { join } from 'node:path'
 import { z } from 'zod'
@@ -32,6 +32,12 @@ export function machineFiles(folder: string) {
     vtpm: { stateDirectory: join(folder, 'tpm'), key: join(folder, 'tpm.key') },
     seed: join(folder, 'seed.img'),
     initdata: join(folder, 'initdata.toml'),
+    direct: {
+      firmware: join(folder, 'firmware.fd'),
+      kernel: join(folder, 'vmlinuz'),
+      initrd: join(folder, 'initrd'),
+      commandLine: join(folder, 'command-line'),
+    },
     console: join(folder, 'console'),
     events: join(folder, 'events'),
     integrity: join(folder, 'integrity'),

@@ -4,6 +4,8 @@ import {
   DefineVmRequestSchema,
   IntegrityEventSchema,
   ResizeVmRequestSchema,
+  SevLaunchRequestSchema,
+  SevSecretSchema,
   SnapshotRequestSchema,
   StopVmRequestSchema,
   VM_LIMITS,
@@ -31,6 +33,20 @@ export const MACHINE_ROUTES: Readonly<Record<string, Handler>> = {
     const machine = machines.get(name)
     await machine.start()
     sendJson(response, 200, machine.view)
+  },
+  'POST /v1/vms/NAME/sev-launch': async ({ request, response, machines, name }) => {
+    const machine = machines.get(name)
+    const asked = await readJson(request, SevLaunchRequestSchema)
+    sendJson(response, 200, await machine.startWithOwner(asked))
+  },
+  'POST /v1/vms/NAME/sev-launch/secret': async ({ request, response, machines, name }) => {
+    const machine = machines.get(name)
+    await machine.ownerLaunch().answer(await readJson(request, SevSecretSchema))
+    sendJson(response, 200, machine.view)
+  },
+  'DELETE /v1/vms/NAME/sev-launch': async ({ response, machines, name }) => {
+    await machines.get(name).ownerLaunch().refuse()
+    sendJson(response, 200, {})
   },
   'POST /v1/vms/NAME/stop': async ({ request, response, machines, name }) => {
     const machine = machines.get(name)

@@ -35,6 +35,7 @@ export async function machineStart(
     ports: view.ports.map(({ address, host, guest }) => ({ hostAddress: address, host, guest })),
     machine: hardware(view, files),
   }
+  if (view.boot === 'direct') return { spec: await directSpec(common, files) }
   if (view.guestImage === undefined) {
     const code = await backend.machines.firmwareCode(view.secureBoot)
     const { variables } = files
@@ -61,6 +62,22 @@ export async function machineStart(
     ...(view.vcpuType !== undefined && { vcpuType: view.vcpuType }),
   }
   return { spec, image }
+}
+
+/** What SEV measures of it, its owner has: hostd's copies may be anything. */
+async function directSpec(
+  common: Omit<VmSpec, 'mode' | 'boot' | 'commandLine' | 'hostData'>,
+  { direct }: ReturnType<typeof machineFiles>,
+): Promise<VmSpec> {
+  const { commandLine, ...boot } = direct
+  return {
+    ...common,
+    mode: 'hardware',
+    boot,
+    commandLine: await readFile(commandLine, 'utf8'),
+    // SEV has no such field.
+    hostData: new Uint8Array(32),
+  }
 }
 
 /** Of TDX, its own firmware and the unified kernel. */

@@ -13,12 +13,14 @@ import {
   type IntegrityEvent,
   type MemoryDump,
   type ResizeVmRequest,
+  type SevLaunch,
+  type SevLaunchRequest,
   type Snapshot,
   type VmEvent,
   type VmView,
 } from '@cloister/protocol/hostd-vm-api'
 import type { GuestImage } from '@cloister/image/images'
-import type { StageRecord, Vm, VmExit } from '@cloister/launcher/vm-spec'
+import type { SevSession, StageRecord, Vm, VmExit } from '@cloister/launcher/vm-spec'
 import type { Backend, VmFolders } from '../backend.ts'
 import { CoalescedWrites } from '../coalesced-writes.ts'
 import { writeDurably } from '../durable-file.ts'
@@ -30,6 +32,7 @@ import { endOf, failed, lostEnd, type MachineEnd, type StopAsked } from './machi
 import type { MachineConsole } from './machine-console.ts'
 import { machineFiles, type MachineRecord } from './machine-record.ts'
 import type { MachineStore } from './machine-store.ts'
+import { OwnerLaunch } from './owner-launch.ts'
 import { nextRestart } from './restart-limit.ts'
 
 const MIB = 2 ** 20
@@ -73,6 +76,8 @@ export class Machine {
   #run: Run | undefined
   #stop: (StopAsked & { readonly until: number }) | undefined
   #events: Promise<LogRing<VmEvent>> | undefined
+  /** Measured, and not answered yet. */
+  #ownerLaunch: OwnerLaunch | undefined
   #isReleased = false
   /** Fires when a restart that the guest asked for is not to come. */
   #noRestart = new AbortController()
@@ -131,6 +136,7 @@ export class Machine {
       return
     }
     await this.#resuming
+    await this.#ownerLaunch?.refuse()
     // A start that is under way ends with a QEMU to stop, or with none.
     if (this.view.state !== 'stopping') await this.#change?.catch(() => undefined)
     const run = this.#run
@@ -143,6 +149,37 @@ export class Machine {
     } else if (force) this.#stop = { force, isLate: false, until }
     await run.vm.stop({ force, timeoutMs })
     await run.ended
+  }
+
+  /**
+   * Starts one with a direct boot, in which its owner takes part; resolves when it is measured and stands still.
+   *
+   * @throws CloisterError `vm.combination-unfit`, `vm.still-running`, and as {@link Machine.start}
+   */
+  async startWithOwner(request: SevLaunchRequest): Promise<SevLaunch> {
+    if (this.view.boot !== 'direct')
+      throw new CloisterError('vm.combination-unfit', {
+        received: `a launch secret for a ${this.view.boot} boot`,
+        expected: 'a VM that was made with --launch-secret',
+      })
+    await this.#resuming
+    if (!isAtRest(this.view.state)) throw new CloisterError('vm.still-running')
+    const launch = new OwnerLaunch(request)
+    const started = this.#exclusive(async () => {
+      this.#ownerLaunch = launch
+      try {
+        await this.#start(launch.session)
+      } finally {
+        this.#ownerLaunch = undefined
+      }
+    })
+    return await launch.measured(started)
+  }
+
+  /** The launch that waits for its owner. @throws CloisterError `vm.launch-not-awaited` */
+  ownerLaunch(): OwnerLaunch {
+    if (this.#ownerLaunch === undefined) throw new CloisterError('vm.launch-not-awaited')
+    return this.#ownerLaunch
   }
 
   async restart(options: { force: boolean; timeoutMs: number }): Promise<void> {
@@ -286,6 +323,7 @@ export class Machine {
   async release(): Promise<void> {
     this.#isReleased = true
     this.#noRestart.abort()
+    await this.#ownerLaunch?.refuse()
     await Promise.all([this.#resuming, this.#change?.catch(() => undefined)])
     const run = this.#run
     run?.disk.end()
@@ -296,7 +334,7 @@ export class Machine {
     await (await this.#events)?.end()
   }
 
-  async #start(): Promise<void> {
+  async #start(session?: SevSession): Promise<void> {
     using _claim = await this.#context.claimRun(this.view)
     await this.#readDiskSize()
     const before = this.view
@@ -314,17 +352,17 @@ export class Machine {
       throw error
     }
     this.#say({ type: 'starting', detail: { boot: boots } })
-    await this.#launch()
+    await this.#launch(session)
   }
 
   /** Starts its QEMU; the machine is `failed` when that fails. */
-  async #launch(): Promise<void> {
+  async #launch(session?: SevSession): Promise<void> {
     const { backend, vmFolders, store } = this.#context
     try {
       const { machineStart } = await import('./machine-spec.ts')
       const folder = store.folder(this.view.id)
       const { spec, image } = await machineStart(backend, vmFolders, this.view, folder)
-      const vm = await backend.startVm(spec, image)
+      const vm = await backend.startVm({ ...spec, ...(session && { sevSession: session }) }, image)
       try {
         const { accelerator, process } = vm.state
         // A QEMU that nobody could find again must not run on.
@@ -350,7 +388,13 @@ export class Machine {
     const { state } = this.#record.view
     const before = this.#record.vm
     // Killed while its QEMU was being started; what there was of it has been cleared.
-    if (before === undefined) return state === 'starting' ? this.#launch() : this.#end(STOPPED)
+    if (before === undefined) {
+      if (state !== 'starting') return this.#end(STOPPED)
+      // Perhaps it waited for its owner, who is not asked again.
+      if (this.view.boot === 'direct')
+        return this.#end(failed(new CloisterError('vm.launch-unanswered')))
+      return this.#launch()
+    }
     const { stopUntil } = this.#record
     const until = stopUntil === undefined ? undefined : Date.parse(stopUntil)
     if (until !== undefined) this.#stop = { force: false, isLate: false, until }
@@ -414,7 +458,8 @@ export class Machine {
     if (this.#isReleased) return
     const stop = this.#stop
     const isLate = stop !== undefined && !stop.force && exit.at.getTime() >= stop.until
-    if (exit.reason === 'guest-reset' && stop === undefined) return this.#endForRestart(exit)
+    const isForRestart = exit.reason === 'guest-reset' && this.view.boot !== 'direct'
+    if (isForRestart && stop === undefined) return this.#endForRestart(exit)
     delete this.#record.restart
     await this.#end(endOf(exit, stop && { ...stop, isLate }))
   }

@@ -12,6 +12,7 @@ import {
   BaselineSchema,
   BootLogSchema,
   MemoryDumpSchema,
+  SevLaunchSchema,
   SnapshotListSchema,
   VmEventSchema,
   VmListSchema,
@@ -21,6 +22,9 @@ import {
   type IntegrityEvent,
   type MemoryDump,
   type ResizeVmRequest,
+  type SevLaunch,
+  type SevLaunchRequest,
+  type SevSecret,
   type Snapshot,
   type StopVmRequestInput,
   type VmEvent,
@@ -52,6 +56,27 @@ export class VmCalls {
   /** Resolves when its QEMU runs; starting one that runs does nothing. */
   start(name: string, options: CallOptions = {}): Promise<VmView> {
     return this.#view(name, '/start', {}, options)
+  }
+
+  /** Starts one with a direct boot under SEV; resolves when the firmware has measured it, and it waits for {@link giveSecret} or {@link refuseLaunch}. */
+  launchWithOwner(
+    name: string,
+    body: SevLaunchRequest,
+    options: CallOptions = {},
+  ): Promise<SevLaunch> {
+    const path = vmPath(name, '/sev-launch')
+    return this.#calls.json({ method: 'POST', path, body, ...options }, SevLaunchSchema)
+  }
+
+  /** Resolves when its guest runs. */
+  giveSecret(name: string, body: SevSecret, options: CallOptions = {}): Promise<VmView> {
+    return this.#view(name, '/sev-launch/secret', body, options)
+  }
+
+  /** Resolves when nothing of the launch is left. */
+  async refuseLaunch(name: string, options: CallOptions = {}): Promise<void> {
+    const path = vmPath(name, '/sev-launch')
+    await this.#calls.done({ method: 'DELETE', path, ...options })
   }
 
   /** Resolves when it has ended; stopping one at rest does nothing. */

@@ -5,6 +5,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { guidToBytes } from '@cloister/verifier/formats/guid'
+import { OVMF_GUID } from '@cloister/verifier/formats/ovmf'
 import { qemuArguments, type GuestDescriptors } from '../qemu-arguments.ts'
 import * as hosts from '../testing/hosts.ts'
 import {
@@ -233,6 +235,19 @@ test("sev-es: the owner's session goes in by descriptors", async () => {
   assert.deepEqual(objects, [
     'sev-guest,id=sev0,cbitpos=47,reduced-phys-bits=1,policy=0xf,kernel-hashes=on,dh-cert-file=/proc/self/fd/6,session-file=/proc/self/fd/7',
   ])
+})
+
+test('sev: a launch with its owner needs firmware with an area for a secret', async () => {
+  const sevSession = { certificate: '', session: '', releaseSecret: async () => undefined }
+  await words(specFor('sev', { sevSession }), hosts.NAPLES)
+  const bytes = amdSevFirmware()
+  const at = Buffer.from(bytes).indexOf(guidToBytes(OVMF_GUID.launchSecret))
+  bytes.fill(0, at - 10, at - 2)
+  const firmware = await file('without-area.fd', bytes)
+  await assert.rejects(
+    words(specFor('sev', { sevSession, boot: { kernel, initrd, firmware } }), hosts.NAPLES),
+    { code: 'tee.firmware-unfit' },
+  )
 })
 
 test('tdx: the object as JSON, with the initdata digest in MRCONFIGID', async () => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { QmpClient } from '../qmp.ts'
-import type { SevSecret, VmSpec } from '../vm-spec.ts'
+import type { SevLaunch, SevSecret, VmSpec } from '../vm-spec.ts'
 import { exchangeSecret, requireSev } from './sev-state.ts'
 import { DRIVERS } from './table.ts'
 
@@ -58,11 +58,12 @@ for (const [name, answer] of Object.entries({
     })
   })
 
+const API = { major: 0, minor: 24, build: 15 }
 const MEASUREMENT = Buffer.alloc(48, 7).toString('base64')
 const SECRET: SevSecret = { header: 'aGVhZGVy', secret: 'c2VjcmV0', address: 0x80d000n }
 
 test('sev-es: the owner sees the measurement and the secret goes in', async () => {
-  const seen: string[] = []
+  const seen: SevLaunch[] = []
   const { qmp, left } = recorded([
     ['query-sev', {}, ES],
     ['query-sev-launch-measure', {}, { data: MEASUREMENT }],
@@ -72,28 +73,42 @@ test('sev-es: the owner sees the measurement and the secret goes in', async () =
       {},
     ],
   ])
-  const releaseSecret = (measurement: string) => {
-    seen.push(measurement)
+  const releaseSecret = (launch: SevLaunch) => {
+    seen.push(launch)
     return Promise.resolve(SECRET)
   }
   const sevSession = { certificate: '', session: '', releaseSecret }
   await DRIVERS['sev-es'].launched?.(qmp, spec({ tee: 'sev-es', sevSession }))
-  assert.deepEqual(seen, [MEASUREMENT])
+  assert.deepEqual(seen, [{ measurement: MEASUREMENT, api: API }])
   assert.equal(left.length, 0)
 })
 
 test('sev: nothing goes in when the owner gives nothing, or refuses', async () => {
   const session = { certificate: '', session: '' }
   const none = recorded([['query-sev-launch-measure', {}, { data: MEASUREMENT }]])
-  await exchangeSecret(none.qmp, { ...session, releaseSecret: () => Promise.resolve(undefined) })
+  await exchangeSecret(
+    none.qmp,
+    { ...session, releaseSecret: () => Promise.resolve(undefined) },
+    API,
+  )
   const refusal = new Error('another digest')
   const refused = recorded([['query-sev-launch-measure', {}, { data: MEASUREMENT }]])
   const releaseSecret = () => Promise.reject(refusal)
-  await assert.rejects(exchangeSecret(refused.qmp, { ...session, releaseSecret }), refusal)
+  await assert.rejects(exchangeSecret(refused.qmp, { ...session, releaseSecret }, API), refusal)
   const short = recorded([['query-sev-launch-measure', {}, { data: 'AAAA' }]])
-  await assert.rejects(exchangeSecret(short.qmp, { ...session, releaseSecret }), {
+  await assert.rejects(exchangeSecret(short.qmp, { ...session, releaseSecret }, API), {
     code: 'tee.launch-refused',
   })
+})
+
+test('sev-es: a firmware that does not say its version is refused', async () => {
+  const { 'build-id': _build, ...silent } = ES
+  const { qmp } = recorded([['query-sev', {}, silent]])
+  const session = { certificate: '', session: '', releaseSecret: async () => SECRET }
+  await assert.rejects(
+    async () => DRIVERS['sev-es'].launched?.(qmp, spec({ tee: 'sev-es', sevSession: session })),
+    { code: 'tee.launch-refused' },
+  )
 })
 
 test('requireSev() demands what it is told', async () => {

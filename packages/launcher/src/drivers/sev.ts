@@ -4,6 +4,8 @@
  */
 import { CloisterError } from '@cloister/protocol/error'
 import { toHex } from '@cloister/verifier/bytes/hex'
+import { isZero } from '@cloister/verifier/bytes/reader'
+import { OVMF_GUID, parseOvmf } from '@cloister/verifier/formats/ovmf'
 import {
   predictSevEsLaunchDigest,
   predictSevLaunchDigest,
@@ -15,11 +17,16 @@ import type { VmSpec } from '../vm-spec.ts'
 import type { LaunchPrediction, TeeDriver } from './driver.ts'
 import { firmwareError, hashKernel, readFirmware, vcpuTypeOf } from './measured-files.ts'
 import { requireHost } from './require-host.ts'
-import { exchangeSecret, requireSev } from './sev-state.ts'
+import { exchangeSecret, firmwareApi, requireSev } from './sev-state.ts'
 
 const POLICY = { noDebug: 1n, noKeySharing: 2n, es: 4n, noSend: 8n, domain: 16n, sev: 32n } as const
 /** Never debugged, key never shared, never sent to another host. */
 const DEFAULT_POLICY = POLICY.noDebug | POLICY.noKeySharing | POLICY.noSend
+/** Of a guest whose spec names none. */
+export const SEV_POLICIES = {
+  sev: Number(DEFAULT_POLICY),
+  'sev-es': Number(DEFAULT_POLICY | POLICY.es),
+} as const
 
 export const sev: TeeDriver = sevDriver('sev')
 export const sevEs: TeeDriver = sevDriver('sev-es')
@@ -37,6 +44,7 @@ function sevDriver(id: 'sev' | 'sev-es'): TeeDriver {
       const policy = checkedPolicy(spec, id)
       const cpu = vcpuTypeOf(spec)
       await Promise.all([requireHost(driver, host), predict(spec, id)])
+      if (spec.sevSession !== undefined) await requireSecretArea(spec)
       const cBit = await cBitPosition(host.view)
       return {
         board: 'q35',
@@ -59,8 +67,9 @@ function sevDriver(id: 'sev' | 'sev-es'): TeeDriver {
       }
     },
     async launched(qmp, spec) {
-      await requireSev(qmp, { policy: Number(checkedPolicy(spec, id)) })
-      if (spec.sevSession !== undefined) await exchangeSecret(qmp, spec.sevSession)
+      const answer = await requireSev(qmp, { policy: Number(checkedPolicy(spec, id)) })
+      if (spec.sevSession !== undefined)
+        await exchangeSecret(qmp, spec.sevSession, firmwareApi(answer))
     },
     predict: (spec) => predict(spec, id),
   }
@@ -88,9 +97,19 @@ async function predict(spec: VmSpec, id: 'sev' | 'sev-es'): Promise<LaunchPredic
   }
 }
 
+/** Where QEMU puts a launch secret, and the guest's kernel finds it. @throws CloisterError `tee.firmware-unfit` */
+async function requireSecretArea({ boot }: VmSpec): Promise<void> {
+  const firmware = await readFirmware(isFirmwareBoot(boot) ? boot.code : boot.firmware)
+  const area = parseOvmf(firmware).table.get(OVMF_GUID.launchSecret)
+  if (area !== undefined && !isZero(area)) return
+  throw new CloisterError('tee.firmware-unfit', {
+    received: 'the firmware has no area for a launch secret; use the AmdSev build of OVMF',
+  })
+}
+
 function checkedPolicy(spec: VmSpec, id: 'sev' | 'sev-es'): bigint {
   const tier = id === 'sev-es' ? POLICY.es : 0n
-  const policy = spec.guestPolicy ?? DEFAULT_POLICY | tier
+  const policy = spec.guestPolicy ?? BigInt(SEV_POLICIES[id])
   const isWrong =
     policy < 0n ||
     policy >= 1n << 32n ||

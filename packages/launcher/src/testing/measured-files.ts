@@ -39,6 +39,7 @@ export function amdSevFirmware(): Uint8Array {
     [
       [OVMF_GUID.sevMetadata, u32(PAGE)],
       [OVMF_GUID.hashTable, u32(hashes + 0xc00, 0x400)],
+      [OVMF_GUID.launchSecret, u32(hashes, 0xc00)],
       [OVMF_GUID.apReset, u32(0x80b004)],
     ],
     metadata,
