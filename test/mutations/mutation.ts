@@ -21,6 +21,8 @@ export interface Mutation {
   readonly test: string
   /** Whole name of a test in it. */
   readonly fails: string
+  /** Whether the edits stand in a program that the test starts, not in what it imports. Absent: no. */
+  readonly inProgram?: boolean
   /** What its failure says: that the attack came through, or the code of the next layer, which caught it. */
   readonly says: string
 }

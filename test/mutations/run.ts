@@ -21,7 +21,7 @@ console.log(`${chosen.length - survivors} of ${chosen.length} caught`)
 process.exitCode = survivors === 0 && chosen.length > 0 ? 0 : 1
 
 /** @returns why the test proves nothing; undefined when it failed as it should */
-function problemOf({ name, test, fails, says }: Mutation): string | undefined {
+function problemOf({ name, test, fails, says, inProgram = false }: Mutation): string | undefined {
   const pattern = `^${escaped(fails)}$`
   const { stdout, stderr, signal } = spawnSync(
     process.execPath,
@@ -35,7 +35,11 @@ function problemOf({ name, test, fails, says }: Mutation): string | undefined {
       fileURLToPath(new URL(test, REPOSITORY)),
     ],
     {
-      env: { ...process.env, [MUTATION_VARIABLE]: name },
+      env: {
+        ...process.env,
+        [MUTATION_VARIABLE]: name,
+        ...(inProgram && { NODE_OPTIONS: `--import=${HOOK}` }),
+      },
       encoding: 'utf8',
       maxBuffer: 64 << 20,
       timeout: 2 * TIMEOUT_MS,
@@ -43,7 +47,8 @@ function problemOf({ name, test, fails, says }: Mutation): string | undefined {
   )
   const output = `${stdout}${stderr}`
   if (signal !== null) return `: it hung\n${output}`
-  if (stderr.includes('not loaded: ')) return `: ${stderr.trim()}`
+  // Of a program that never loaded it, nothing fails.
+  if (!inProgram && stderr.includes('not loaded: ')) return `: ${stderr.trim()}`
   const line = new RegExp(`^ *not ok \\d+ - ${escaped(tapName(fails))}$`, 'm')
   if (!line.test(output)) return `: the test did not fail\n${output}`
   return output.includes(says) ? undefined : `: its failure does not say "${says}"\n${output}`

@@ -1,6 +1,7 @@
 /** Deadlines of a guest's start: from each stage to the next. */
 import { CloisterError } from '@cloister/protocol/error'
 import type { StageName } from '@cloister/protocol/guest-names'
+import { guestPlace } from './guest-place.ts'
 
 /** Milliseconds that may pass after a stage until the next one; `launch` is the time before the first. */
 export type StageDeadlines = Readonly<Record<StageName | 'launch', number>>
@@ -53,10 +54,8 @@ export class BootWatch {
     clearTimeout(this.#timer)
     const deadline = this.#deadlines[stage]
     this.#timer = setTimeout(() => {
-      const why = `nothing came for ${Math.round(deadline / 1000)} s after stage ${stage}`
-      this.#late.reject(
-        new CloisterError('guest.stage-timeout', { where: `guest, after stage ${stage}`, why }),
-      )
+      const why = `nothing came from it for ${Math.round(deadline / 1000)} s`
+      this.#late.reject(new CloisterError('guest.stage-timeout', { where: guestPlace(stage), why }))
     }, deadline)
   }
 

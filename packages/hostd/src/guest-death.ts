@@ -2,6 +2,7 @@
 import { CloisterError } from '@cloister/protocol/error'
 import type { VmExit, VmExitReason } from '@cloister/launcher/vm-spec'
 import { guestCode } from '@cloister/protocol/guest-code'
+import { guestPlace } from './guest-place.ts'
 
 const REASONS: Readonly<Record<VmExitReason, string>> = {
   'guest-shutdown': 'it powered itself off without a code',
@@ -19,7 +20,7 @@ const REASONS: Readonly<Record<VmExitReason, string>> = {
  * @returns the error with the guest's own code when it gave one, else `guest.died`
  */
 export function deathError(exit: VmExit, lastStage: string | undefined): CloisterError {
-  const where = `guest, after stage ${exit.lastStage ?? lastStage ?? 'launch'}`
+  const where = guestPlace(exit.lastStage ?? lastStage)
   const { guestCode: received } = exit
   if (received !== undefined) {
     const code = guestCode(received)

@@ -7,6 +7,7 @@ import { CloisterError } from '@cloister/protocol/error'
 import type { AttesterMode } from '@cloister/protocol/guest-names'
 import { encodeInitdataDisk, initdataDigest } from '@cloister/protocol/initdata'
 import type { Backend, VmFolders } from './backend.ts'
+import { guestPlace } from './guest-place.ts'
 import type { WorkloadRecord } from './record.ts'
 
 const ADOPT_ATTEMPTS = 3
@@ -43,7 +44,7 @@ export async function adoptVm(backend: Backend, state: VmState): Promise<Vm> {
     }
   }
   throw new CloisterError('guest.died', {
-    where: `guest, after stage ${state.lastStage ?? 'launch'}`,
+    where: guestPlace(state.lastStage),
     why: 'it ended while hostd did not run',
   })
 }

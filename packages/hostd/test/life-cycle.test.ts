@@ -10,6 +10,7 @@ import { STAGES, type StageName } from '@cloister/protocol/guest-names'
 import { isCode } from '@cloister/protocol/testing'
 import { TtrpcError, STATUS } from '@cloister/protocol/ttrpc/status'
 import { startDaemon } from '../src/daemon.ts'
+import { guestPlace } from '../src/guest-place.ts'
 import { FakeMachine } from './fake-machine.ts'
 import { IMAGE_DIGEST, initdataBytes, startFixture, startRequest } from './fixture.ts'
 
@@ -264,7 +265,7 @@ describe('a guest that is lost', { concurrency: true }, () => {
       await hostd.client.start(startRequest())
       const { error } = await hostd.until('web', ({ state }) => state === 'failed')
       assert.equal(error?.code, 'guest.stage-timeout')
-      assert.match(error?.where ?? '', new RegExp(`after stage ${last}$`))
+      assert.equal(error?.where, guestPlace(last))
       assert.ok((error?.fix ?? []).length > 0)
       assert.ok(machine.only.isGone)
       await hostd.client.remove('web')
@@ -281,7 +282,7 @@ describe('a guest that is lost', { concurrency: true }, () => {
       await machine.only.end('guest-panic')
       const { error } = await hostd.until('web', ({ state }) => state === 'failed')
       assert.equal(error?.code, 'guest.died')
-      assert.match(error?.where ?? '', new RegExp(`after stage ${last}$`))
+      assert.equal(error?.where, guestPlace(last))
       assert.match(error?.why ?? '', /panicked/)
     })
   }

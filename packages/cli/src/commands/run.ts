@@ -67,11 +67,17 @@ async function bringUp(
     if (signal.aborted) {
       output.waiting(`  ...      ending ${name}`)
       await clearWorkload(context.hostd, name)
-    }
+    } else if (await hasFailed(name, context))
+      output.talk(`${name} stays listed as failed until: cloister rm ${name}`)
     throw error
   } finally {
     output.waiting(undefined)
   }
+}
+
+async function hasFailed(name: string, { hostd }: RunContext): Promise<boolean> {
+  const view = await hostd.get(name).catch(() => undefined)
+  return view?.state === 'failed'
 }
 
 async function openContext(tee: RunTee, invocation: Invocation): Promise<RunContext> {

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 
 import type { BuildContext } from '../run.ts'
 import { run } from '../run.ts'
-import { DISK_PACKAGES, DISK_SUITE } from './debian-12.ts'
+import { DISK_PACKAGES } from './debian-12.ts'
 
 const CUSTOMIZE = fileURLToPath(new URL('../../disk/customize.sh', import.meta.url))
 
@@ -40,7 +40,8 @@ export async function bootstrap(
     ...KEPT.map((path) => `--dpkgopt=path-include=${path}`),
     `--customize-hook=${CUSTOMIZE}`,
   ]
-  await run('mmdebstrap', [...options, DISK_SUITE, archive, source], {
+  // No suite is named: apt 3 finds none in a repository without a Release file, and mmdebstrap then takes no package for essential.
+  await run('mmdebstrap', [...options, '', archive, source], {
     ...context,
     env: {
       LC_ALL: 'C.UTF-8',

@@ -119,16 +119,22 @@ export const HOST_ERRORS = {
   },
   'guest.stage-timeout': {
     title: 'The guest did not start in time',
-    why: 'it hung after the stage named above',
-    fix: ['cloister inspect NAME', 'check that broker and registry answer'],
+    why: 'it hung at the place named above',
+    fix: [
+      'check that broker and registry answer, then start it again',
+      'if it hangs there again: cloister doctor, cloister guest-image verify',
+    ],
     status: 504,
     exit: 4,
     retryable: true,
   },
   'guest.died': {
     title: 'The guest ended',
-    why: 'its VM ended without saying why, after the stage named above',
-    fix: ['cloister inspect NAME'],
+    why: 'its VM ended without saying why, at the place named above',
+    fix: [
+      'start it again',
+      'if it ends there again: give it more memory with --memory, or: cloister guest-image verify',
+    ],
     status: 502,
     exit: 1,
   },
