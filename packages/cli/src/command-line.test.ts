@@ -90,6 +90,7 @@ describe('findCommand()', () => {
     ])
     assert.equal(fixOf('vmcreate')?.[0], 'cloister vm create')
     assert.ok(fixOf('snapshot')?.includes('cloister vm snapshot'))
+    assert.equal(fixOf('rnu')?.[0], 'cloister run')
     assert.deepEqual(fixOf('xyzzy'), ['cloister help'])
   })
 

@@ -418,6 +418,7 @@ export function findCommand(argv: readonly string[]): FoundCommand {
     if (Object.hasOwn(TABLE, name)) return { name, words }
   }
   throw new CloisterError('cli.unknown-command', {
+    ...(first.startsWith('-') && { why: 'the command comes first, then its options' }),
     received: argv.slice(0, 2).join(' ').trim().slice(0, 60),
     fix: suggestions(first, second),
   })

@@ -1,18 +1,22 @@
-/** Levenshtein distance; both words are cut to 24 characters. */
+/** Levenshtein distance, in which two neighbours that changed places are one edit; both words are cut to 24 characters. */
 function editDistance(from: string, to: string): number {
   const a = from.slice(0, 24)
   const b = to.slice(0, 24)
-  let previous = Array.from({ length: b.length + 1 }, (_, index) => index)
+  let beforeLast: number[] = []
+  let last = Array.from({ length: b.length + 1 }, (_, index) => index)
   for (let row = 1; row <= a.length; row++) {
     const current = [row]
     for (let column = 1; column <= b.length; column++) {
-      const substitution = (previous[column - 1] ?? 0) + (a[row - 1] === b[column - 1] ? 0 : 1)
+      const substitution = (last[column - 1] ?? 0) + (a[row - 1] === b[column - 1] ? 0 : 1)
       const insertion = (current[column - 1] ?? 0) + 1
-      current.push(Math.min(substitution, insertion, (previous[column] ?? 0) + 1))
+      const isSwapped = a[row - 1] === b[column - 2] && a[row - 2] === b[column - 1]
+      const swap = isSwapped ? (beforeLast[column - 2] ?? Infinity) + 1 : Infinity
+      current.push(Math.min(substitution, insertion, (last[column] ?? 0) + 1, swap))
     }
-    previous = current
+    beforeLast = last
+    last = current
   }
-  return previous[b.length] ?? 0
+  return last[b.length] ?? 0
 }
 
 /** The words that `word` was probably meant to be: within two edits, or begun by it; the nearest first, three at most. */
