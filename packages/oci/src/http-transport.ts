@@ -157,6 +157,14 @@ const TLS_CODES =
 function connectionError(error: unknown, url: URL, signal?: AbortSignal): unknown {
   if (error instanceof CloisterError || signal?.aborted === true) return error
   const { code, message } = error as NodeJS.ErrnoException
+  // OpenSSL's words for what is no TLS record.
+  if (code === 'EPROTO' && message.includes('wrong version number'))
+    return new CloisterError('registry.unreachable', {
+      where: url.host,
+      why: 'it does not speak TLS, and registries are asked over HTTPS only',
+      fix: ['give the registry a certificate, and name its CA: --registry-ca FILE'],
+      cause: error,
+    })
   return TLS_CODES.test(code ?? '')
     ? new CloisterError('registry.tls-untrusted', { where: url.host, why: message, cause: error })
     : new CloisterError('registry.unreachable', { where: url.host, why: message, cause: error })

@@ -3,6 +3,7 @@ import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { connect, createServer as createTcpServer, type Socket } from 'node:net'
 import { test, type TestContext } from 'node:test'
+import type { CloisterError } from '@cloister/protocol/error'
 import { SAMPLE_NAME, signingKey } from '../test/sample-image.ts'
 import { tarStream } from './testing/tar-file.ts'
 import { temporaryDirectory } from '../test/temporary-directory.ts'
@@ -98,7 +99,8 @@ test('parseRange', () => {
 })
 
 test('a registry that is not there is unreachable; one that is silent too', async (t) => {
-  const silent = createServer(() => undefined)
+  let asked = 0
+  const silent = createServer(() => asked++)
   await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
   t.after(() => silent.close())
   const port = (silent.address() as { port: number }).port
@@ -109,9 +111,11 @@ test('a registry that is not there is unreachable; one that is silent too', asyn
       transport,
       plainHttp: true,
       retryDelayMs: 1,
+      patienceMs: 20,
     }).document('v1')
   using impatient = httpTransport({ idleTimeoutMs: 50 })
   await assert.rejects(ask(`127.0.0.1:${port}`, impatient), unreachable)
+  assert.equal(asked, 1, 'a silence is waited for once')
   await assert.rejects(ask('127.0.0.1:1', impatient), unreachable)
   using refusing = httpTransport({
     connect: () => {
@@ -119,6 +123,24 @@ test('a registry that is not there is unreachable; one that is silent too', asyn
     },
   })
   await assert.rejects(ask('registry.example', refusing), unreachable)
+})
+
+test('a registry without TLS is unreachable, in words that say so', async (t) => {
+  const plain = createTcpServer((socket) => socket.on('error', () => undefined).end('no\n'))
+  await new Promise<void>((resolve) => plain.listen(0, '127.0.0.1', resolve))
+  t.after(() => plain.close())
+  const { port } = plain.address() as { port: number }
+  using transport = httpTransport()
+  const client = new RegistryClient({
+    reference: { registry: `127.0.0.1:${port}`, repository: 'app' },
+    transport,
+    retryDelayMs: 1,
+  })
+  await assert.rejects(client.document('v1'), (error: CloisterError) => {
+    assert.equal(error.code, 'registry.unreachable')
+    assert.match(error.details.why ?? '', /does not speak TLS/)
+    return true
+  })
 })
 
 test('a registry that takes the connection and says nothing in TLS is unreachable, over any duplex', async (t) => {

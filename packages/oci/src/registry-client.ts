@@ -29,6 +29,8 @@ export interface RegistryOptions {
   readonly access?: 'pull' | 'pull,push'
   /** First pause before a retry; doubles each time. Absent: 250 ms. */
   readonly retryDelayMs?: number
+  /** After a failure that took this long nothing is asked again: another silence would be as long. Absent: 30 s. */
+  readonly patienceMs?: number
 }
 
 const REDIRECT_LIMIT = 5
@@ -190,6 +192,8 @@ export class RegistryClient implements ImageSource {
   }
 
   async #sendWithRetries(request: HttpRequest): Promise<HttpResponse> {
+    const { patienceMs = 30_000 } = this.#options
+    const startedAt = performance.now()
     for (let attempt = 1; ; attempt++) {
       const isLast = attempt >= ATTEMPTS || !isRepeatable(request)
       try {
@@ -197,7 +201,8 @@ export class RegistryClient implements ImageSource {
         if (isLast || !RETRY_STATUSES.has(response.status)) return response
         await discardBody(response)
       } catch (error) {
-        if (isLast || !isRetryable(error) || request.signal?.aborted === true) throw error
+        const isLost = performance.now() - startedAt > patienceMs
+        if (isLast || isLost || !isRetryable(error) || request.signal?.aborted === true) throw error
       }
       await this.#pause(attempt, request.signal)
     }

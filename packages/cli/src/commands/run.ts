@@ -35,9 +35,11 @@ export const command: Command = {
   positionals: [1, 1],
   async run(invocation) {
     const plan = readRunPlan(invocation)
-    const { directories, signal } = invocation
+    const { directories, output, signal } = invocation
     const tee = await chooseTee(plan.tee, directories, signal)
+    output.waiting(`  ...      looking for ${plan.image}`)
     using image = await findImage(plan, invocation)
+    output.waiting(undefined)
     const context = await openContext(tee, invocation)
     const prepared = await prepareRun(plan, image, context)
     await showPlan(prepared, context, invocation)
