@@ -12,16 +12,10 @@ import { hostBootId, identifyProcess } from './process-identity.ts'
 import type { QemuCapabilities } from './qemu-capabilities.ts'
 import { startVm } from './start-vm.ts'
 import { writeWhole } from './write-whole.ts'
-import type { Accelerator, BootFiles, VmExit, VmSpec } from './vm-spec.ts'
+import type { AcceleratorChoice, BootFiles, VmExit, VmSpec } from './vm-spec.ts'
 
 /** Under KVM the probe guest powers off within two seconds; under TCG, which is not probed, within five. */
 const PROBE_TIMEOUT_MS = 10_000
-
-export interface AcceleratorChoice {
-  readonly accelerator: Accelerator
-  /** Why not KVM; absent with KVM. */
-  readonly reason?: string
-}
 
 export interface AcceleratorRequest {
   readonly qemu: QemuCapabilities

@@ -10,6 +10,12 @@ export type TeeId = (typeof TEE_IDS)[number]
 
 export type Accelerator = 'kvm' | 'tcg'
 
+export interface AcceleratorChoice {
+  readonly accelerator: Accelerator
+  /** Why not KVM; absent with KVM. */
+  readonly reason?: string
+}
+
 /** Absolute paths of the files that boot the guest, as `guest-image-manifest` names them. */
 export interface BootFiles {
   readonly kernel: string

@@ -2,12 +2,10 @@
  * One machine over its whole life. What it is and how far it has come is on disk before anything follows from it, so that a hostd that dies at any
  * point is followed by one that finds the machine, its QEMU and its state again.
  */
-import { mkdir, readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CloisterError } from '@cloister/protocol/error'
 import { STAGES } from '@cloister/protocol/guest-names'
 import {
-  BaselineSchema,
   isAtRest,
   type BootLog,
   type IntegrityEvent,
@@ -16,28 +14,26 @@ import {
   type SevLaunch,
   type SevLaunchRequest,
   type Snapshot,
-  type VmEvent,
   type VmView,
 } from '@cloister/protocol/hostd-vm-api'
 import type { GuestImage } from '@cloister/image/images'
 import type { SevSession, StageRecord, Vm, VmExit } from '@cloister/launcher/vm-spec'
 import type { Backend, VmFolders } from '../backend.ts'
 import { CoalescedWrites } from '../coalesced-writes.ts'
-import { writeDurably } from '../durable-file.ts'
 import type { Guest } from '../guest.ts'
 import { LogRing } from '../log-ring.ts'
 import { agentBootLog } from './agent-boot-log.ts'
-import { DiskFullWatch } from './disk-full-watch.ts'
+import { readBaseline, writeBaseline } from './baseline-file.ts'
 import { endOf, failed, lostEnd, type MachineEnd, type StopAsked } from './machine-end.ts'
 import type { MachineConsole } from './machine-console.ts'
+import { MachineHistory } from './machine-history.ts'
 import { machineFiles, type MachineRecord } from './machine-record.ts'
+import { openRun, type MachineRun } from './machine-run.ts'
 import type { MachineStore } from './machine-store.ts'
 import { OwnerLaunch } from './owner-launch.ts'
 import { nextRestart } from './restart-limit.ts'
 
 const MIB = 2 ** 20
-/** Events of one machine: two segments of this. */
-const EVENT_SEGMENT_BYTES = 128 << 10
 const ADOPT_ATTEMPTS = 3
 const ADOPT_PAUSE_MS = 500
 
@@ -53,13 +49,7 @@ export interface MachineContext {
   readonly claimDisk: (view: VmView, moreMiB: number) => Promise<Disposable>
 }
 
-/** A QEMU that runs, and what hostd holds of it. */
-interface Run {
-  readonly vm: Vm
-  readonly guest: Guest
-  readonly console: MachineConsole
-  readonly ring: LogRing
-  readonly disk: DiskFullWatch
+interface Run extends MachineRun {
   /** Settles when the run's end is written down. */
   readonly ended: Promise<void>
 }
@@ -69,13 +59,13 @@ export class Machine {
   readonly #record: MachineRecord
   readonly #writes: CoalescedWrites
   readonly #files: ReturnType<typeof machineFiles>
+  readonly #history: MachineHistory
   /** What is being done to it that nothing else may meet. */
   #change: Promise<unknown> | undefined
   /** Settles when it is known what a hostd before this one has left. */
   #resuming: Promise<void> = Promise.resolve()
   #run: Run | undefined
   #stop: (StopAsked & { readonly until: number }) | undefined
-  #events: Promise<LogRing<VmEvent>> | undefined
   /** Measured, and not answered yet. */
   #ownerLaunch: OwnerLaunch | undefined
   #isReleased = false
@@ -87,6 +77,7 @@ export class Machine {
     this.#record = record
     this.#writes = new CoalescedWrites(() => context.store.save(record))
     this.#files = machineFiles(context.store.folder(record.view.id))
+    this.#history = new MachineHistory(this.#files.events, (error) => this.#log(error))
   }
 
   get view(): VmView {
@@ -143,7 +134,7 @@ export class Machine {
     if (run === undefined) return
     const until = Date.now() + timeoutMs
     if (this.view.state !== 'stopping') {
-      this.#say({ type: 'stopping', ...(force && { why: 'by force' }) })
+      this.#history.say({ type: 'stopping', ...(force && { why: 'by force' }) })
       this.#stop = { force, isLate: false, until }
       await this.#set({ state: 'stopping' }, { stopUntil: new Date(until).toISOString() })
     } else if (force) this.#stop = { force, isLate: false, until }
@@ -210,7 +201,7 @@ export class Machine {
         this.#record.view = { ...this.view, cpus: cpusBefore, memoryMiB: memoryBefore }
         throw error
       }
-      this.#say({ type: 'resized', detail: size })
+      this.#history.say({ type: 'resized', detail: size })
     })
   }
 
@@ -232,7 +223,7 @@ export class Machine {
     await this.#atRest(async () => {
       await work[what]()
       if (what === 'restore') await this.#readDiskSize()
-      this.#say({ type: SNAPSHOT_EVENTS[what], detail: { name } })
+      this.#history.say({ type: SNAPSHOT_EVENTS[what], detail: { name } })
     })
   }
 
@@ -242,7 +233,7 @@ export class Machine {
       this.#isReleased = true
       this.#forgetRestart()
       await this.#writes.settle().catch(() => undefined)
-      await (await this.#events)?.end()
+      await this.#history.end()
       await this.#context.store.remove(this.view.id)
     })
   }
@@ -263,16 +254,16 @@ export class Machine {
 
   /** Lines of its history, oldest first. */
   async events(signal: AbortSignal): Promise<AsyncGenerator<string>> {
-    return (await this.#history()).read({ follow: false, signal })
+    return await this.#history.read(signal)
   }
 
   noteDefined(): void {
     const { image, diskMiB } = this.view
-    this.#say({ type: 'defined', detail: { image: image.name, diskMiB } })
+    this.#history.say({ type: 'defined', detail: { image: image.name, diskMiB } })
   }
 
   noteIntegrity(event: IntegrityEvent): void {
-    this.#say(event)
+    this.#history.say(event)
   }
 
   /** The guest whose agent has answered. @throws CloisterError `vm.not-running`, `vm.no-agent` */
@@ -294,25 +285,18 @@ export class Machine {
 
   /** @throws CloisterError `vm.baseline-unknown` */
   async baseline(): Promise<object> {
-    let text: string
-    try {
-      text = await readFile(this.#files.baseline, 'utf8')
-    } catch (cause) {
-      throw new CloisterError('vm.baseline-unknown', { cause })
-    }
-    return BaselineSchema.parse(JSON.parse(text))
+    return await readBaseline(this.#files.baseline)
   }
 
   async storeBaseline(baseline: object): Promise<void> {
-    await mkdir(this.#files.integrity, { recursive: true, mode: 0o700 })
-    await writeDurably(this.#files.baseline, JSON.stringify(baseline))
-    this.#say({ type: 'baseline-stored' })
+    await writeBaseline(this.#files.baseline, baseline)
+    this.#history.say({ type: 'baseline-stored' })
   }
 
   /** @param file - absolute; made here. @throws CloisterError `vm.not-running`, `vm.dump-unsupported`, `host.disk-full` */
   async dumpMemory(file: string, signal: AbortSignal): Promise<MemoryDump> {
     const { ranges } = await this.#running().vm.dumpMemory(file, signal)
-    this.#say({ type: 'memory-dumped', why: 'asked for over the socket of hostd' })
+    this.#history.say({ type: 'memory-dumped', why: 'asked for over the socket of hostd' })
     return {
       file,
       ranges: ranges.map(({ start, ...range }) => ({ start: `0x${start.toString(16)}`, ...range })),
@@ -331,7 +315,7 @@ export class Machine {
     await run?.vm.release()
     await run?.console.end()
     await this.#writes.settle().catch(() => undefined)
-    await (await this.#events)?.end()
+    await this.#history.end()
   }
 
   async #start(session?: SevSession): Promise<void> {
@@ -351,7 +335,7 @@ export class Machine {
       this.#context.changed(before)
       throw error
     }
-    this.#say({ type: 'starting', detail: { boot: boots } })
+    this.#history.say({ type: 'starting', detail: { boot: boots } })
     await this.#launch(session)
   }
 
@@ -375,7 +359,7 @@ export class Machine {
         throw error
       }
       await this.#attach(vm)
-      this.#say({ type: 'running', detail: { pid: vm.state.process.pid } })
+      this.#history.say({ type: 'running', detail: { pid: vm.state.process.pid } })
     } catch (thrown) {
       const error = CloisterError.from(thrown)
       await this.#end(failed(error))
@@ -410,7 +394,7 @@ export class Machine {
     // It was let go on; where there is still no space, it is told anew.
     this.#resumed()
     await this.#attach(vm)
-    this.#say({ type: 'found-again', detail: { pid: vm.state.process.pid } })
+    this.#history.say({ type: 'found-again', detail: { pid: vm.state.process.pid } })
     if (until !== undefined) void vm.stop({ timeoutMs: Math.max(0, until - Date.now()) })
   }
 
@@ -430,24 +414,18 @@ export class Machine {
   }
 
   async #attach(vm: Vm): Promise<void> {
-    // Loaded when the first machine runs: an idle hostd stays small.
-    const { Guest } = await import('../guest.ts')
-    const { carriersFor } = await import('../carriers.ts')
-    const { MachineConsole } = await import('./machine-console.ts')
-    const ring = await LogRing.open(this.#files.console)
-    const guest = new Guest(vm, await carriersFor(this.#record.targets), () =>
-      this.#agentAnswered(),
-    )
-    const console = new MachineConsole(vm.sockets.console, ring)
-    const ended = vm.exited.then((exit) => this.#exited(exit))
-    const disk = new DiskFullWatch({
-      vm,
+    const places = {
+      console: this.#files.console,
       folder: this.#context.store.folder(this.view.id),
-      onFull: () => this.#diskFull(),
+      targets: this.#record.targets,
+    }
+    const run = await openRun(vm, places, {
+      onAgent: () => this.#agentAnswered(),
+      onDiskFull: () => this.#diskFull(),
       onResumed: () => this.#resumed(),
       log: (error) => this.#log(error),
     })
-    this.#run = { vm, guest, console, ring, disk, ended }
+    this.#run = { ...run, ended: vm.exited.then((exit) => this.#exited(exit)) }
     vm.stages.forEach((stage) => this.#addStage(stage))
     vm.onStage((stage) => this.#addStage(stage))
     if (vm.vtpm === 'lost') this.#vtpmLost()
@@ -482,7 +460,7 @@ export class Machine {
     const { restart } = this.#record
     if (restart?.at === undefined || this.#isReleased) return
     const pauseMs = Math.max(0, Date.parse(restart.at) - Date.now())
-    this.#say({ type: 'restarting', detail: { inARow: restart.inARow, pauseMs } })
+    this.#history.say({ type: 'restarting', detail: { inARow: restart.inARow, pauseMs } })
     this.#noRestart = new AbortController()
     const { signal } = this.#noRestart
     await sleep(pauseMs, undefined, { signal, ref: false }).catch(() => undefined)
@@ -514,7 +492,7 @@ export class Machine {
     this.#record.view = { ...view, hasAgent: false }
     await this.#set({ ...end, endedAt: new Date().toISOString() })
     const why = end.state === 'failed' ? end.error.why : end.why
-    this.#say({ type: end.state, why: why.slice(0, 2000) })
+    this.#history.say({ type: end.state, why: why.slice(0, 2000) })
   }
 
   async #readDiskSize(): Promise<void> {
@@ -529,19 +507,25 @@ export class Machine {
 
   #agentAnswered(): void {
     if (this.view.hasAgent) return
-    this.#say({ type: 'agent-answered' })
+    this.#history.say({ type: 'agent-answered' })
     void this.#set({ hasAgent: true })
   }
 
   #vtpmLost(): void {
     if (this.view.vtpmLostAt !== undefined) return
-    this.#say({ type: 'vtpm-lost', why: 'swtpm has ended: the guest has no TPM until a restart' })
+    this.#history.say({
+      type: 'vtpm-lost',
+      why: 'swtpm has ended: the guest has no TPM until a restart',
+    })
     void this.#set({ vtpmLostAt: new Date().toISOString() })
   }
 
   #diskFull(): void {
     if (this.view.diskFullAt !== undefined) return
-    this.#say({ type: 'disk-full', why: 'the guest stands still until the host has space again' })
+    this.#history.say({
+      type: 'disk-full',
+      why: 'the guest stands still until the host has space again',
+    })
     void this.#set({ diskFullAt: new Date().toISOString() })
   }
 
@@ -549,7 +533,7 @@ export class Machine {
     const { diskFullAt, ...view } = this.view
     if (diskFullAt === undefined) return
     this.#record.view = view
-    this.#say({ type: 'resumed' })
+    this.#history.say({ type: 'resumed' })
     void this.#set({})
   }
 
@@ -590,22 +574,6 @@ export class Machine {
     this.#record.view = { ...this.view, ...view }
     this.#context.changed(this.view)
     await this.#writes.changed()
-  }
-
-  /** Adds to the history. */
-  #say(event: Omit<VmEvent, 'time'>): void {
-    const whole = { time: new Date().toISOString(), ...event }
-    this.#history()
-      .then((ring) => ring.append(whole))
-      .catch((error: unknown) => this.#log(error))
-  }
-
-  #history(): Promise<LogRing<VmEvent>> {
-    this.#events ??= LogRing.open<VmEvent>(this.#files.events, {
-      segmentBytes: EVENT_SEGMENT_BYTES,
-      segments: 2,
-    })
-    return this.#events
   }
 
   #log(error: unknown): void {

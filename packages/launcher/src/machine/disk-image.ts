@@ -17,9 +17,7 @@ import {
   QCOW2_MAGIC,
   type Qcow2Header,
 } from './qcow2.ts'
-import { diskName, runQemuImg, type QemuImgFile } from './qemu-img.ts'
-
-export type DiskFormat = 'raw' | 'qcow2'
+import { diskName, runQemuImg, type DiskFormat, type QemuImgFile } from './qemu-img.ts'
 
 export interface DiskImage {
   readonly format: DiskFormat

@@ -9,11 +9,12 @@ import { findProgram } from '../find-program.ts'
 import { spawnOwn } from '../own-process.ts'
 import { killProcess } from '../process-identity.ts'
 import { lowering } from '../unprivileged.ts'
-import type { DiskFormat } from './disk-image.ts'
 
 /** Its caches are some MiB; the tables of a large image some hundred. */
 const MEMORY_BYTES = 4 * 2 ** 30
 const TIMEOUT_MS = 3_600_000
+
+export type DiskFormat = 'raw' | 'qcow2'
 
 export interface QemuImgFile {
   readonly handle: FileHandle

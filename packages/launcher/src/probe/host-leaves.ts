@@ -1,6 +1,6 @@
 /** Leaves that every guest needs, whatever its TEE. */
-import type { AcceleratorChoice } from '../accelerator.ts'
 import { isAtLeast } from '../qemu-capabilities.ts'
+import type { AcceleratorChoice } from '../vm-spec.ts'
 import type { HostView } from './host-view.ts'
 import { finding, pass, type ProbeLeaf } from './probe-node.ts'
 

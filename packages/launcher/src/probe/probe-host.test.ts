@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { directories } from '@cloister/protocol/directories'
-import type { AcceleratorChoice } from '../accelerator.ts'
+import type { AcceleratorChoice } from '../vm-spec.ts'
 import * as hosts from '../testing/hosts.ts'
 import { amdSevFirmware, tdxFirmware } from '../testing/measured-files.ts'
 import { probeHost } from './probe-host.ts'

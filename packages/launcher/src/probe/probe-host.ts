@@ -3,10 +3,10 @@ import { join } from 'node:path'
 import type { Directories } from '@cloister/protocol/directories'
 import { TeeSchema } from '@cloister/protocol/hostd-api'
 import { VmTeeSchema } from '@cloister/protocol/hostd-vm-api'
-import { recallAccelerator, type AcceleratorChoice } from '../accelerator.ts'
+import { recallAccelerator } from '../accelerator.ts'
 import { DRIVERS } from '../drivers/table.ts'
 import { acceleratorCacheFile, qemuCacheFile } from '../open-vm-host.ts'
-import { TEE_IDS, type TeeId } from '../vm-spec.ts'
+import { TEE_IDS, type AcceleratorChoice, type TeeId } from '../vm-spec.ts'
 import {
   diskLeaf,
   kvmLeaf,

@@ -1,0 +1,46 @@
+/** A QEMU that runs, and what hostd holds of it: the agent's link, the console with its log, the watch over its disk. */
+import type { Vm } from '@cloister/launcher/vm-spec'
+import { LogRing } from '../log-ring.ts'
+import type { Guest } from '../guest.ts'
+import { DiskFullWatch } from './disk-full-watch.ts'
+import type { MachineConsole } from './machine-console.ts'
+import type { MachineRecord } from './machine-record.ts'
+
+export interface MachineRun {
+  readonly vm: Vm
+  readonly guest: Guest
+  readonly console: MachineConsole
+  readonly ring: LogRing
+  readonly disk: DiskFullWatch
+}
+
+export interface RunPlaces {
+  /** Of the console's log. */
+  readonly console: string
+  /** On the disk that the machine's own disk lies on. */
+  readonly folder: string
+  readonly targets: MachineRecord['targets']
+}
+
+export interface RunListener {
+  readonly onAgent: () => void
+  readonly onDiskFull: () => void
+  readonly onResumed: () => void
+  readonly log: (error: unknown) => void
+}
+
+export async function openRun(
+  vm: Vm,
+  { console: consoleFolder, folder, targets }: RunPlaces,
+  { onAgent, onDiskFull, onResumed, log }: RunListener,
+): Promise<MachineRun> {
+  // Loaded when the first machine runs: an idle hostd stays small.
+  const { Guest } = await import('../guest.ts')
+  const { carriersFor } = await import('../carriers.ts')
+  const { MachineConsole } = await import('./machine-console.ts')
+  const ring = await LogRing.open(consoleFolder)
+  const guest = new Guest(vm, await carriersFor(targets), onAgent)
+  const console = new MachineConsole(vm.sockets.console, ring)
+  const disk = new DiskFullWatch({ vm, folder, onFull: onDiskFull, onResumed, log })
+  return { vm, guest, console, ring, disk }
+}
