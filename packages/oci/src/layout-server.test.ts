@@ -126,7 +126,9 @@ test('a registry that is not there is unreachable; one that is silent too', asyn
 })
 
 test('a registry without TLS is unreachable, in words that say so', async (t) => {
-  const plain = createTcpServer((socket) => socket.on('error', () => undefined).end('no\n'))
+  const plain = createTcpServer((socket) =>
+    socket.on('error', () => undefined).end('HTTP/1.1 400 Bad Request\r\n\r\n'),
+  )
   await new Promise<void>((resolve) => plain.listen(0, '127.0.0.1', resolve))
   t.after(() => plain.close())
   const { port } = plain.address() as { port: number }
