@@ -89,6 +89,19 @@ describe('RefusalReports', () => {
     assert.deepEqual(told, [])
   })
 
+  test('tells the reason where nothing was compared', async () => {
+    const { told, reports: r } = reports()
+    r.attested(true)
+    const where = '"etc/through"'
+    await r.tell(new CloisterError('image.entry-refused', { where, why: 'a link' }), never)
+    const compared = { expected: 'a', received: 'b', why: 'they differ' }
+    await r.tell(new CloisterError('image.digest-mismatch', compared), never)
+    assert.deepEqual(told, [
+      { code: 'image.entry-refused', where, received: 'a link' },
+      { code: 'image.digest-mismatch', expected: 'a', received: 'b' },
+    ])
+  })
+
   test('cuts texts to what the broker takes', async () => {
     const { told, reports: r } = reports()
     r.attested(true)

@@ -55,7 +55,9 @@ const KNOWN_TO_BROKER = /^agent\.(?:broker-|attestation-refused$|resource-refuse
 function refusalOf(thrown: unknown): GuestRefusal | undefined {
   // Anything else is a defect, whose words nobody has weighed.
   if (!(thrown instanceof CloisterError) || KNOWN_TO_BROKER.test(thrown.code)) return undefined
-  const { where, expected, received } = thrown.details
+  const { where, expected, why } = thrown.details
+  // Where nothing was compared, the reason is what there is to tell.
+  const received = thrown.details.received ?? (expected === undefined ? why : undefined)
   return {
     code: thrown.code,
     ...(where !== undefined && { where: cut(where) }),
