@@ -8,6 +8,9 @@ export interface BrokerLimits {
   readonly sessionMs: number
   /** Beyond it the oldest goes of the address that has most. */
   readonly connections: number
+  /** New connections of one address that is not this machine's own: so many at once, and so many per second on the long run. */
+  readonly connectionBurst: number
+  readonly connectionsPerSecond: number
   /** Head of a request, bytes; tokens are a few KiB. */
   readonly headBytes: number
   /** Body of a request, bytes. */
@@ -45,6 +48,9 @@ export const BROKER_LIMITS: BrokerLimits = {
   tokenBytes: 4 << 20,
   sessionMs: 300_000,
   connections: 1024,
+  // As many as the requests that both sides answer: who keeps to those may open one for each.
+  connectionBurst: 1200,
+  connectionsPerSecond: 120,
   headBytes: 64 << 10,
   bodyBytes: 2 << 20,
   authBytes: 16 << 10,

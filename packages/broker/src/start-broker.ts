@@ -118,7 +118,10 @@ export async function startBrokerUnder(
       memory.count()
       listener(incoming, outgoing)
     }
-    const server = await listen(counted, { ...options.listen, limits, tls })
+    const onRefused = () => {
+      parts.metrics.count('kbs_connections_refused_total')
+    }
+    const server = await listen(counted, { ...options.listen, limits, tls, now, onRefused })
     const address = { host, port: server.port }
     url ||= `https://${host.includes(':') ? `[${host}]` : host}:${address.port}`
     let stopped: Promise<void> | undefined

@@ -9,6 +9,7 @@ const HELP = {
   kbs_policy_approvals_total: 'Release decisions that allowed',
   kbs_policy_violations_total: 'Release decisions that denied',
   kbs_http_requests_total: 'Requests by class of answer',
+  kbs_connections_refused_total: 'Connections of addresses that opened too many too fast',
 } as const
 
 export type MetricName = keyof typeof HELP

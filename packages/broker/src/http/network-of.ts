@@ -10,3 +10,9 @@ export function networkOf(address: string): string {
   const groups = [...before, ...Array.from({ length: zeros }, () => '0'), ...after]
   return `${groups.slice(0, 4).join(':')}::/64`
 }
+
+/** Whether a connection comes from this machine itself. @param address - as Node has it; a socket that listens to IPv6 too has IPv4 within `::ffff:` */
+export function isLoopback(address: string): boolean {
+  const plain = address.toLowerCase().replace(/^::ffff:/, '')
+  return plain === '::1' || /^127(?:\.\d{1,3}){3}$/.test(plain)
+}

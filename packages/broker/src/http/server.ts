@@ -12,6 +12,10 @@ export interface ListenOptions {
   readonly port: number
   readonly tls: Identity
   readonly limits: BrokerLimits
+  /** Milliseconds since 1970. */
+  readonly now: () => number
+  /** Told of each connection that comes too soon after others of its address. */
+  readonly onRefused: () => void
 }
 
 export interface ListeningServer {
@@ -33,7 +37,7 @@ const LISTEN_REFUSALS: Readonly<Record<string, string>> = {
 /** @throws CloisterError `broker.listen`; `cause` is Node's error */
 export async function listen(
   listener: RequestListener,
-  { host, port, tls, limits }: ListenOptions,
+  { host, port, tls, limits, now, onRefused }: ListenOptions,
 ): Promise<ListeningServer> {
   const server = createServer(
     {
@@ -49,7 +53,7 @@ export async function listen(
     },
     listener,
   )
-  const closeAll = boundConnections(server, limits.connections)
+  const closeAll = boundConnections(server, { limits, now, onRefused })
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
       const why = LISTEN_REFUSALS[cause.code ?? ''] ?? cause.message
