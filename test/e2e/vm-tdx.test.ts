@@ -219,7 +219,7 @@ describe('a VM under TDX', { timeout: 1_200_000 }, () => {
   })
 
   test('vm start gives QEMU this command line, and holds it to its answers', async () => {
-    await hostd.vms.start(NAME, { signal })
+    await hostd.vms.start(NAME, {}, { signal })
     const [{ host } = { host: 0 }] = td.ports
     const digest = Buffer.from(td.initdataDigest ?? '', 'hex')
     assert.deepEqual(await recording.words(), commandLine(td.id, host, digest))
@@ -278,7 +278,7 @@ describe('a VM under TDX', { timeout: 1_200_000 }, () => {
     expected.close()
 
     await hostd.vms.stop(NAME, { force: true })
-    await hostd.vms.start(NAME, { signal })
+    await hostd.vms.start(NAME, {}, { signal })
     report = await measured()
     const stranger = await runGuest()
     await assert.rejects(stranger.ended, isCode('agent.resource-refused'))
@@ -298,7 +298,7 @@ describe('a VM under TDX', { timeout: 1_200_000 }, () => {
     await acceptMachine(NAME, rtmr0, owner())
 
     await hostd.vms.stop(NAME, { force: true })
-    await hostd.vms.start(NAME, { signal })
+    await hostd.vms.start(NAME, {}, { signal })
     const guest = await runGuest()
     const { device, key: released } = await guest.handedOver
     assert.equal(device, '/dev/mapper/opened')
@@ -346,13 +346,13 @@ describe('a VM under TDX', { timeout: 1_200_000 }, () => {
     assert.ok(kept?.release?.kind !== 'tpm')
     assert.equal(kept?.release?.tdx?.rtmr0?.length, 1, 'the machine stays accepted')
 
-    const view = await hostd.vms.start(NAME, { signal })
+    const view = await hostd.vms.start(NAME, {}, { signal })
     assert.equal(view.guestImage?.imageVersion, updated.imageVersion)
     const before = await runGuest()
     await assert.rejects(before.ended, isCode('agent.resource-refused'))
     before.close()
     await hostd.vms.stop(NAME, { force: true })
-    await hostd.vms.start(NAME, { signal })
+    await hostd.vms.start(NAME, {}, { signal })
     const register = (hex: string) => Buffer.from(hex, 'hex')
     report = { ...report, rtmr1: register(rtmr1), rtmr2: register(rtmr2) }
     const now = await runGuest()
@@ -387,7 +387,7 @@ describe('a VM under TDX', { timeout: 1_200_000 }, () => {
       events.map(({ digest }) => digest && toHex(digest)),
       machine?.events.map(({ digest }) => digest && toHex(digest)),
     )
-    await hostd.vms.start(NAME, { signal })
+    await hostd.vms.start(NAME, {}, { signal })
     report = { ...report, rtmr0: Buffer.from(machine?.rtmr0 ?? '', 'hex') }
     const guest = await runGuest()
     assert.match((await guest.handedOver).key, /^[0-9a-f]{64}$/)

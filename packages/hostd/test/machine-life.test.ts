@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { once } from 'node:events'
-import type { Socket } from 'node:net'
+import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -502,6 +502,65 @@ test('a channel opens to the agent of now, where the one before was replaced wit
   assert.deepEqual([echo.toString(), sessions], ['there', 2])
   channel.destroy()
 })
+
+test('a start and a restart say where the streams of a VM lead from now on, also while it runs', async () => {
+  await using oldPlace = await greeter('old')
+  await using newPlace = await greeter('new')
+  await using machine = new FakeMachine()
+  await using hostd = await startFixture(machine)
+  const { vms } = hostd.client
+  const at = ({ address }: Greeter) => ({ targets: { broker: { tcp: address } } })
+  const heard = async () => {
+    const { mux } = await hostd.untilVm('box', ({ hasAgent }) => hasAgent).then(() => machine.only)
+    assert.ok(mux)
+    const stream = await mux.open('broker')
+    const [chunk] = (await once(stream, 'data')) as [Buffer]
+    stream.destroy()
+    return chunk.toString()
+  }
+  await vms.define(await defineRequest(hostd, at(oldPlace)))
+  await vms.start('box')
+  assert.equal(await heard(), 'old')
+  await vms.start('box', at(newPlace))
+  assert.equal(await heard(), 'new')
+  // A start that says nothing leaves it there, and so does a name that the VM was not defined with.
+  const strange = { targets: { ...at(oldPlace).targets, other: { tcp: oldPlace.address } } }
+  await assert.rejects(vms.start('box', strange), isCode('vm.target-unknown'))
+  await assert.rejects(vms.restart('box', strange), isCode('vm.target-unknown'))
+  assert.equal((await vms.get('box')).state, 'running')
+  assert.equal((await vms.start('box')).boots, 1)
+  assert.equal(await heard(), 'new')
+  await vms.restart('box', { force: true, ...at(oldPlace) })
+  assert.equal(await heard(), 'old')
+  await vms.stop('box', { force: true })
+  await vms.start('box', at(newPlace))
+  assert.equal(await heard(), 'new')
+  const record = join(folderOf(hostd, (await vms.get('box')).id), 'record.json')
+  const { targets } = JSON.parse(await readFile(record, 'utf8')) as { targets: unknown }
+  assert.deepEqual(targets, at(newPlace).targets, 'the next hostd finds it too')
+})
+
+interface Greeter extends AsyncDisposable {
+  /** `host:port` */
+  readonly address: string
+}
+
+/** Says its word to whoever comes. */
+async function greeter(word: string): Promise<Greeter> {
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined).end(word)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  return {
+    address: `127.0.0.1:${port}`,
+    [Symbol.asyncDispose]: async () => {
+      server.close()
+      await once(server, 'close')
+    },
+  }
+}
 
 test('the history is bounded, however much is noted', async () => {
   await using machine = new FakeMachine()

@@ -122,6 +122,7 @@ const DirectBootSchema = z.strictObject({
 })
 
 export const TargetsSchema = z.record(z.string().regex(/^[a-z0-9-]{1,32}$/), TargetSchema)
+export type Targets = z.infer<typeof TargetsSchema>
 
 /** Body of `POST /v1/vms`. */
 export const DefineVmRequestSchema = z
@@ -252,7 +253,14 @@ export type VmView = z.infer<typeof VmViewSchema>
 /** `GET /v1/vms`. */
 export const VmListSchema = z.strictObject({ vms: z.array(VmViewSchema) })
 
-/** Body of `POST …/stop` and `…/restart`. */
+/** Body of `POST …/start`. */
+export const StartVmRequestSchema = z.strictObject({
+  /** Where streams lead from now on, of names that it was defined with. Absent, and for names that are absent: where they led before. */
+  targets: TargetsSchema.default({}),
+})
+export type StartVmRequestInput = z.input<typeof StartVmRequestSchema>
+
+/** Body of `POST …/stop`. */
 export const StopVmRequestSchema = z.strictObject({
   /** Ends it at once, as pulling the plug does. */
   force: z.boolean().default(false),
@@ -260,6 +268,13 @@ export const StopVmRequestSchema = z.strictObject({
   timeoutMs: z.int().min(0).max(3_600_000).default(90_000),
 })
 export type StopVmRequestInput = z.input<typeof StopVmRequestSchema>
+
+/** Body of `POST …/restart`. */
+export const RestartVmRequestSchema = z.strictObject({
+  ...StopVmRequestSchema.shape,
+  ...StartVmRequestSchema.shape,
+})
+export type RestartVmRequestInput = z.input<typeof RestartVmRequestSchema>
 
 /** Body of `POST …/resize`; absent members stay as they are. */
 export const ResizeVmRequestSchema = z.strictObject({

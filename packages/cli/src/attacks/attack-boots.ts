@@ -9,6 +9,7 @@ import { openVmHost } from '@cloister/launcher/open-vm-host'
 import { startVm } from '@cloister/launcher/start-vm'
 import type { Vm, VmSpec } from '@cloister/launcher/vm-spec'
 import { CloisterError } from '@cloister/protocol/error'
+import { brokerAddress } from '../owner/pinned-broker.ts'
 import { awaitRunning } from '../workload/await-running.ts'
 import type { Battlefield, Refusal } from './attack.ts'
 
@@ -37,7 +38,7 @@ export async function bootWorkload(field: Battlefield, boot: HostdBoot): Promise
       memoryMiB: 512,
       scratchMiB: 256,
       targets: {
-        broker: { tcp: new URL(field.broker.pinned.url).host },
+        broker: { tcp: brokerAddress(field.broker.pinned) },
         registry: { layout: field.layout },
       },
     },

@@ -65,7 +65,7 @@ async function started(
   { output, signal }: Invocation,
 ): Promise<VmView> {
   try {
-    return await hostd.vms.start(name, { signal })
+    return await hostd.vms.start(name, {}, { signal })
   } catch (error) {
     output.talk(`${name} is made, and did not start`)
     output.talk(`next: cloister vm start ${name}, or cloister vm rm ${name}`)

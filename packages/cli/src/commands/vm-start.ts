@@ -5,6 +5,7 @@ import { listOption, textOption, type Command, type Invocation } from '../comman
 import { openHostd } from '../hostd.ts'
 import { badOption } from '../option-values.ts'
 import { readInput } from '../read-input.ts'
+import { targetsOfNow } from '../vm/broker-targets.ts'
 import { DETACH_OPTION, followStart } from '../vm/follow-start.ts'
 import type { LaunchSecret } from '../vm/sev/launch-secret.ts'
 
@@ -15,7 +16,7 @@ const MAX_SECRET_BYTES = 16 << 10
 export const command: Command = {
   usage: 'vm start NAME [--launch-secret [GUID=]FILE… --sev-platform FILE] [--detach]',
   details:
-    'Starting one that runs does nothing. One with a measured boot is followed until its disk is open; when broker or guest refuse, the failed check is shown.\nWith --launch-secret, for a VM under SEV that was made with --kernel: the firmware of the processor measures firmware, kernel, initrd and command line; only when that is what you have does the\nsecret go in, closed to everybody but that launch, and only then the guest runs. It finds it in /sys/kernel/security/secrets/coco/GUID.',
+    'One that runs goes on as it is. One with a measured boot finds your broker where it listens now, and is followed until its disk is open; when broker or guest refuse, the failed check is shown.\nWith --launch-secret, for a VM under SEV that was made with --kernel: the firmware of the processor measures firmware, kernel, initrd and command line; only when that is what you have does the\nsecret go in, closed to everybody but that launch, and only then the guest runs. It finds it in /sys/kernel/security/secrets/coco/GUID.',
   options: {
     ...DETACH_OPTION,
     'launch-secret': {
@@ -39,7 +40,11 @@ export const command: Command = {
     const started =
       secrets.length > 0 || textOption(invocation, 'sev-platform') !== undefined
         ? await startAsOwner(name, hostd, invocation)
-        : await hostd.vms.start(name, { signal })
+        : await hostd.vms.start(
+            name,
+            { targets: await targetsOfNow(name, hostd, invocation) },
+            { signal },
+          )
     const view = await followStart(started, hostd, invocation)
     await output.object(view, { name, text: () => `${name} ${view.state}` })
     if (secrets.length === 0 && view.boot === 'direct')

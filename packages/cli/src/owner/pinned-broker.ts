@@ -20,6 +20,12 @@ const PinnedBrokerSchema = z.strictObject({
 })
 export type PinnedBroker = z.infer<typeof PinnedBrokerSchema>
 
+/** `host:port` where it listens, as hostd takes a target. */
+export function brokerAddress({ url }: Pick<PinnedBroker, 'url'>): string {
+  const { hostname, port } = new URL(url)
+  return `${hostname}:${port === '' ? '443' : port}`
+}
+
 function fileOf({ owner }: Pick<Directories, 'owner'>): string {
   return join(owner, 'broker.json')
 }

@@ -32,6 +32,7 @@ async function world(t: TestContext, encrypted = true): Promise<World> {
     guest: (known) => [NEXT, RECOVERY].filter((path) => known.has(path)),
   }
   const broker = {
+    pinned: { url: 'https://127.0.0.1:41234' },
     secrets: async () =>
       [...secrets.keys()].map((path) => ({ path, release: RELEASE, allowSimulated: true })),
     putSecret: async (path: string, { value }: { value: string }) => void secrets.set(path, value),
@@ -46,7 +47,8 @@ async function world(t: TestContext, encrypted = true): Promise<World> {
   }
   const vms = {
     stop: async () => undefined,
-    start: async () => {
+    start: async (_name: string, body: unknown) => {
+      assert.deepEqual(body, { targets: { broker: { tcp: '127.0.0.1:41234' } } })
       asked = made.guest(secrets)
     },
     get: async () => ({ state: 'running', stages: [{ name: 'started' }] }),

@@ -12,6 +12,7 @@ import type { Directories } from '@cloister/protocol/directories'
 import { CloisterError } from '@cloister/protocol/error'
 import { DISK_SECRET_BYTES } from '@cloister/protocol/sealed-disk/keys'
 import type { BrokerClient } from '../owner/broker-client.ts'
+import { brokerTargets } from './broker-targets.ts'
 import { vmResources } from './vm-resources.ts'
 
 export interface DiskKeyContext {
@@ -110,7 +111,7 @@ async function restartUntilTaken(
   const since = Date.now()
   talk(`        ${name} is started again and takes the key over`)
   await hostd.vms.stop(name, {}, { signal })
-  await hostd.vms.start(name, { signal })
+  await hostd.vms.start(name, { targets: brokerTargets(broker.pinned) }, { signal })
   for (;;) {
     const view = await hostd.vms.get(name, { signal })
     if (view.state === 'failed') throw CloisterError.fromJSON(view.error)

@@ -22,6 +22,7 @@ import { ensureGuestImage } from '../setup/ensure-guest-image.ts'
 import type { MeasuredTee } from '../workload/choose-tee.ts'
 import type { PredictedMachine } from '../td-machine/predict-machine.ts'
 import { registerGuestImage, registerWorkload, releasePolicyFor } from '../workload/register.ts'
+import { brokerTargets } from './broker-targets.ts'
 import { forgetVm } from './forget-vm.ts'
 import { requireMeasuredCpus } from './measured-cpus.ts'
 import { rawDisk } from './raw-disk.ts'
@@ -300,7 +301,7 @@ async function register(
       guestImage: bundle.manifest.name,
       initdata: Buffer.from(initdata).toString('base64'),
     },
-    targets: { broker: { tcp: new URL(broker.pinned.url).host } },
+    targets: brokerTargets(broker.pinned),
   }
 }
 

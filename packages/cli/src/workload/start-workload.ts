@@ -9,6 +9,7 @@ import { CloisterError } from '@cloister/protocol/error'
 import type { Directories } from '@cloister/protocol/directories'
 import type { WorkloadDetail } from '@cloister/protocol/hostd-api'
 import type { BrokerClient } from '../owner/broker-client.ts'
+import { brokerAddress } from '../owner/pinned-broker.ts'
 import { pinLocalSimulatedRoot } from '../owner/simulated-roots.ts'
 import { readRegistryCa } from '../image/registry-ca.ts'
 import { readInput } from '../read-input.ts'
@@ -122,7 +123,7 @@ export async function startRun(prepared: PreparedRun, context: RunContext): Prom
       tee,
       debug: plan.debug,
       ports: [...plan.ports],
-      targets: { broker: { tcp: new URL(broker.pinned.url).host }, registry: opened.target },
+      targets: { broker: { tcp: brokerAddress(broker.pinned) }, registry: opened.target },
     },
     { signal },
   )

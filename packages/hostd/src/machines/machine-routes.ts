@@ -4,9 +4,11 @@ import {
   DefineVmRequestSchema,
   IntegrityEventSchema,
   ResizeVmRequestSchema,
+  RestartVmRequestSchema,
   SevLaunchRequestSchema,
   SevSecretSchema,
   SnapshotRequestSchema,
+  StartVmRequestSchema,
   StopVmRequestSchema,
   VM_LIMITS,
 } from '@cloister/protocol/hostd-vm-api'
@@ -29,9 +31,9 @@ export const MACHINE_ROUTES: Readonly<Record<string, Handler>> = {
     await machines.remove(name)
     sendJson(response, 200, {})
   },
-  'POST /v1/vms/NAME/start': async ({ response, machines, name }) => {
+  'POST /v1/vms/NAME/start': async ({ request, response, machines, name }) => {
     const machine = machines.get(name)
-    await machine.start()
+    await machine.start(await readJson(request, StartVmRequestSchema))
     sendJson(response, 200, machine.view)
   },
   'POST /v1/vms/NAME/sev-launch': async ({ request, response, machines, name }) => {
@@ -55,7 +57,7 @@ export const MACHINE_ROUTES: Readonly<Record<string, Handler>> = {
   },
   'POST /v1/vms/NAME/restart': async ({ request, response, machines, name }) => {
     const machine = machines.get(name)
-    await machine.restart(await readJson(request, StopVmRequestSchema))
+    await machine.restart(await readJson(request, RestartVmRequestSchema))
     sendJson(response, 200, machine.view)
   },
   'POST /v1/vms/NAME/resize': async ({ request, response, machines, name }) => {

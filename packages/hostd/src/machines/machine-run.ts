@@ -1,6 +1,7 @@
 /** A QEMU that runs, and what hostd holds of it: the agent's link, the console with its log, the watch over its disk. */
 import type { Vm } from '@cloister/launcher/vm-spec'
 import { LogRing } from '../log-ring.ts'
+import type { Carrier } from '../carriers.ts'
 import type { Guest } from '../guest.ts'
 import { DiskFullWatch } from './disk-full-watch.ts'
 import type { MachineConsole } from './machine-console.ts'
@@ -9,6 +10,8 @@ import type { MachineRecord } from './machine-record.ts'
 export interface MachineRun {
   readonly vm: Vm
   readonly guest: Guest
+  /** What the guest reaches; each stream that it opens looks here. */
+  readonly carriers: Map<string, Carrier>
   readonly console: MachineConsole
   readonly ring: LogRing
   readonly disk: DiskFullWatch
@@ -39,8 +42,9 @@ export async function openRun(
   const { carriersFor } = await import('../carriers.ts')
   const { MachineConsole } = await import('./machine-console.ts')
   const ring = await LogRing.open(consoleFolder)
-  const guest = new Guest(vm, await carriersFor(targets), onAgent)
+  const carriers = await carriersFor(targets)
+  const guest = new Guest(vm, carriers, onAgent)
   const console = new MachineConsole(vm.sockets.console, ring)
   const disk = new DiskFullWatch({ vm, folder, onFull: onDiskFull, onResumed, log })
-  return { vm, guest, console, ring, disk }
+  return { vm, guest, carriers, console, ring, disk }
 }

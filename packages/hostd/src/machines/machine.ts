@@ -3,6 +3,7 @@
  * point is followed by one that finds the machine, its QEMU and its state again.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import { CloisterError } from '@cloister/protocol/error'
 import { STAGES } from '@cloister/protocol/guest-names'
 import {
@@ -14,6 +15,7 @@ import {
   type SevLaunch,
   type SevLaunchRequest,
   type Snapshot,
+  type Targets,
   type VmView,
 } from '@cloister/protocol/hostd-vm-api'
 import type { GuestImage } from '@cloister/image/images'
@@ -100,12 +102,14 @@ export class Machine {
   }
 
   /**
-   * Starts it; resolves when its QEMU runs. Starting one that runs does nothing, but lets it go on that stands still for want of space.
+   * Starts it; resolves when its QEMU runs. One that runs takes over its targets, and goes on when it stands still for want of space.
    *
-   * @throws CloisterError `vm.busy`, `host.*`, `guest-image.*`, `qemu.*`, `tee.*`, …
+   * @param targets - of names that it was defined with; those that are absent lead where they led
+   * @throws CloisterError `vm.target-unknown`, `vm.busy`, `host.*`, `guest-image.*`, `qemu.*`, `tee.*`, …
    */
-  async start(): Promise<void> {
+  async start({ targets }: { targets: Targets }): Promise<void> {
     await this.#resuming
+    await this.#takeTargets(targets)
     if (this.view.state === 'running' && this.#change === undefined) {
       if (this.view.diskFullAt !== undefined) await this.#running().disk.resume()
       return
@@ -173,9 +177,30 @@ export class Machine {
     return this.#ownerLaunch
   }
 
-  async restart(options: { force: boolean; timeoutMs: number }): Promise<void> {
+  async restart(
+    options: Parameters<Machine['stop']>[0] & Parameters<Machine['start']>[0],
+  ): Promise<void> {
+    this.#assertTargets(options.targets)
     await this.stop(options)
-    await this.start()
+    await this.start(options)
+  }
+
+  #assertTargets(targets: Targets): void {
+    const unknown = Object.keys(targets).find((name) => !Object.hasOwn(this.#record.targets, name))
+    if (unknown === undefined) return
+    throw new CloisterError('vm.target-unknown', { where: this.view.name, received: unknown })
+  }
+
+  /** Streams that are open stay where they are; the guest opens new ones when those end. */
+  async #takeTargets(targets: Targets): Promise<void> {
+    this.#assertTargets(targets)
+    const before = this.#record.targets
+    const after = { ...before, ...targets }
+    if (isDeepStrictEqual(after, before)) return
+    this.#record.targets = after
+    await this.#setSurely({})
+    const { carriersFor } = await import('../carriers.ts')
+    for (const [name, carrier] of await carriersFor(targets)) this.#run?.carriers.set(name, carrier)
   }
 
   /** @throws CloisterError `vm.still-running`, `vm.busy`, `disk.*`, `host.*` */

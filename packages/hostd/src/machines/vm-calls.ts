@@ -26,6 +26,8 @@ import {
   type SevLaunchRequest,
   type SevSecret,
   type Snapshot,
+  type RestartVmRequestInput,
+  type StartVmRequestInput,
   type StopVmRequestInput,
   type VmEvent,
   type VmView,
@@ -53,9 +55,9 @@ export class VmCalls {
     return this.#calls.json({ method: 'GET', path: vmPath(name), ...options }, VmViewSchema)
   }
 
-  /** Resolves when its QEMU runs; starting one that runs does nothing. */
-  start(name: string, options: CallOptions = {}): Promise<VmView> {
-    return this.#view(name, '/start', {}, options)
+  /** Resolves when its QEMU runs; one that runs takes over its targets, nothing else. */
+  start(name: string, body: StartVmRequestInput = {}, options: CallOptions = {}): Promise<VmView> {
+    return this.#view(name, '/start', body, options)
   }
 
   /** Starts one with a direct boot under SEV; resolves when the firmware has measured it, and it waits for {@link giveSecret} or {@link refuseLaunch}. */
@@ -84,7 +86,11 @@ export class VmCalls {
     return this.#view(name, '/stop', body, options)
   }
 
-  restart(name: string, body: StopVmRequestInput = {}, options: CallOptions = {}): Promise<VmView> {
+  restart(
+    name: string,
+    body: RestartVmRequestInput = {},
+    options: CallOptions = {},
+  ): Promise<VmView> {
     return this.#view(name, '/restart', body, options)
   }
 

@@ -30,6 +30,13 @@ export const HOSTD_VM_ERRORS = {
     status: 409,
     exit: 4,
   },
+  'vm.target-unknown': {
+    title: 'Cannot start the VM: it has no such network target',
+    why: 'a VM keeps the targets that it was defined with; a start may only say where they lead',
+    fix: ['cloister vm show NAME', 'define the VM anew with that target'],
+    status: 400,
+    exit: 6,
+  },
   'vm.busy': {
     title: 'Another change of the VM is under way',
     why: 'changes of one VM are made one after the other',
