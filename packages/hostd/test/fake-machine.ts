@@ -259,7 +259,7 @@ export class FakeGuest {
         else setTimeout(() => void this.end('stopped'), timeoutMs).unref()
         return this.#gone.promise
       },
-      readSerial: async () => '',
+      readSerial: async () => (this.spec.mode === 'debug' ? 'the guest’s console\n' : ''),
       vtpm: this.#isVtpmLost ? 'lost' : this.spec.machine?.vtpm === undefined ? 'none' : 'running',
       onVtpmLost: (listener) => {
         this.#vtpmListeners.add(listener)

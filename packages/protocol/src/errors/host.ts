@@ -122,7 +122,7 @@ export const HOST_ERRORS = {
     why: 'it hung at the place named above',
     fix: [
       'check that broker and registry answer, then start it again',
-      'if it hangs there again: cloister doctor, cloister guest-image verify',
+      'to look into it: add --debug to the run, and meanwhile: cloister logs NAME --console',
     ],
     status: 504,
     exit: 4,
