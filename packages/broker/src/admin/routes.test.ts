@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { generateKeyPairSync } from 'node:crypto'
+import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -63,6 +63,22 @@ test('only a fresh token of the owner for this broker opens the admin side', asy
     }
   assert.equal((await t.admin('GET', '/status')).status, 200)
   assert.equal((await t.admin('GET', '/nonsense')).status, 404)
+})
+
+test('an owner whose clock is years off learns that, and nobody else does', async () => {
+  await using t = await startTestBroker()
+  const decade = 10 * 365 * 86_400
+  const refusal = async (key: KeyObject, seconds: number) => {
+    const token = await adminToken(key, t.broker.url, Date.now(), { seconds })
+    const { text } = await t.admin('GET', '/status', undefined, `Bearer ${token}`)
+    return JSON.parse(text) as { why: string; expected?: string; received?: string }
+  }
+  assert.match((await refusal(t.adminKey, -decade)).why, /behind/)
+  const ahead = await refusal(t.adminKey, decade)
+  assert.match(ahead.why, /ahead/)
+  assert.match(ahead.received ?? '', /^one until \d{4}-/)
+  const stranger = await refusal(generateKeyPairSync('ed25519').privateKey, -decade)
+  assert.deepEqual([stranger.expected, stranger.received], [undefined, undefined])
 })
 
 test('a broker without admin keys is administered by nobody', async () => {
