@@ -34,14 +34,17 @@ export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
 /**
  * As {@link fromBase64}, of the text `bytes[start..end]` with white space anywhere, as in PEM.
  *
+ * @param memory - what to fill from its start, where several texts share theirs; three quarters of the text fit
+ * @returns the part of it that was filled
  * @throws FormatError
  */
 export function fromBase64Lines(
   bytes: Uint8Array,
   start = 0,
   end = bytes.length,
+  memory?: Uint8Array<ArrayBuffer>,
 ): Uint8Array<ArrayBuffer> {
-  return decodePadded(bytes, start, end, LINE_VALUES)
+  return decodePadded(bytes, start, end, LINE_VALUES, memory)
 }
 
 /**
@@ -51,7 +54,7 @@ export function fromBase64Lines(
  */
 export function fromBase64Url(text: string): Uint8Array<ArrayBuffer> {
   const bytes = toUtf8(text)
-  return decode(bytes, 0, bytes.length, bytes.length, URL_SAFE_VALUES)
+  return decode(bytes, 0, bytes.length, URL_SAFE_VALUES)
 }
 
 function values(alphabet: string, space = ''): Uint8Array {
@@ -90,47 +93,44 @@ function encode(bytes: Uint8Array, alphabet: string, pad: string): string {
 }
 
 function decodePadded(
-  bytes: Uint8Array,
+  text: Uint8Array,
   start: number,
   end: number,
   table: Uint8Array,
+  memory?: Uint8Array<ArrayBuffer>,
 ): Uint8Array<ArrayBuffer> {
-  let space = 0
-  for (let at = start; at < end; at++) if (table[bytes[at] as number] === SPACE) space++
-  const length = end - start - space
-  if (length % 4 !== 0)
-    throw new FormatError('base64', 'text', end, 'length is not a multiple of 4')
   let last = end
   let padding = 0
   for (; last > start && padding < 2; last--) {
-    const byte = bytes[last - 1] as number
+    const byte = text[last - 1] as number
     if (byte === PAD) padding++
     else if (table[byte] !== SPACE) break
   }
-  return decode(bytes, start, last, length - padding, table)
+  const bytes = decode(text, start, last, table, memory)
+  if ((bytes.length + padding) % 3 !== 0)
+    throw new FormatError('base64', 'text', end, 'length is not a multiple of 4')
+  return bytes
 }
 
-/** @param digits - how many of the bytes from start to end are no white space */
 function decode(
   text: Uint8Array,
   start: number,
   end: number,
-  digits: number,
   table: Uint8Array,
+  memory = new Uint8Array(Math.floor(((end - start) * 3) / 4)),
 ): Uint8Array<ArrayBuffer> {
-  if (digits % 4 === 1) throw new FormatError('base64', 'text', end, 'impossible length')
-  const bytes = new Uint8Array(Math.floor((digits * 3) / 4))
-  let word = 0
-  let bits = 0
-  let filled = 0
   let at = start
+  let filled = 0
+  let word = 0
+  /** Of the group that is not whole. */
+  let digits = 0
   while (at < end) {
-    if (bits === 0 && at + 4 <= end) {
+    if (digits === 0 && at + 4 <= end) {
       const group = groupAt(text, at, table)
       if (group >= 0) {
-        bytes[filled] = group >> 16
-        bytes[filled + 1] = group >> 8
-        bytes[filled + 2] = group
+        memory[filled] = group >> 16
+        memory[filled + 1] = group >> 8
+        memory[filled + 2] = group
         filled += 3
         at += 4
         continue
@@ -140,15 +140,24 @@ function decode(
     if (value === OTHER) throw new FormatError('base64', 'text', at, 'not in the alphabet')
     at++
     if (value === SPACE) continue
-    word = ((word << 6) | value) & 0xffff
-    bits += 6
-    if (bits < 8) continue
-    bits -= 8
-    bytes[filled++] = word >> bits
+    word = (word << 6) | value
+    if (++digits < 4) continue
+    memory[filled] = word >> 16
+    memory[filled + 1] = word >> 8
+    memory[filled + 2] = word
+    filled += 3
+    word = 0
+    digits = 0
   }
-  if ((word & ((1 << bits) - 1)) !== 0)
+  if (digits === 1) throw new FormatError('base64', 'text', end, 'impossible length')
+  if ((digits === 2 && (word & 15) !== 0) || (digits === 3 && (word & 3) !== 0))
     throw new FormatError('base64', 'text', end, 'unused bits are not zero')
-  return bytes
+  if (digits === 2) memory[filled++] = word >> 4
+  if (digits === 3) {
+    memory[filled++] = word >> 10
+    memory[filled++] = word >> 2
+  }
+  return filled === memory.length ? memory : memory.subarray(0, filled)
 }
 
 /** 24 bits of four digits in a row, as nearly all are; negative when one of them is no digit. */

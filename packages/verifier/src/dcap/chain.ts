@@ -3,6 +3,8 @@ import { runtimeCrypto } from '#crypto'
 import { equalBytes } from '../bytes/equal.ts'
 import { FormatError } from '../bytes/format-error.ts'
 import { toHex } from '../bytes/hex.ts'
+import { next } from '../crypto/eventual.ts'
+import type { Eventual } from '../crypto/eventual.ts'
 import type { Certificate } from '../formats/x509-certificate.ts'
 import { KEY_USAGE, basicConstraints, keyUsage } from '../formats/x509-extensions.ts'
 import { isSignedBy } from '../formats/x509-verify.ts'
@@ -17,6 +19,7 @@ export type ChainResult =
   /** `no-issuer`: a certificate on the way was not given. */
   | { readonly found: false; readonly problem: 'no-issuer' | 'untrusted' }
 
+/** Checks the signatures on the way; a certificate that was checked before is not checked again. */
 export async function chainToRoot(
   leaf: Certificate,
   candidates: readonly Certificate[],
@@ -25,11 +28,14 @@ export async function chainToRoot(
   const chain = [leaf]
   let current = leaf
   for (let depth = 0; depth <= MAX_INTERMEDIATES; depth++) {
-    const issuers = candidates.filter((candidate) =>
-      equalBytes(candidate.subject.raw, current.issuer.raw),
-    )
+    const issuers = issuersOf(current, candidates)
     if (issuers.length === 0) return { found: false, problem: 'no-issuer' }
-    const issuer = await signerAmong(current, issuers, depth)
+    let issuer: Certificate | undefined
+    for (const each of issuers.slice(0, MAX_ISSUERS))
+      if (mayIssue(each, depth) && isEcdsaSha256(current) && (await isSignedBy(current, each))) {
+        issuer = each
+        break
+      }
     if (issuer === undefined) return { found: false, problem: 'untrusted' }
     chain.push(issuer)
     if (await isRoot(issuer, root)) return { found: true, chain }
@@ -38,27 +44,25 @@ export async function chainToRoot(
   return { found: false, problem: 'untrusted' }
 }
 
-async function signerAmong(
-  certificate: Certificate,
-  issuers: readonly Certificate[],
-  below: number,
-): Promise<Certificate | undefined> {
-  for (const issuer of issuers.slice(0, MAX_ISSUERS))
-    if (
-      mayIssue(issuer, below) &&
-      isEcdsaSha256(certificate) &&
-      (await isSignedBy(certificate, issuer))
-    )
-      return issuer
-  return undefined
+function issuersOf(
+  { issuer }: Certificate,
+  candidates: readonly Certificate[],
+): readonly Certificate[] {
+  const issuers: Certificate[] = []
+  for (const candidate of candidates)
+    if (equalBytes(candidate.subject.raw, issuer.raw)) issuers.push(candidate)
+  return issuers
 }
 
 /** The root is pinned by its content; whoever names another issuer is none. */
-async function isRoot(certificate: Certificate, { fingerprint }: IntelRoot): Promise<boolean> {
+function isRoot(certificate: Certificate, { fingerprint }: IntelRoot): Eventual<boolean> {
   const { subject, issuer, raw, memo } = certificate
   if (!equalBytes(subject.raw, issuer.raw)) return false
-  memo.fingerprint ??= toHex(await runtimeCrypto.digest('SHA-256', raw))
-  return memo.fingerprint === fingerprint
+  if (memo.fingerprint !== undefined) return memo.fingerprint === fingerprint
+  return next(runtimeCrypto.digest('SHA-256', raw), (digest) => {
+    memo.fingerprint = toHex(digest)
+    return memo.fingerprint === fingerprint
+  })
 }
 
 /** @param below - intermediates under it on this path */

@@ -2,8 +2,9 @@
 import { equalBytes } from '../bytes/equal.ts'
 import { toHex } from '../bytes/hex.ts'
 import type { Certificate } from '../formats/x509-certificate.ts'
+import type { RevocationList } from '../formats/x509-crl.ts'
 import { commonName } from '../formats/x509-name.ts'
-import { isSignedBy } from '../formats/x509-verify.ts'
+import { wasSignedBy } from '../formats/x509-verify.ts'
 import type { CheckSink } from '../result/check.ts'
 import { isEcdsaSha256 } from './chain.ts'
 import type { DcapCheckCode } from './check-codes.ts'
@@ -60,12 +61,25 @@ export interface RevocationRequest {
   readonly allowMissing: boolean
 }
 
-/** Each certificate but the root is looked up in the list of its issuer. @param chains - leaf first, root last */
-export async function checkRevocation(
-  chains: readonly (readonly Certificate[])[],
+/** Each certificate is looked up in the list of its issuer; the signatures of the lists were checked before (`signatures.ts`). */
+export function checkRevocation(
+  links: readonly IssuerLink[],
   request: RevocationRequest,
   checks: Checks,
-): Promise<void> {
+): void {
+  for (const { issuer, issued } of links) checkIssuer(issuer, issued, request, checks)
+}
+
+/** A certificate with those that it issued. */
+export interface IssuerLink {
+  readonly issuer: Certificate
+  readonly issued: readonly Certificate[]
+}
+
+/** Each issuer of the chains once. @param chains - leaf first, root last */
+export function issuerLinks(
+  chains: readonly (readonly Certificate[])[],
+): readonly IssuerLink[] {
   const links: { readonly issuer: Certificate; readonly issued: Certificate[] }[] = []
   for (const chain of chains)
     for (let at = 0; at < chain.length - 1; at++) {
@@ -75,19 +89,25 @@ export async function checkRevocation(
       if (link === undefined) links.push({ issuer, issued: [certificate] })
       else link.issued.push(certificate)
     }
-  for (const { issuer, issued } of links) await checkIssuer(issuer, issued, request, checks)
+  return links
 }
 
-async function checkIssuer(
+/** The lists that name this issuer. */
+export function listsOf(
+  issuer: Certificate,
+  lists: readonly RevocationList[],
+): readonly RevocationList[] {
+  return lists.filter((list) => equalBytes(list.issuer.raw, issuer.subject.raw))
+}
+
+function checkIssuer(
   issuer: Certificate,
   issued: readonly Certificate[],
   { endorsements, now, allowMissing }: RevocationRequest,
   checks: Checks,
-): Promise<void> {
+): void {
   const where = `revocation list of ${commonName(issuer.subject)}`
-  const lists = endorsements.revocationLists.filter((list) =>
-    equalBytes(list.issuer.raw, issuer.subject.raw),
-  )
+  const lists = listsOf(issuer, endorsements.revocationLists)
   const [first, ...others] = lists
   if (first === undefined) {
     checks.add('dcap.revocation.missing', allowMissing ? 'not-checked' : 'undecided', { where })
@@ -95,7 +115,7 @@ async function checkIssuer(
   }
   checks.add('dcap.revocation.missing', 'pass', { where })
   for (const list of lists) {
-    const signed = isEcdsaSha256(list) && (await isSignedBy(list, issuer))
+    const signed = isEcdsaSha256(list) && wasSignedBy(list, issuer)
     if (!checks.require('dcap.revocation.signature-invalid', signed, { where })) return
   }
   const latest = others.reduce((a, b) => (a.nextUpdate >= b.nextUpdate ? a : b), first)

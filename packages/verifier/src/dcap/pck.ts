@@ -17,10 +17,15 @@ const PART = {
   platformInstanceId: `${SGX_EXTENSION_OID}.6`,
   configuration: `${SGX_EXTENSION_OID}.7`,
   smtEnabled: `${SGX_EXTENSION_OID}.7.3`,
-  components: Array.from({ length: 16 }, (_, index) => `${SGX_EXTENSION_OID}.2.${index + 1}`),
   pceSvn: `${SGX_EXTENSION_OID}.2.17`,
   cpuSvn: `${SGX_EXTENSION_OID}.2.18`,
 } as const
+const COMPONENTS = 16
+/** Where each component stands. */
+const COMPONENT_PLACES: ReadonlyMap<string, number> = new Map(
+  Array.from({ length: COMPONENTS }, (_, index) => [`${SGX_EXTENSION_OID}.2.${index + 1}`, index]),
+)
+const MAX_PARTS = 32
 
 export interface PckIdentity {
   /** 16 bytes. */
@@ -44,20 +49,48 @@ export function readPckIdentity(certificate: Certificate): PckIdentity {
   const value = extensionValue(certificate, SGX_EXTENSION_OID)
   if (value === undefined) throw new FormatError(FORMAT, 'extension', 0, 'is missing')
   const outer = new DerReader(FORMAT, value)
-  const fields = readPairs(outer.sequence('extension'))
+  const end = outer.descend(TAG.sequence, 'extension')
+  let ppid: Uint8Array | undefined
+  let tcb: Tcb | undefined
+  let pceId: Uint8Array | undefined
+  let fmspc: Uint8Array | undefined
+  let platformInstanceId: Uint8Array | undefined
+  let smtEnabled: boolean | undefined
+  readParts(outer, end, (oid) => {
+    if (oid === PART.ppid) ppid = octets(outer, 16)
+    else if (oid === PART.tcb) tcb = readTcb(outer)
+    else if (oid === PART.pceId) pceId = octets(outer, 2)
+    else if (oid === PART.fmspc) fmspc = octets(outer, 6)
+    else if (oid === PART.platformInstanceId) platformInstanceId = octets(outer, 16)
+    else if (oid === PART.configuration) smtEnabled = readSmt(outer)
+    else outer.pass('part')
+  })
   outer.end()
-  const tcb = readPairs(need(fields, PART.tcb).sequence('tcb'))
-  const configuration = fields.get(PART.configuration)
   return {
-    ppid: octets(need(fields, PART.ppid), 16),
-    components: PART.components.map((oid) => integer(need(tcb, oid), 255)),
-    pceSvn: integer(need(tcb, PART.pceSvn), 65_535),
-    cpuSvn: octets(need(tcb, PART.cpuSvn), 16),
-    pceId: toHex(octets(need(fields, PART.pceId), 2)),
-    fmspc: toHex(octets(need(fields, PART.fmspc), 6)),
-    platformInstanceId: optionalOctets(fields.get(PART.platformInstanceId), 16),
-    smtEnabled: configuration && readSmt(configuration),
+    ppid: need(PART.ppid, ppid),
+    ...need(PART.tcb, tcb),
+    pceId: toHex(need(PART.pceId, pceId)),
+    fmspc: toHex(need(PART.fmspc, fmspc)),
+    platformInstanceId,
+    smtEnabled,
   }
+}
+
+type Tcb = Pick<PckIdentity, 'components' | 'pceSvn' | 'cpuSvn'>
+
+function readTcb(reader: DerReader): Tcb {
+  let pceSvn: number | undefined
+  let cpuSvn: Uint8Array | undefined
+  const components: number[] = new Array<number>(COMPONENTS).fill(-1)
+  readParts(reader, reader.descend(TAG.sequence, 'tcb'), (oid) => {
+    const place = COMPONENT_PLACES.get(oid)
+    if (place !== undefined) components[place] = integer(reader, 255)
+    else if (oid === PART.pceSvn) pceSvn = integer(reader, 65_535)
+    else if (oid === PART.cpuSvn) cpuSvn = octets(reader, 16)
+    else reader.pass('part')
+  })
+  if (components.includes(-1)) throw new FormatError(FORMAT, 'tcb', 0, 'a component is missing')
+  return { components, pceSvn: need(PART.pceSvn, pceSvn), cpuSvn: need(PART.cpuSvn, cpuSvn) }
 }
 
 /** The extension for a certificate template: for tests' fake Intel. */
@@ -80,35 +113,31 @@ export function pckExtension(identity: PckIdentity): Extension {
   return { oid: SGX_EXTENSION_OID, critical: false, value: derSequence(...fields) }
 }
 
-/** SEQUENCE OF { OID, value }, each OID once: readers of the values. */
-function readPairs(list: DerReader): Map<string, DerReader> {
-  const pairs = new Map<string, DerReader>()
-  while (!list.done) {
-    if (pairs.size === 32) list.fail('extension', 'too many parts')
-    const pair = list.sequence('part')
-    const oid = pair.oid('part')
-    if (pairs.has(oid)) list.fail('part', `${oid} twice`)
-    pairs.set(oid, pair.next('part'))
-    pair.end()
+/** SEQUENCE OF { OID, value }, each OID once. @param take - passes the value */
+function readParts(reader: DerReader, end: number, take: (oid: string) => void): void {
+  const oids: string[] = []
+  while (reader.offset < end) {
+    if (oids.length === MAX_PARTS) reader.fail('extension', 'too many parts')
+    const partEnd = reader.descend(TAG.sequence, 'part')
+    const oid = reader.oid('part')
+    if (oids.includes(oid)) reader.fail('part', `${oid} twice`)
+    oids.push(oid)
+    take(oid)
+    reader.close(partEnd, 'part')
   }
-  return pairs
+  reader.close(end, 'extension')
 }
 
-function need(pairs: Map<string, DerReader>, oid: string): DerReader {
-  const value = pairs.get(oid)
+function need<Value>(oid: string, value: Value | undefined): Value {
   if (value === undefined) throw new FormatError(FORMAT, oid, 0, 'is missing')
   return value
 }
 
-function octets(value: DerReader, size: number): Uint8Array {
-  const bytes = value.octetString('value')
+function octets(reader: DerReader, size: number): Uint8Array {
+  const bytes = reader.octetString('value')
   if (bytes.length !== size)
     throw new FormatError(FORMAT, 'value', 0, `${bytes.length} bytes, wanted ${size}`)
   return bytes
-}
-
-function optionalOctets(value: DerReader | undefined, size: number): Uint8Array | undefined {
-  return value === undefined ? undefined : octets(value, size)
 }
 
 function integer(reader: DerReader, limit: number): number {
@@ -117,7 +146,12 @@ function integer(reader: DerReader, limit: number): number {
   return value
 }
 
-function readSmt(configuration: DerReader): boolean | undefined {
-  const smt = readPairs(configuration.sequence('configuration')).get(PART.smtEnabled)
-  return smt?.peek() === TAG.boolean ? smt.boolean('smt') : undefined
+/** Undefined where it is not said, or is said with something else than a truth. */
+function readSmt(reader: DerReader): boolean | undefined {
+  let smt: boolean | undefined
+  readParts(reader, reader.descend(TAG.sequence, 'configuration'), (oid) => {
+    if (oid === PART.smtEnabled && reader.peek() === TAG.boolean) smt = reader.boolean('smt')
+    else reader.pass('part')
+  })
+  return smt
 }

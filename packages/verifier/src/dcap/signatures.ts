@@ -1,80 +1,84 @@
 /**
  * The signatures of a quote and of its collateral, checked one right after the other before anything is judged. Each check empties the processor's
  * nearest caches and fills them with tables of the curve: checks that stand among other work cost 5 to 7 µs more each, and so does that work
- * (`bench/tdx-appraise.ts`). What holds is remembered on the parsed values. Nothing is believed for it: who may sign what, and whether a chain ends at
- * the root, is judged afterwards, and whatever was not found here is checked there.
+ * (`bench/tdx-appraise.ts`). What was found is kept, on the parsed values and as chains; nothing is believed for it: names, dates and revocation are
+ * judged afterwards, and without waiting.
  */
 import { runtimeCrypto } from '#crypto'
 import { concatBytes } from '../bytes/concat.ts'
-import { equalBytes } from '../bytes/equal.ts'
 import type { PublicKey } from '../crypto/crypto.ts'
+import type { Eventual } from '../crypto/eventual.ts'
 import { P256_SPKI_HEAD } from '../formats/jwk.ts'
 import type { Certificate } from '../formats/x509-certificate.ts'
-import type { Name } from '../formats/x509-name.ts'
 import { isSignedBy, keyOf } from '../formats/x509-verify.ts'
-import type { Signed } from '../formats/x509-verify.ts'
 import type { IntelRoot } from './anchors.ts'
-import { tcbSigners } from './endorsements.ts'
-import type { ParsedDcapEndorsements } from './endorsements.ts'
+import { chainToRoot, isEcdsaSha256 } from './chain.ts'
+import type { ChainResult } from './chain.ts'
+import { distinct, endorseCollateral, isPrepared } from './endorsements.ts'
+import type { ParsedDcapEndorsements, PreparedDcapEndorsements } from './endorsements.ts'
+import { issuerLinks, listsOf } from './freshness.ts'
+import type { IssuerLink } from './freshness.ts'
 import type { Quote } from './quote.ts'
-import { isStatementSignedBy } from './signed-json.ts'
+import { readPckSource } from './verify-pck.ts'
 import type { PckSource } from './verify-pck.ts'
 
-/** Of each kind; real collateral has one or two. The rest is checked when it is judged. */
-const MAX_EACH = 4
-
+/** What a quote is signed with when nobody has vouched for its key before. */
 export interface QuoteSignatures {
+  readonly endorsements: PreparedDcapEndorsements
+  readonly source: PckSource
+  /** From the PCK certificate to the root; undefined without such a certificate. */
+  readonly pckChain: ChainResult | undefined
+  /** Everybody who issued a certificate of this chain and of those of the collateral. */
+  readonly links: readonly IssuerLink[]
   /** The attestation key; undefined when it is no point of the curve. */
   readonly key: PublicKey | undefined
+  /** Whether the key signed the quote. */
   readonly byKey: boolean
+  readonly pckKey: PublicKey | undefined
   /** Whether the PCK signed the Quoting Enclave's report. */
   readonly byPck: boolean
+  /** SHA-256 of attestation key and authentication data: what that report must hold. */
+  readonly bound: Uint8Array
 }
 
-/** Those of a quote whose key nobody has vouched for before. */
-export async function checkQuote(quote: Quote, { leaf }: PckSource): Promise<QuoteSignatures> {
-  const spki = concatBytes(P256_SPKI_HEAD, quote.attestationKey)
-  const key = await runtimeCrypto.importPublicKey(spki, 'ecdsa-p256-sha256')
-  const pckKey = leaf && (await keyOf(leaf, 'ecdsa-p256-sha256'))
-  const byPck =
-    pckKey !== undefined &&
-    (await runtimeCrypto.verify(pckKey, quote.qeReportBytes, quote.qeReportSignature))
-  if (key === undefined) return { key, byKey: false, byPck }
-  return { ...(await checkByKey(quote, key)), byPck }
-}
-
-/** That of a quote by a key that the PCK has signed. */
-export async function checkByKey(quote: Quote, key: PublicKey): Promise<QuoteSignatures> {
-  const byKey = await runtimeCrypto.verify(key, quote.signed, quote.signature)
-  return { key, byKey, byPck: true }
-}
-
-/** Those under the quote and the collateral, as far as names tell who signed. */
-export async function checkCollateral(
-  { own, leaf }: PckSource,
-  collateral: ParsedDcapEndorsements,
+/** All of a quote. */
+export async function checkQuote(
+  quote: Quote,
+  parsed: ParsedDcapEndorsements | PreparedDcapEndorsements,
   root: IntelRoot,
-): Promise<void> {
-  const issuerOf = ({ issuer }: Pick<Certificate, 'issuer'>) =>
-    own.find((each) => isNamed(each, issuer)) ??
-    collateral.certificates.find((each) => isNamed(each, issuer))
-  const check = (signed: (Signed & Pick<Certificate, 'issuer'>) | undefined) => {
-    const issuer = signed && issuerOf(signed)
-    return signed && issuer && isSignedBy(signed, issuer)
-  }
-  const ca = leaf && issuerOf(leaf)
-  const [tcbSigner] = tcbSigners(collateral.certificates, root)
-  await check(leaf)
-  await check(ca)
-  await check(tcbSigner)
-  for (const list of collateral.revocationLists.slice(0, MAX_EACH)) await check(list)
-  if (tcbSigner === undefined) return
-  for (const { signed } of collateral.tcbInfos.slice(0, MAX_EACH))
-    await isStatementSignedBy(signed, tcbSigner)
-  for (const { signed } of collateral.qeIdentities.slice(0, MAX_EACH))
-    await isStatementSignedBy(signed, tcbSigner)
+): Promise<QuoteSignatures> {
+  const source = readPckSource(quote, parsed.certificates, root)
+  const { own, leaf } = source
+  const endorsements = isPrepared(parsed, root) ? parsed : await endorseCollateral(parsed, root)
+  const candidates = distinct([...own, ...endorsements.certificates])
+  const pckChain = leaf && (await chainToRoot(leaf, candidates, root))
+  const links = await checkLists(pckChain?.found === true ? pckChain.chain : [], endorsements)
+  const pckKey = leaf && (await keyOf(leaf, 'ecdsa-p256-sha256'))
+  const { qeReportBytes, qeReportSignature, attestationKey, qeAuthData } = quote
+  const byPck =
+    pckKey !== undefined && (await runtimeCrypto.verify(pckKey, qeReportBytes, qeReportSignature))
+  const spki = concatBytes(P256_SPKI_HEAD, attestationKey)
+  const key = await runtimeCrypto.importPublicKey(spki, 'ecdsa-p256-sha256')
+  const byKey = key !== undefined && (await isQuoteSignedBy(quote, key))
+  const bound = await runtimeCrypto.digest('SHA-256', concatBytes(attestationKey, qeAuthData))
+  return { endorsements, source, pckChain, links, key, byKey, pckKey, byPck, bound }
 }
 
-function isNamed({ subject }: Certificate, issuer: Name): boolean {
-  return equalBytes(subject.raw, issuer.raw)
+export function isQuoteSignedBy(
+  { signed, signature }: Quote,
+  key: PublicKey,
+): Eventual<boolean> {
+  return runtimeCrypto.verify(key, signed, signature)
+}
+
+/** Those of the revocation lists of everybody who issued a certificate of these chains. @returns who that is */
+export async function checkLists(
+  pckChain: readonly Certificate[],
+  { signingChains, revocationLists }: PreparedDcapEndorsements,
+): Promise<readonly IssuerLink[]> {
+  const links = issuerLinks([pckChain, ...signingChains])
+  for (const { issuer } of links)
+    for (const list of listsOf(issuer, revocationLists))
+      if (isEcdsaSha256(list)) await isSignedBy(list, issuer)
+  return links
 }

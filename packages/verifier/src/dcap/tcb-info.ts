@@ -216,13 +216,16 @@ function levelOf(
 }
 
 const SVN = ['svn'] as const
+const SVN_HEAD = '{"svn":'
 
 function readComponents(reader: JsonReader, field: string): readonly number[] {
   const components: number[] = []
   reader.openList(field)
   while (reader.entry()) {
     if (components.length === COMPONENTS) reader.fail(field, `more than ${COMPONENTS} components`)
-    components.push(readSvn(reader, field, SVN, 255))
+    components.push(
+      reader.loneNumber(SVN_HEAD, field, 255) ?? readSvn(reader, field, SVN, 255),
+    )
   }
   if (components.length !== COMPONENTS) reader.fail(field, `not ${COMPONENTS} components`)
   return components

@@ -2,18 +2,16 @@
 import { equalBytes } from '../bytes/equal.ts'
 import { FormatError } from '../bytes/format-error.ts'
 import { toHex } from '../bytes/hex.ts'
+import type { PublicKey } from '../crypto/crypto.ts'
 import { parsePem } from '../formats/pem.ts'
 import { parseCertificate } from '../formats/x509-certificate.ts'
 import type { Certificate } from '../formats/x509-certificate.ts'
 import { commonName } from '../formats/x509-name.ts'
-import { keyOf } from '../formats/x509-verify.ts'
 import type { CheckSink } from '../result/check.ts'
 import { INTEL_NAME } from './anchors.ts'
 import type { IntelRoot } from './anchors.ts'
-import { chainToRoot } from './chain.ts'
+import type { ChainResult } from './chain.ts'
 import type { DcapCheckCode } from './check-codes.ts'
-import { distinct } from './endorsements.ts'
-import type { PreparedDcapEndorsements } from './endorsements.ts'
 import { readPckIdentity } from './pck.ts'
 import type { PckIdentity } from './pck.ts'
 import { parsePpidCertification } from './ppid-certification.ts'
@@ -51,18 +49,22 @@ export function readPckSource(
   }
 }
 
-export interface PckOptions {
-  readonly endorsements: PreparedDcapEndorsements
-  readonly root: IntelRoot
+/** What was found from the leaf on. */
+export interface PckFindings {
+  readonly source: PckSource
+  /** Undefined without a leaf. */
+  readonly pckChain: ChainResult | undefined
+  /** Undefined when it is no point of the curve. */
+  readonly pckKey: PublicKey | undefined
 }
 
 /** The chain, or undefined with the reason among the checks. */
-export async function pckChain(
+export function judgePckChain(
   { certification }: Quote,
-  { own, leaf, problem }: PckSource,
-  { endorsements, root }: PckOptions,
+  { source: { leaf, problem }, pckChain: result, pckKey: key }: PckFindings,
+  root: IntelRoot,
   checks: Checks,
-): Promise<PckChain | undefined> {
+): PckChain | undefined {
   if (problem !== undefined) {
     checks.add('dcap.endorsement.malformed', 'fail', {
       received: problem.message,
@@ -70,14 +72,12 @@ export async function pckChain(
     })
     return undefined
   }
-  if (leaf === undefined) {
+  if (leaf === undefined || result === undefined) {
     checks.add('dcap.pck.missing', 'undecided', {
       expected: `a PCK certificate for type ${certification.type}`,
     })
     return undefined
   }
-  const candidates = distinct([...own, ...endorsements.certificates])
-  const result = await chainToRoot(leaf, candidates, root)
   if (!result.found && result.problem === 'no-issuer') {
     checks.add('dcap.pck.missing', 'undecided', { expected: commonName(leaf.issuer) })
     return undefined
@@ -94,7 +94,6 @@ export async function pckChain(
     where: 'PCK chain',
   })
   const identity = readIdentity(leaf, checks)
-  const key = await keyOf(leaf, 'ecdsa-p256-sha256')
   if (key === undefined) checks.add('dcap.pck.malformed', 'fail', { where: 'public key' })
   return named && identity !== undefined && key !== undefined ? { chain, identity } : undefined
 }

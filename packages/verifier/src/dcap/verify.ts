@@ -24,14 +24,15 @@ import type {
   PreparedDcapEndorsements,
 } from './endorsements.ts'
 import { checkCertificateDates, checkRevocation } from './freshness.ts'
+import type { IssuerLink } from './freshness.ts'
 import type { PckIdentity } from './pck.ts'
 import type { DcapPolicy } from './policy.ts'
 import { ECDSA_P256, parseQuote } from './quote.ts'
 import type { Quote, QuoteBody } from './quote.ts'
-import { checkByKey, checkCollateral, checkQuote } from './signatures.ts'
+import { checkLists, checkQuote, isQuoteSignedBy } from './signatures.ts'
 import type { QuoteSignatures } from './signatures.ts'
-import { pckChain, readPckSource } from './verify-pck.ts'
-import type { PckChain, PckOptions, PckSource } from './verify-pck.ts'
+import { judgePckChain } from './verify-pck.ts'
+import type { PckChain } from './verify-pck.ts'
 
 type Checks = CheckSink<TcbCheckCode>
 
@@ -99,13 +100,13 @@ export async function verifyQuote(
     ? options.endorsements
     : parseDcapEndorsements(options.endorsements)
   const signatures = await checkSignatures(quote, parsed, options)
-  const endorsements = isPrepared(parsed, root) ? parsed : await endorseCollateral(parsed, root)
+  const early = await preparedEarly(options)
+  const { endorsements, links, byKey } = signatures
   for (const problem of endorsements.malformed)
     checks.add('dcap.endorsement.malformed', 'fail', { received: problem })
-  const vouched = await attestationKey(quote, signatures, { ...options, endorsements }, checks)
+  const vouched = judgeKey(quote, signatures, options, checks)
   if (vouched === undefined) return undefined
   const { pck, holds } = vouched
-  const { byKey } = signatures
   checks.require('dcap.quote.signature-invalid', byKey, {
     where: `quote 0x0..0x${quote.signed.length.toString(16)}`,
   })
@@ -113,14 +114,11 @@ export async function verifyQuote(
   checkCertificateDates(pck.chain, now, checks)
   const request = { quote, pck: pck.identity, endorsements, policy, now }
   const tcb = appraiseTcb(request, checks)
-  appraiseEarly(request, await preparedEarly(options), checks)
-  const { signingChains } = endorsements
-  for (const [signer] of signingChains) if (signer) checkCertificateDates([signer], now, checks)
-  await checkRevocation(
-    [pck.chain, ...signingChains],
-    { endorsements, now, allowMissing: policy.allowMissingRevocationLists === true },
-    checks,
-  )
+  appraiseEarly(request, early, checks)
+  for (const [signer] of endorsements.signingChains)
+    if (signer) checkCertificateDates([signer], now, checks)
+  const allowMissing = policy.allowMissingRevocationLists === true
+  checkRevocation(links, { endorsements, now, allowMissing }, checks)
   checkPlatform(pck.identity, policy, checks)
   return signed ? { pck: pck.identity, tcb } : undefined
 }
@@ -138,11 +136,14 @@ interface VouchedKey {
   readonly key: PublicKey
 }
 
-type Signatures = QuoteSignatures & {
-  readonly source: PckSource
+interface Signatures {
+  readonly endorsements: PreparedDcapEndorsements
+  readonly links: readonly IssuerLink[]
+  /** Whether the attestation key signed the quote. */
+  readonly byKey: boolean
   readonly cacheKey: string | undefined
-  /** From the cache. */
-  readonly known: VouchedKey | undefined
+  /** What vouches for the key: checked now, or known from the cache. */
+  readonly key: { readonly checked: QuoteSignatures } | { readonly known: VouchedKey }
 }
 
 /**
@@ -157,51 +158,45 @@ async function checkSignatures(
   const cacheKey = cache && (await vouchedDigest(quote, root))
   const known =
     cacheKey === undefined ? undefined : (cache?.get(cacheKey, now) as VouchedKey | undefined)
-  const source =
-    known === undefined
-      ? readPckSource(quote, parsed.certificates, root)
-      : { own: known.pck.chain, leaf: known.pck.chain[0], problem: undefined }
-  if (!isPrepared(parsed, root)) await checkCollateral(source, parsed, root)
-  const signatures =
-    known === undefined ? await checkQuote(quote, source) : await checkByKey(quote, known.key)
-  return { ...signatures, source, cacheKey, known }
+  if (known === undefined) {
+    const checked = await checkQuote(quote, parsed, root)
+    const { endorsements, links, byKey } = checked
+    return { endorsements, links, byKey, cacheKey, key: { checked } }
+  }
+  const endorsements = isPrepared(parsed, root) ? parsed : await endorseCollateral(parsed, root)
+  const links = await checkLists(known.pck.chain, endorsements)
+  const byKey = await isQuoteSignedBy(quote, known.key)
+  return { endorsements, links, byKey, cacheKey, key: { known } }
 }
 
 /** What vouches for the key that signed the quote. */
-async function attestationKey(
+function judgeKey(
   quote: Quote,
-  { source, known, key, byPck, cacheKey }: Signatures,
-  { endorsements, root, now, cache }: PckOptions & Pick<DcapVerifyOptions, 'now' | 'cache'>,
+  { key: by, cacheKey }: Signatures,
+  { root, now, cache }: DcapVerifyOptions,
   checks: Checks,
-): Promise<{ readonly pck: PckChain; readonly holds: boolean } | undefined> {
+): { readonly pck: PckChain; readonly holds: boolean } | undefined {
   const { reportData } = quote.qeReport
-  if (known !== undefined) {
+  const received = toHex(reportData)
+  if ('known' in by) {
     checks.add('dcap.endorsement.untrusted-root', 'pass', { where: 'PCK chain, verified before' })
     checks.add('dcap.qe.signature-invalid', 'pass')
-    checks.add('dcap.qe.key-mismatch', 'pass', {
-      expected: toHex(reportData.subarray(0, 32)),
-      received: toHex(reportData),
-    })
-    return { pck: known.pck, holds: true }
+    const expected = toHex(reportData.subarray(0, 32))
+    checks.add('dcap.qe.key-mismatch', 'pass', { expected, received })
+    return { pck: by.known.pck, holds: true }
   }
-  const pck = await pckChain(quote, source, { endorsements, root }, checks)
+  const { key, byPck, bound } = by.checked
+  const pck = judgePckChain(quote, by.checked, root, checks)
   if (pck === undefined) return undefined
   checks.require('dcap.qe.signature-invalid', byPck)
-  const bound = await runtimeCrypto.digest(
-    'SHA-256',
-    concatBytes(quote.attestationKey, quote.qeAuthData),
-  )
   const binds = equalBytes(bound, reportData.subarray(0, 32)) && isZero(reportData.subarray(32))
-  checks.require('dcap.qe.key-mismatch', binds, {
-    expected: toHex(bound),
-    received: toHex(reportData),
-  })
+  checks.require('dcap.qe.key-mismatch', binds, { expected: toHex(bound), received })
   const holds = byPck && binds
   if (holds && key !== undefined && cacheKey !== undefined) cache?.set(cacheKey, { pck, key }, now)
   return { pck, holds }
 }
 
-/** Over everything that {@link attestationKey} depends on; the lengths tell where each part of unfixed length ends. */
+/** Over everything that {@link judgeKey} depends on; the lengths tell where each part of unfixed length ends. */
 async function vouchedDigest(quote: Quote, { fingerprint }: IntelRoot): Promise<string> {
   const { certification, qeAuthData } = quote
   const whole = concatBytes(

@@ -160,6 +160,16 @@ export class DerReader {
     this.#offset = end
   }
 
+  /** An element that was opened by {@link descend} must end here. */
+  close(end: number, field: string): void {
+    if (this.#offset !== end) this.fail(field, 'has another length')
+  }
+
+  /** What was read since an offset, as a view. */
+  since(start: number): Uint8Array {
+    return this.#bytes.subarray(start, this.#offset)
+  }
+
   /** Passes an INTEGER. */
   passInteger(field: string): void {
     this.#passInteger(field)
@@ -177,11 +187,9 @@ export class DerReader {
     return true
   }
 
-  /** Passes an element whatever its tag. @returns a reader of it alone, from its header on */
-  next(field: string): DerReader {
-    const start = this.#offset
+  /** Passes an element whatever its tag. */
+  pass(field: string): void {
     this.#next(field)
-    return new DerReader(this.#format, this.#bytes, this.#base, start, this.#offset)
   }
 
   /** Opens a constructed element. */

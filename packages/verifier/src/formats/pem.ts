@@ -2,7 +2,7 @@
 import { fromBase64Lines, toBase64 } from '../bytes/base64.ts'
 import { equalsRange } from '../bytes/equal.ts'
 import { FormatError } from '../bytes/format-error.ts'
-import { fromUtf8, toUtf8 } from '../bytes/text.ts'
+import { fromUtf8, textAt, toUtf8 } from '../bytes/text.ts'
 
 const MAX_BLOCKS = 64
 
@@ -13,8 +13,12 @@ export interface PemBlock {
 }
 
 const BEGIN = toUtf8('-----BEGIN ')
+const END = toUtf8('-----END ')
+const MARK = toUtf8('-----')
+const HYPHEN = 0x2d
 const SEARCHED = 4096
-const LATIN1 = new TextDecoder('latin1')
+/** Nothing is longer than `PRIVACY-ENHANCED MESSAGE`. */
+const MAX_LABEL = 64
 
 /** Whether armour begins within the first 4096 bytes. */
 export function isPem(bytes: Uint8Array): boolean {
@@ -29,33 +33,53 @@ export function isPem(bytes: Uint8Array): boolean {
 /**
  * Reads every block in order.
  *
- * @throws FormatError when a block does not end, has another end label, or is not base64
+ * @throws FormatError when a block does not end, has another end label, or is not base64; when what stands between blocks is not UTF-8
  */
 export function parsePem(input: Uint8Array | string): PemBlock[] {
   const bytes = typeof input === 'string' ? toUtf8(input) : input
-  const text = textOf(bytes)
   const blocks: PemBlock[] = []
+  let memory: Uint8Array<ArrayBuffer> | undefined
   let cursor = 0
   for (;;) {
-    const begin = text.indexOf('-----BEGIN ', cursor)
-    if (begin < 0) return blocks
+    const begin = indexOf(bytes, BEGIN, cursor)
+    checkText(bytes, cursor, begin)
+    if (begin === bytes.length) return blocks
     if (blocks.length === MAX_BLOCKS)
       throw new FormatError('PEM', 'blocks', begin, `more than ${MAX_BLOCKS}`)
-    const labelEnd = text.indexOf('-----', begin + 11)
-    if (labelEnd < 0) throw new FormatError('PEM', 'label', begin, 'does not end')
-    const label = text.slice(begin + 11, labelEnd)
-    const end = text.indexOf('-----END ', labelEnd + 5)
-    if (end < 0 || !text.startsWith(`${label}-----`, end + 9))
+    const start = begin + BEGIN.length
+    const labelEnd = indexOf(bytes, MARK, start)
+    if (labelEnd === bytes.length)
+      throw new FormatError('PEM', 'label', begin, 'does not end')
+    if (labelEnd - start > MAX_LABEL) throw new FormatError('PEM', 'label', begin, 'is too long')
+    const label = textAt('PEM', 'label', bytes, start, labelEnd)
+    const contents = labelEnd + MARK.length
+    const end = indexOf(bytes, END, contents)
+    const endLabel = end + END.length
+    cursor = endLabel + contents - start
+    if (!equalsRange(bytes, endLabel, cursor, bytes.subarray(start, contents)))
       throw new FormatError('PEM', 'end', begin, 'is missing or has another label')
-    blocks.push({ label, der: fromBase64Lines(bytes, labelEnd + 5, end) })
-    cursor = end + 9 + label.length + 5
+    // One piece of memory for all blocks: each of its own would be dear.
+    memory ??= new Uint8Array(Math.floor(((bytes.length - contents) * 3) / 4))
+    const der = fromBase64Lines(bytes, contents, end, memory)
+    memory = memory.subarray(der.length)
+    blocks.push({ label, der })
   }
 }
 
-/** One character for each byte, so that places in the text are places in the bytes. */
-function textOf(bytes: Uint8Array): string {
-  const text = fromUtf8('PEM', 'text', bytes)
-  return text.length === bytes.length ? text : LATIN1.decode(bytes)
+/** Where the wanted bytes begin, which start with a hyphen; the end of all when they do not. */
+function indexOf(bytes: Uint8Array, wanted: Uint8Array, from: number): number {
+  let at = bytes.indexOf(HYPHEN, from)
+  while (at >= 0 && !equalsRange(bytes, at, at + wanted.length, wanted))
+    at = bytes.indexOf(HYPHEN, at + 1)
+  return at < 0 ? bytes.length : at
+}
+
+function checkText(bytes: Uint8Array, start: number, end: number): void {
+  for (let at = start; at < end; at++)
+    if ((bytes[at] as number) >= 0x80) {
+      fromUtf8('PEM', 'text', bytes.subarray(at, end))
+      return
+    }
 }
 
 /** Base64 in lines of 64, one line feed at the end. */

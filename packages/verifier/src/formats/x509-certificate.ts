@@ -104,18 +104,24 @@ function readExtensions(tbs: DerReader): Extension[] {
 }
 
 /** Extensions ::= SEQUENCE OF Extension; no OID twice. */
-export function readExtensionList(outer: DerReader): Extension[] {
-  const list = outer.sequence('extensions')
+export function readExtensionList(reader: DerReader): Extension[] {
+  const end = reader.descend(TAG.sequence, 'extensions')
   const extensions: Extension[] = []
-  while (!list.done) {
-    if (extensions.length === MAX_EXTENSIONS) list.fail('extensions', 'too many')
-    const reader = list.sequence('extension')
+  while (reader.offset < end) {
+    if (extensions.length === MAX_EXTENSIONS) reader.fail('extensions', 'too many')
+    const extensionEnd = reader.descend(TAG.sequence, 'extension')
     const oid = reader.oid('extension.extnID')
     const critical = reader.peek() === TAG.boolean ? reader.boolean('extension.critical') : false
     const value = reader.octetString('extension.extnValue')
-    reader.end()
-    if (extensions.some((earlier) => earlier.oid === oid)) list.fail('extension', `${oid} twice`)
+    reader.close(extensionEnd, 'extension')
+    if (hasOid(extensions, oid)) reader.fail('extension', `${oid} twice`)
     extensions.push({ oid, critical, value })
   }
+  reader.close(end, 'extensions')
   return extensions
+}
+
+function hasOid(extensions: readonly Extension[], oid: string): boolean {
+  for (const extension of extensions) if (extension.oid === oid) return true
+  return false
 }

@@ -116,7 +116,7 @@ function readRevoked(tbs: DerReader): RevokedSerials {
     entries.passInteger('userCertificate')
     passTime(entries, 'revocationDate')
     if (entries.offset < end) refuseUnknownCritical(entries, readExtensionList(entries))
-    if (entries.offset !== end) entries.fail('revokedCertificate', 'has another length')
+    entries.close(end, 'revokedCertificate')
   }
   return new RevokedSerials(list)
 }

@@ -1,7 +1,6 @@
 /** Distinguished names (RFC 5280 section 4.1.2.4). */
-import { fromUtf8 } from '../bytes/text.ts'
-import { TAG, readSequence } from './der-reader.ts'
-import type { DerReader } from './der-reader.ts'
+import { textAt } from '../bytes/text.ts'
+import { DerReader, TAG } from './der-reader.ts'
 import { der, derOid, derPrintableString, derSequence, derUtf8String } from './der-writer.ts'
 
 export const NAME_OID = {
@@ -53,47 +52,46 @@ class ReadName implements Name {
 }
 
 export function readName(outer: DerReader, field: string): Name {
-  const element = outer.element(TAG.sequence, field)
-  passAttributes(outer.open(element), field, (pair) => checkText(pair, field))
-  return new ReadName(element.raw)
+  const start = outer.offset
+  passAttributes(outer, field, () => checkText(outer, field))
+  return new ReadName(outer.since(start))
 }
 
 function onlyCommonName(name: Uint8Array): string | undefined {
+  const reader = new DerReader('X.509 name', name)
   let found: string | undefined
   let count = 0
-  passAttributes(readSequence('X.509 name', name), 'name', (pair, oid) => {
+  passAttributes(reader, 'name', (oid) => {
     if (oid === NAME_OID.commonName) {
-      found = readText(pair, 'name')
+      found = readText(reader, 'name')
       count++
-    } else checkText(pair, 'name')
+    } else checkText(reader, 'name')
   })
   return count === 1 ? found : undefined
 }
 
 function attributesOf(name: Uint8Array): NameAttribute[] {
+  const reader = new DerReader('X.509 name', name)
   const attributes: NameAttribute[] = []
-  passAttributes(readSequence('X.509 name', name), 'name', (pair, oid) =>
-    attributes.push({ oid, value: readText(pair, 'name') }),
-  )
+  passAttributes(reader, 'name', (oid) => attributes.push({ oid, value: readText(reader, 'name') }))
   return attributes
 }
 
 /** @param take - passes the value, which is all that is left of the pair */
-function passAttributes(
-  reader: DerReader,
-  field: string,
-  take: (pair: DerReader, oid: string) => void,
-): void {
+function passAttributes(reader: DerReader, field: string, take: (oid: string) => void): void {
+  const end = reader.descend(TAG.sequence, field)
   let count = 0
-  while (!reader.done) {
-    const set = reader.enter(TAG.set, field)
+  while (reader.offset < end) {
+    const setEnd = reader.descend(TAG.set, field)
     do {
       if (count++ === MAX_ATTRIBUTES) reader.fail(field, 'too many attributes')
-      const pair = set.sequence(field)
-      take(pair, pair.oid(field))
-      pair.end()
-    } while (!set.done)
+      const pairEnd = reader.descend(TAG.sequence, field)
+      take(reader.oid(field))
+      reader.close(pairEnd, field)
+    } while (reader.offset < setEnd)
+    reader.close(setEnd, field)
   }
+  reader.close(end, field)
 }
 
 /** Values of one attribute, in order. */
@@ -133,7 +131,7 @@ function readText(reader: DerReader, field: string): string {
     case TAG.printableString:
     case TAG.ia5String:
     case TAG.visibleString:
-      return fromUtf8('X.509 name', field, reader.contents(tag, field))
+      return reader.read(tag, field, nameText, field)
     case TAG.teletexString:
       return new TextDecoder('latin1').decode(reader.contents(tag, field))
     case TAG.bmpString:
@@ -144,4 +142,8 @@ function readText(reader: DerReader, field: string): string {
         `text type ${tag === undefined ? 'missing' : `0x${tag.toString(16)}`} is not supported`,
       )
   }
+}
+
+function nameText(bytes: Uint8Array, start: number, end: number, field: string): string {
+  return textAt('X.509 name', field, bytes, start, end)
 }

@@ -45,12 +45,17 @@ export function keyOf(
  * as long as the parsed value lives, whichever copy of the issuer is at hand: nothing is checked twice in one appraisal or under one prepared set.
  */
 export function isSignedBy(signed: Signed, issuer: IssuerKey): Eventual<boolean> {
+  if (wasSignedBy(signed, issuer)) return true
   const { memo } = signed
-  if (memo?.signer !== undefined && equalBytes(memo.signer, issuer.spki)) return true
   return next(holds(signed, issuer), (good) => {
     if (good && memo !== undefined) memo.signer = issuer.spki
     return good
   })
+}
+
+/** Whether {@link isSignedBy} has found the signature to hold before; for what can be asked without waiting. */
+export function wasSignedBy({ memo }: Signed, issuer: IssuerKey): boolean {
+  return memo?.signer !== undefined && equalBytes(memo.signer, issuer.spki)
 }
 
 function holds(signed: Signed, issuer: IssuerKey): Eventual<boolean> {
