@@ -1,7 +1,6 @@
 /** Runtime data of an HCL report: the vTPM's keys, the VM's configuration, and 64 bytes that the guest may set. */
-import { FormatError } from '../bytes/format-error.ts'
-import { fromHex } from '../bytes/hex.ts'
-import { fieldOf, listOf, objectOf } from '../formats/json-fields.ts'
+import { objectOf } from '../formats/json-fields.ts'
+import { JsonReader } from '../formats/json-reader.ts'
 import { parseUniqueJson } from '../formats/json-unique.ts'
 import { spkiFromJwk } from '../formats/jwk.ts'
 
@@ -9,6 +8,10 @@ const FORMAT = 'HCL runtime data'
 const ATTESTATION_KEY = 'HCLAkPub'
 const MAX_KEYS = 8
 const USER_DATA = 64
+/** Of a modulus of 16,384 bits, in base64. */
+const MAX_KEY_TEXT = 2731
+/** Real ones have 500 bytes. */
+const MAX_CONFIGURATION = 8192
 
 export interface HclRuntimeData {
   /** SubjectPublicKeyInfo of the vTPM's attestation key. */
@@ -18,31 +21,69 @@ export interface HclRuntimeData {
   readonly vmConfiguration: Readonly<Record<string, unknown>>
 }
 
+const NAMES = ['keys', 'vm-configuration', 'user-data'] as const
+
 /** @throws FormatError when names repeat, or there is not exactly one attestation key */
 export function parseHclRuntimeData(bytes: Uint8Array): HclRuntimeData {
-  const json = objectOf(FORMAT, 'text', parseUniqueJson(FORMAT, bytes))
-  const keys = listOf(FORMAT, 'keys', fieldOf(FORMAT, json, 'keys'), MAX_KEYS)
-  const matching = keys
-    .map((key) => objectOf(FORMAT, 'keys', key))
-    .filter((key) => Object.hasOwn(key, 'kid') && key['kid'] === ATTESTATION_KEY)
-  const [key] = matching
-  if (key === undefined || matching.length > 1 || key['kty'] !== 'RSA')
-    throw new FormatError(FORMAT, 'keys', 0, `${matching.length} RSA keys ${ATTESTATION_KEY}`)
+  const reader = new JsonReader(FORMAT, bytes)
+  let ak: Uint8Array | undefined
+  let vmConfiguration: Readonly<Record<string, unknown>> | undefined
+  // Absent in old versions: zeros then.
+  let userData: Uint8Array = new Uint8Array(USER_DATA)
+  reader.openObject('text')
+  for (let name = reader.member(NAMES); name !== undefined; name = reader.member(NAMES))
+    switch (name) {
+      case 'keys':
+        ak = readKeys(reader)
+        break
+      case 'vm-configuration':
+        vmConfiguration = readConfiguration(reader, bytes)
+        break
+      case 'user-data':
+        userData = reader.hex(name, USER_DATA)
+        break
+      default:
+        name satisfies never
+    }
+  reader.end()
   return {
-    ak: spkiFromJwk(key),
-    userData: readUserData(Object.hasOwn(json, 'user-data') ? json['user-data'] : undefined),
-    vmConfiguration: objectOf(
-      FORMAT,
-      'vm-configuration',
-      fieldOf(FORMAT, json, 'vm-configuration'),
-    ),
+    ak: ak ?? reader.fail('keys', 'is missing'),
+    userData,
+    vmConfiguration: vmConfiguration ?? reader.fail('vm-configuration', 'is missing'),
   }
 }
 
-/** Absent in old versions: zeros then. */
-function readUserData(value: unknown): Uint8Array {
-  if (value === undefined) return new Uint8Array(USER_DATA)
-  if (typeof value !== 'string' || value.length !== USER_DATA * 2)
-    throw new FormatError(FORMAT, 'user-data', 0, `not ${USER_DATA} bytes in hex`)
-  return fromHex(value)
+const KEY_NAMES = ['kid', 'kty', 'n', 'e'] as const
+
+/** SubjectPublicKeyInfo of the one attestation key. */
+function readKeys(reader: JsonReader): Uint8Array {
+  let count = 0
+  let found = 0
+  let ak: Uint8Array | undefined
+  reader.openList('keys')
+  while (reader.entry()) {
+    if (count++ === MAX_KEYS) reader.fail('keys', `more than ${MAX_KEYS}`)
+    const key: Partial<Record<(typeof KEY_NAMES)[number], string>> = {}
+    reader.openObject('keys')
+    for (let name = reader.member(KEY_NAMES); name !== undefined; name = reader.member(KEY_NAMES))
+      key[name] = reader.text(name, MAX_KEY_TEXT)
+    if (key.kid !== ATTESTATION_KEY) continue
+    found++
+    if (key.kty === 'RSA') ak = spkiFromJwk(key)
+  }
+  if (ak === undefined || found > 1)
+    return reader.fail('keys', `${found} RSA keys ${ATTESTATION_KEY}`)
+  return ak
+}
+
+/** Its names are the paravisor's, so it is read as any JSON is, up to a length. */
+function readConfiguration(
+  reader: JsonReader,
+  bytes: Uint8Array,
+): Readonly<Record<string, unknown>> {
+  const { start } = reader
+  reader.skip()
+  if (reader.offset - start > MAX_CONFIGURATION) reader.fail('vm-configuration', 'too long')
+  const text = bytes.subarray(start, reader.offset)
+  return objectOf(FORMAT, 'vm-configuration', parseUniqueJson(FORMAT, text))
 }

@@ -27,8 +27,16 @@ export function toBase64Url(bytes: Uint8Array): string {
  * @throws FormatError
  */
 export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
-  const bytes = toUtf8(text)
-  return decodePadded(bytes, 0, bytes.length, STANDARD_VALUES)
+  return fromBase64Digits(toUtf8(text))
+}
+
+/** As {@link fromBase64}, of the text `bytes[start..end]`. @throws FormatError */
+export function fromBase64Digits(
+  bytes: Uint8Array,
+  start = 0,
+  end = bytes.length,
+): Uint8Array<ArrayBuffer> {
+  return decodePadded(bytes, start, end, STANDARD_VALUES)
 }
 
 /**

@@ -55,6 +55,11 @@ export class ByteReader {
     return this.#bytes.subarray(start, start + length)
   }
 
+  /** Passes bytes without a view of them. */
+  skip(length: number, field: string): void {
+    this.#take(length, field)
+  }
+
   /** Everything that is left, as a view. */
   rest(): Uint8Array {
     return this.bytes(this.left, 'rest')

@@ -77,9 +77,7 @@ export interface IssuerLink {
 }
 
 /** Each issuer of the chains once. @param chains - leaf first, root last */
-export function issuerLinks(
-  chains: readonly (readonly Certificate[])[],
-): readonly IssuerLink[] {
+export function issuerLinks(chains: readonly (readonly Certificate[])[]): readonly IssuerLink[] {
   const links: { readonly issuer: Certificate; readonly issued: Certificate[] }[] = []
   for (const chain of chains)
     for (let at = 0; at < chain.length - 1; at++) {

@@ -25,6 +25,7 @@ const COMPONENTS = 16
 const COMPONENT_PLACES: ReadonlyMap<string, number> = new Map(
   Array.from({ length: COMPONENTS }, (_, index) => [`${SGX_EXTENSION_OID}.2.${index + 1}`, index]),
 )
+const NO_COMPONENTS: readonly number[] = Array.from({ length: COMPONENTS }, () => -1)
 const MAX_PARTS = 32
 
 export interface PckIdentity {
@@ -81,7 +82,7 @@ type Tcb = Pick<PckIdentity, 'components' | 'pceSvn' | 'cpuSvn'>
 function readTcb(reader: DerReader): Tcb {
   let pceSvn: number | undefined
   let cpuSvn: Uint8Array | undefined
-  const components: number[] = new Array<number>(COMPONENTS).fill(-1)
+  const components = [...NO_COMPONENTS]
   readParts(reader, reader.descend(TAG.sequence, 'tcb'), (oid) => {
     const place = COMPONENT_PLACES.get(oid)
     if (place !== undefined) components[place] = integer(reader, 255)

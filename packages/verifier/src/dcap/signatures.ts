@@ -64,10 +64,7 @@ export async function checkQuote(
   return { endorsements, source, pckChain, links, key, byKey, pckKey, byPck, bound }
 }
 
-export function isQuoteSignedBy(
-  { signed, signature }: Quote,
-  key: PublicKey,
-): Eventual<boolean> {
+export function isQuoteSignedBy({ signed, signature }: Quote, key: PublicKey): Eventual<boolean> {
   return runtimeCrypto.verify(key, signed, signature)
 }
 

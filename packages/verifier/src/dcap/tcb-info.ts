@@ -223,9 +223,7 @@ function readComponents(reader: JsonReader, field: string): readonly number[] {
   reader.openList(field)
   while (reader.entry()) {
     if (components.length === COMPONENTS) reader.fail(field, `more than ${COMPONENTS} components`)
-    components.push(
-      reader.loneNumber(SVN_HEAD, field, 255) ?? readSvn(reader, field, SVN, 255),
-    )
+    components.push(reader.loneNumber(SVN_HEAD, field, 255) ?? readSvn(reader, field, SVN, 255))
   }
   if (components.length !== COMPONENTS) reader.fail(field, `not ${COMPONENTS} components`)
   return components

@@ -12,6 +12,7 @@ import { predictBoot } from './predict-boot.ts'
 import { parseTcgLog } from './tcg-log.ts'
 import type { TcgLog } from './tcg-log.ts'
 import { parseUefiVariable } from './uefi-variable.ts'
+import { changedEvent } from '../testing/changed-event.ts'
 
 function boot(name: string): TcgLog {
   return parseTcgLog(readFileSync(new URL(`../../test/boots/${name}.bin`, import.meta.url)))
@@ -173,7 +174,11 @@ test('compareBoots() finds order, additions and removals', async () => {
   }
   const place = first.events.findIndex(({ index }) => index === 14)
   const added = await changed((events) =>
-    events.splice(place, 0, { ...first.events[place]!, digests: first.events[0]!.digests }),
+    events.splice(
+      place,
+      0,
+      changedEvent(first.events[place]!, { digests: first.events[0]!.digests }),
+    ),
   )
   assert.deepEqual(
     added.changes.map(({ component, kind }) => [component, kind]),
@@ -198,13 +203,12 @@ test('compareBoots() finds order, additions and removals', async () => {
 test('compareBoots() explains boot entries of the firmware, which start nothing by themselves', async () => {
   const events = first.events.map((event) =>
     event.index === 1 && event.type === 0x8000_0002
-      ? {
-          ...event,
+      ? changedEvent(event, {
           digests: event.digests.map(({ hash, digest }) => ({
             hash,
             digest: digest.map((byte) => byte ^ 1),
           })),
-        }
+        })
       : event,
   )
   const { early, changes } = await compareBoots(await learned(), { ...first, events })

@@ -9,6 +9,7 @@ import { predictBoot, type PredictionInput } from './predict-boot.ts'
 import { shimMeasurements } from './shim-measurements.ts'
 import { parseTcgLog } from './tcg-log.ts'
 import { parseSignatureLists, parseUefiVariable } from './uefi-variable.ts'
+import { changedEvent } from '../testing/changed-event.ts'
 
 const boot = (name: string) =>
   parseTcgLog(readFileSync(new URL(`../../test/boots/${name}.bin`, import.meta.url)))
@@ -157,7 +158,9 @@ test('predictBoot() takes boot entries of the firmware for what they are, and no
     (await compareBoots(prediction, log)).registers.find(({ pcr }) => pcr === 1)
   assert.equal((await statusOf(FIRST))?.status, 'match')
   const more = FIRST.events.flatMap((event) =>
-    event.index === 1 && event.type === 0x4 ? [{ ...event, type: 0x8000_000b }, event] : [event],
+    event.index === 1 && event.type === 0x4
+      ? [changedEvent(event, { type: 0x8000_000b }), event]
+      : [event],
   )
   const found = await statusOf({ ...FIRST, events: more })
   assert.equal(found?.status, 'unknown')

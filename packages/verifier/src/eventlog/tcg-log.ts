@@ -18,6 +18,7 @@ const MAX_ALGORITHMS = 8
 const END = 0xffff_ffff
 const LAST_PCR = 23
 
+/** Of a parsed log, every part is read from the log when it is asked for: name the parts where a copy is made, for spreading copies none. */
 export interface TcgEvent {
   /** PCR, or measurement register of a confidential guest. */
   readonly index: number
@@ -44,14 +45,16 @@ export interface TcgLog {
 export function parseTcgLog(bytes: Uint8Array): TcgLog {
   const reader = new ByteReader(FORMAT, bytes)
   if (bytes.length > MAX_LOG_BYTES) reader.fail('length', 0, 'too long')
-  const first = readSha1Event(reader)
+  const first = readSha1Event(reader, bytes)
   const hashes = first.type === EVENT_TYPE.noAction ? readSpecId(first.data) : undefined
   const events: TcgEvent[] = hashes === undefined ? [first] : []
   const headerSize = hashes === undefined ? 0 : reader.offset
   const end = paddingStart(bytes)
   while (reader.offset < end) {
     if (events.length === MAX_EVENTS) reader.fail('events', reader.offset, 'too many')
-    events.push(hashes === undefined ? readSha1Event(reader) : readAgileEvent(reader, hashes))
+    events.push(
+      hashes === undefined ? readSha1Event(reader, bytes) : readAgileEvent(reader, bytes, hashes),
+    )
   }
   return {
     form: hashes === undefined ? 'sha1' : 'agile',
@@ -72,39 +75,123 @@ export function digestOf(event: TcgEvent, hash: HashName): Uint8Array | undefine
   return event.digests.find((digest) => digest.hash === hash)?.digest
 }
 
-function readSha1Event(reader: ByteReader): TcgEvent {
-  const offset = reader.offset
-  const index = readIndex(reader)
-  const type = reader.u32le('event.type')
-  const digest = reader.bytes(TPM_HASHES.sha1.size, 'event.digest')
-  const data = reader.bytes(reader.u32le('event.size'), 'event.data')
-  return { index, type, digests: [{ hash: 'sha1', digest }], data, offset }
+function readSha1Event(reader: ByteReader, bytes: Uint8Array): TcgEvent {
+  const start = reader.offset
+  readIndex(reader)
+  reader.u32le('event.type')
+  reader.skip(TPM_HASHES.sha1.size, 'event.digest')
+  reader.skip(reader.u32le('event.size'), 'event.data')
+  return new Sha1Event(bytes, start)
 }
 
-function readIndex(reader: ByteReader): number {
+function readIndex(reader: ByteReader): void {
   const start = reader.offset
   const index = reader.u32le('event.index')
   if (index === END) reader.fail('event.index', start, 'bytes after the end of the log')
-  return index > LAST_PCR ? reader.fail('event.index', start, `${index}`) : index
+  if (index > LAST_PCR) reader.fail('event.index', start, `${index}`)
 }
 
-function readAgileEvent(reader: ByteReader, hashes: readonly TpmHash[]): TcgEvent {
-  const offset = reader.offset
-  const index = readIndex(reader)
-  const type = reader.u32le('event.type')
+function readAgileEvent(
+  reader: ByteReader,
+  bytes: Uint8Array,
+  hashes: readonly TpmHash[],
+): TcgEvent {
+  const start = reader.offset
+  readIndex(reader)
+  reader.u32le('event.type')
   const count = reader.u32le('event.digests')
   if (count === 0 || count > hashes.length)
-    reader.fail('event.digests', offset, `${count} of ${hashes.length} banks`)
-  const digests: { hash: HashName; digest: Uint8Array }[] = []
+    reader.fail('event.digests', start, `${count} of ${hashes.length} banks`)
+  let seen = 0
   for (let bank = 0; bank < count; bank++) {
     const id = reader.u16le('event.digest.algorithm')
-    const hash = hashes.find((known) => known.id === id)
-    if (hash === undefined || digests.some((earlier) => earlier.hash === hash.name))
-      return reader.fail('event.digest.algorithm', offset, `0x${id.toString(16)}`)
-    digests.push({ hash: hash.name, digest: reader.bytes(hash.size, 'event.digest') })
+    const place = hashes.findIndex((known) => known.id === id)
+    if (place < 0 || (seen & (1 << place)) !== 0)
+      return reader.fail('event.digest.algorithm', start, `0x${id.toString(16)}`)
+    seen |= 1 << place
+    reader.skip((hashes[place] as TpmHash).size, 'event.digest')
   }
-  const data = reader.bytes(reader.u32le('event.size'), 'event.data')
-  return { index, type, digests, data, offset }
+  reader.skip(reader.u32le('event.size'), 'event.data')
+  return new AgileEvent(bytes, start)
+}
+
+/** An event of the log, checked whole when the log was read: its parts are views that are made when they are asked for, since a log can have many. */
+abstract class RecordedEvent implements TcgEvent {
+  readonly offset: number
+  protected readonly bytes: Uint8Array
+
+  constructor(bytes: Uint8Array, offset: number) {
+    this.bytes = bytes
+    this.offset = offset
+  }
+
+  abstract readonly digests: TcgEvent['digests']
+
+  get index(): number {
+    return this.word(0)
+  }
+
+  get type(): number {
+    return this.word(4)
+  }
+
+  get data(): Uint8Array {
+    const size = this.digestsEnd()
+    const start = this.offset + size + 4
+    return this.bytes.subarray(start, start + this.word(size))
+  }
+
+  /** Where the digests end, in bytes from the start of the record. */
+  protected abstract digestsEnd(): number
+
+  /** 32 bits, unsigned, at that place of the record. */
+  protected word(place: number): number {
+    return (this.half(place) | (this.half(place + 2) << 16)) >>> 0
+  }
+
+  protected half(place: number): number {
+    const at = this.offset + place
+    return (this.bytes[at] as number) | ((this.bytes[at + 1] as number) << 8)
+  }
+
+  protected digestAt(place: number, { name: hash, size }: TpmHash): TcgEvent['digests'][number] {
+    const at = this.offset + place
+    return { hash, digest: this.bytes.subarray(at, at + size) }
+  }
+}
+
+/** Index, type, SHA-1 digest, size, data. */
+class Sha1Event extends RecordedEvent {
+  get digests(): TcgEvent['digests'] {
+    return [this.digestAt(8, TPM_HASHES.sha1)]
+  }
+
+  protected digestsEnd(): number {
+    return 8 + TPM_HASHES.sha1.size
+  }
+}
+
+/** Index, type, how many digests; of each its algorithm and itself; size, data. */
+class AgileEvent extends RecordedEvent {
+  get digests(): TcgEvent['digests'] {
+    const digests: TcgEvent['digests'][number][] = []
+    this.#digests((place, hash) => digests.push(this.digestAt(place, hash)))
+    return digests
+  }
+
+  protected digestsEnd(): number {
+    return this.#digests(() => {})
+  }
+
+  #digests(take: (place: number, hash: TpmHash) => void): number {
+    let place = 12
+    for (let left = this.word(8); left > 0; left--) {
+      const hash = hashById(this.half(place)) as TpmHash
+      take(place + 2, hash)
+      place += 2 + hash.size
+    }
+    return place
+  }
 }
 
 /**

@@ -17,9 +17,10 @@ export async function verifyEvents(
 ): Promise<VerifiedEvent[]> {
   const verified: VerifiedEvent[] = []
   for (const event of events) {
+    const { index, type, digests, data, offset } = event
     const digest = digestOf(event, bank) ?? new Uint8Array()
-    const ofData = await hashDigest(bank, event.data)
-    verified.push({ ...event, digest, verified: equalBytes(digest, ofData) })
+    const isVerified = equalBytes(digest, await hashDigest(bank, data))
+    verified.push({ index, type, digests, data, offset, digest, verified: isVerified })
   }
   return verified
 }

@@ -48,8 +48,7 @@ export function parsePem(input: Uint8Array | string): PemBlock[] {
       throw new FormatError('PEM', 'blocks', begin, `more than ${MAX_BLOCKS}`)
     const start = begin + BEGIN.length
     const labelEnd = indexOf(bytes, MARK, start)
-    if (labelEnd === bytes.length)
-      throw new FormatError('PEM', 'label', begin, 'does not end')
+    if (labelEnd === bytes.length) throw new FormatError('PEM', 'label', begin, 'does not end')
     if (labelEnd - start > MAX_LABEL) throw new FormatError('PEM', 'label', begin, 'is too long')
     const label = textAt('PEM', 'label', bytes, start, labelEnd)
     const contents = labelEnd + MARK.length

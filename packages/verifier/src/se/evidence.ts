@@ -2,10 +2,9 @@
  * What a Secure Execution guest gets from the ultravisor (s390-tools, "Attestation"), as CoCo wraps it in JSON with base64 members. The
  * two `encr_` members of that JSON are for the verifier's own challenge step and are not read here.
  */
-import { fromBase64 } from '../bytes/base64.ts'
+import { fromBase64Digits } from '../bytes/base64.ts'
 import { FormatError } from '../bytes/format-error.ts'
-import { fieldOf, objectOf } from '../formats/json-fields.ts'
-import { parseJson } from '../formats/json-text.ts'
+import { JsonReader } from '../formats/json-reader.ts'
 
 const FORMAT = 'SE evidence'
 const MAX_BYTES = 1_048_576
@@ -30,21 +29,24 @@ export interface SeEvidence {
   readonly imageHeaderTags: Uint8Array
 }
 
+const NAMES = ['measurement', 'additional_data', 'user_data', 'cuid', 'image_hdr_tags'] as const
+
 /** @throws FormatError */
 export function parseSeEvidence(bytes: Uint8Array): SeEvidence {
   if (bytes.length > MAX_BYTES) throw new FormatError(FORMAT, 'length', 0, 'too long')
-  const json = objectOf(FORMAT, 'evidence', parseJson(FORMAT, bytes))
-  const read = (field: string) => {
-    const value = fieldOf(FORMAT, json, field)
-    if (typeof value !== 'string') throw new FormatError(FORMAT, field, 0, 'not text')
-    return fromBase64(value)
-  }
+  const read: Partial<Record<(typeof NAMES)[number], Uint8Array>> = {}
+  const reader = new JsonReader(FORMAT, bytes)
+  reader.openObject('evidence')
+  for (let name = reader.member(NAMES); name !== undefined; name = reader.member(NAMES))
+    read[name] = reader.read(name, 'not base64', fromBase64Digits)
+  reader.end()
+  const need = (name: (typeof NAMES)[number]) => read[name] ?? reader.fail(name, 'is missing')
   return checkSizes({
-    measurement: read('measurement'),
-    additionalData: read('additional_data'),
-    userData: read('user_data'),
-    cuid: read('cuid'),
-    imageHeaderTags: read('image_hdr_tags'),
+    measurement: need('measurement'),
+    additionalData: need('additional_data'),
+    userData: need('user_data'),
+    cuid: need('cuid'),
+    imageHeaderTags: need('image_hdr_tags'),
   })
 }
 
