@@ -4,6 +4,7 @@ import type { Mutation } from './mutation.ts'
 const ENCRYPT = 'packages/cli/src/commands/image-encrypt.ts'
 const ENCRYPT_TEST = 'packages/cli/src/commands/image-encrypt.test.ts'
 const REGISTERED = 'packages/cli/src/owner/registered-image.ts'
+const REGISTERED_TEST = 'packages/cli/src/owner/registered-image.test.ts'
 const TRUST_TEST = 'packages/cli/src/owner/trust-state.test.ts'
 
 export const OWNER_MUTATIONS: readonly Mutation[] = [
@@ -66,10 +67,24 @@ export const OWNER_MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'withdrawn-image-registered',
-    edits: [{ file: REGISTERED, find: "state === 'current'", replace: "state !== 'other'" }],
-    test: TRUST_TEST,
-    fails: 'a guest image that the owner withdrew counts no more, in any mode',
-    says: 'withdrawn',
+    edits: [{ file: REGISTERED, find: "image.state === 'current' &&", replace: '' }],
+    test: REGISTERED_TEST,
+    fails: 'has none that is withdrawn, and goes back behind none',
+    says: 'deep-equal',
+  },
+  {
+    name: 'older-image-registered',
+    edits: [
+      {
+        file: REGISTERED,
+        find: 'image.imageVersion >= floor(image)',
+        replace: 'floor(image) < 99',
+      },
+    ],
+    test: REGISTERED_TEST,
+    fails:
+      'has the image that the workload was registered with, and newer ones; none that was older then',
+    says: 'deep-equal',
   },
   {
     name: 'anchors-of-registered-image',

@@ -10,7 +10,7 @@ import { amdLists, type AmdLists } from '../endorsements/amd-lists.ts'
 import { intelCollateral } from '../endorsements/intel-collateral.ts'
 import { acceptedMachines } from '../vm/accept-machine.ts'
 import type { BrokerClient } from './broker-client.ts'
-import { imagesInForce } from './registered-image.ts'
+import { imagesOfWorkload } from './registered-image.ts'
 import { readSimulatedRoots } from './simulated-roots.ts'
 import type { IntelCollateral } from './td-evidence.ts'
 import { computeTrust, type OwnerReferences, type TrustVerdict } from './trust-state.ts'
@@ -56,17 +56,17 @@ export async function ownerReferences(
     images.map(({ manifest }) => manifest),
     registered,
   )
-  const registeredImages = imagesInForce(registered)
+  const revisionsOf = (name: string) => revisions.filter((revision) => revision.name === name)
   return (name) => ({
     manifests,
-    registeredImages,
+    registeredImages: imagesOfWorkload(registered, revisionsOf(name)),
     simulatedRoots,
     revocationLists,
     firmwareDigests: async () => {
       const { firmwareDigests } = await import('./firmware-digests.ts')
       return await firmwareDigests(images)
     },
-    revisions: revisions.filter((revision) => revision.name === name),
+    revisions: revisionsOf(name),
     acceptedMachines: () => acceptedMachines(name, broker),
     intelCollateral: collateral,
   })

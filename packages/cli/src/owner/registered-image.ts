@@ -1,15 +1,34 @@
-/** Guest images as the owner registered them at the broker: they stay right for guests that were started before their image was built anew or removed. */
-import type { GuestImageList } from '@cloister/protocol/broker-admin-api'
-import type { TdxRegisters } from '@cloister/protocol/guest-image-manifest'
+/** Guest images as the owner registered them at the broker: one stays right for what was started in it, when it has been built anew or removed since. */
+import { bundleName } from '@cloister/image/boot-bundle/bundle-name'
+import type { GuestImageList, WorkloadRevision } from '@cloister/protocol/broker-admin-api'
 
-export type RegisteredImage = Pick<
-  GuestImageList['guestImages'][number],
-  'name' | 'anchors' | 'measurements'
->
+type Listed = GuestImageList['guestImages'][number]
 
-/** What was withdrawn is none of them. */
-export function imagesInForce(images: GuestImageList['guestImages']): RegisteredImage[] {
-  return images.filter(({ state }) => state === 'current')
+export type RegisteredImage = Pick<Listed, 'name' | 'anchors' | 'measurements'>
+
+/**
+ * The images that a container may run in: the newest of each name when its current revision was registered, and later ones, as far as they are not
+ * withdrawn. What was older even then is none of them: a host that starts it goes back on purpose.
+ */
+export function imagesOfWorkload(
+  images: readonly Listed[],
+  revisions: readonly WorkloadRevision[],
+): RegisteredImage[] {
+  const current = revisions.find(({ state }) => state === 'current')
+  if (current === undefined) return []
+  const floor = ({ name, anchors }: Listed) =>
+    Math.max(
+      ...images
+        .filter((image) => image.name === name && image.anchors === anchors)
+        .filter(({ registeredAt }) => registeredAt <= current.registeredAt)
+        .map(({ imageVersion }) => imageVersion),
+    )
+  return images.filter(
+    (image) =>
+      image.state === 'current' &&
+      !image.name.startsWith(bundleName('')) &&
+      image.imageVersion >= floor(image),
+  )
 }
 
 /** Registering took the digests of the one mode that counts under the anchors. */
@@ -18,17 +37,4 @@ export function registeredDigests(
   wanted: 'amd' | 'simulated',
 ): string[] {
   return images.flatMap(({ anchors, measurements }) => (anchors === wanted ? measurements : []))
-}
-
-/** The three registers stand in one text there, for they count together only. */
-export function registeredRegisters(images: readonly RegisteredImage[]): TdxRegisters[] {
-  return images
-    .filter(({ anchors }) => anchors === 'intel')
-    .flatMap(({ measurements }) =>
-      measurements.map((text) => ({
-        mrTd: text.slice(0, 96),
-        rtmr1: text.slice(96, 192),
-        rtmr2: text.slice(192),
-      })),
-    )
 }

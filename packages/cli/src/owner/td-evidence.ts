@@ -9,7 +9,6 @@ import { parseQuote } from '@cloister/verifier/dcap/quote'
 import { recogniseQuote } from '@cloister/verifier/dcap/recognise'
 import type { TdReport } from '@cloister/verifier/dcap/td-report'
 import { appraiseTdx, type TdxAppraisal } from '@cloister/verifier/tdx/appraise'
-import { registeredRegisters, type RegisteredImage } from './registered-image.ts'
 
 /** Intel's collateral for a quote; nothing where none is at hand. */
 export type IntelCollateral = (quote: Uint8Array) => Promise<DcapEndorsements>
@@ -17,8 +16,6 @@ export type IntelCollateral = (quote: Uint8Array) => Promise<DcapEndorsements>
 export interface TdReferences {
   /** Images that the guest may have booted. */
   readonly manifests: readonly GuestImageManifest[]
-  /** The same, as the owner registered them at the broker. Absent: none. */
-  readonly registeredImages?: readonly RegisteredImage[]
   /** Accepted values of RTMR0, hex. None: any, and the result is a warning. */
   readonly rtmr0: readonly string[]
   /** Absent: none. */
@@ -44,14 +41,13 @@ const CONFIG_ID_BYTES = 48
 export async function appraiseTd(
   { evidenceJson }: EvidenceAnswer,
   { reportData, hostData, now }: TdQuestion,
-  references: TdReferences,
+  { manifests, rtmr0, intelCollateral }: TdReferences,
   appraise: typeof appraiseTdx = appraiseTdx,
 ): Promise<TdVerdict | undefined> {
-  const { rtmr0, intelCollateral } = references
   const read = readQuote(evidenceJson)
   if (read === undefined) return undefined
   // An empty list matches nothing.
-  const { mrTd = [], rtmr1 = [], rtmr2 = [] } = expectedRegisters(read.report, references) ?? {}
+  const { mrTd = [], rtmr1 = [], rtmr2 = [] } = expectedRegisters(read.report, manifests) ?? {}
   const appraisal = await appraise(read.quote, {
     expect: {
       reportData,
@@ -73,12 +69,9 @@ export async function appraiseTd(
 /** Those of the image that fits; where none does, of one that the checks can be made against. */
 function expectedRegisters(
   report: TdReport,
-  { manifests, registeredImages = [] }: TdReferences,
+  manifests: readonly GuestImageManifest[],
 ): TdxRegisters | undefined {
-  const known = [
-    ...manifests.flatMap(({ expected }) => expected.tdx?.hardware ?? []),
-    ...registeredRegisters(registeredImages),
-  ]
+  const known = manifests.flatMap(({ expected }) => expected.tdx?.hardware ?? [])
   const fits = known.find(
     ({ mrTd, rtmr1, rtmr2 }) =>
       mrTd === toHex(report.mrTd) && rtmr1 === toHex(report.rtmr1) && rtmr2 === toHex(report.rtmr2),

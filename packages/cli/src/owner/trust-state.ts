@@ -52,10 +52,7 @@ export interface TrustVerdict {
 export interface OwnerReferences {
   /** Guest images that the owner holds and has not withdrawn. */
   readonly manifests: readonly GuestImageManifest[]
-  /**
-   * Reference Values that the owner registered at the broker and has not withdrawn: of guests that were started before their image was built anew or
-   * removed. Absent: none.
-   */
+  /** Of a container: what its guest may have booted though it lies here no more. Absent: none. */
   readonly registeredImages?: readonly RegisteredImage[]
   /** Revisions of this workload's name at the broker. */
   readonly revisions: readonly WorkloadRevision[]
@@ -99,15 +96,12 @@ export async function computeTrust(
   const own = [registered, openings, diskCheck(vm), openingCheck(vm)].filter(
     (check) => check !== undefined,
   )
-  const images = {
-    manifests: imagesFor(vm, references.manifests),
-    registeredImages: imagesFor(vm, references.registeredImages ?? []),
-  }
   const identity = { initdataDigest, channelKeyDigest: sha256(channelKey) }
   if (answer.tee === 'tdx') {
     const rtmr0 = (await references.acceptedMachines?.()) ?? []
+    const manifests = imagesFor(vm, references.manifests)
     const { intelCollateral } = references
-    const known = { ...images, rtmr0, ...(intelCollateral && { intelCollateral }) }
+    const known = { manifests, rtmr0, ...(intelCollateral && { intelCollateral }) }
     const found = await appraiseTd(answer, { ...expect, now }, known, appraiseQuote)
     const debug = openings?.outcome === 'warning'
     return { ...tdVerdict(found, [...own, machineCheck(rtmr0)], debug), ...identity }
@@ -117,7 +111,12 @@ export async function computeTrust(
   const question = {
     expect,
     now,
-    references: { ...references, ...images },
+    references: {
+      ...references,
+      manifests: imagesFor(vm, references.manifests),
+      // INVARIANT: the bundle that a VM had before its owner gave it another kernel counts no more.
+      registeredImages: vm === undefined ? (references.registeredImages ?? []) : [],
+    },
     appraise,
   }
   const appraisal = await appraiseEvidence(evidence, question)

@@ -1,6 +1,7 @@
 /** What the trust in a VM rests on beside its evidence: the boot bundle that is its own, and whether its disk is protected. */
 import { bundleName } from '@cloister/image/boot-bundle/bundle-name'
 import { CloisterError } from '@cloister/protocol/error'
+import type { GuestImageManifest } from '@cloister/protocol/guest-image-manifest'
 import { parseAnyWorkload, parseInitdata } from '@cloister/protocol/initdata'
 import { isVmWorkload, type VmWorkload } from '@cloister/protocol/vm-workload'
 import type { TrustCheck } from './trust-check.ts'
@@ -17,11 +18,11 @@ export function vmIn(document: Uint8Array): VmWorkload | undefined {
 }
 
 /** A VM is measured with its own bundle and no other's: another kernel may be one that its owner never chose. */
-export function imagesFor<Image extends { readonly name: string }>(
+export function imagesFor(
   vm: VmWorkload | undefined,
-  images: readonly Image[],
-): readonly Image[] {
-  return vm === undefined ? images : images.filter(({ name }) => name === bundleName(vm.name))
+  manifests: readonly GuestImageManifest[],
+): readonly GuestImageManifest[] {
+  return vm === undefined ? manifests : manifests.filter(({ name }) => name === bundleName(vm.name))
 }
 
 /** @returns a warning for a disk that the host can read and change; absent for a container */
