@@ -50,6 +50,10 @@ export const command: Command = {
     // Before anything is changed: it may not come about.
     const machine = await machineAfter(before, request, invocation)
     const view = await hostd.vms.resize(name, request, { signal })
+    if (before.boot === 'direct' && request.cpus !== undefined) {
+      const { keepCpus } = await import('../vm/sev/direct-boot.ts')
+      await keepCpus(directories, name, request.cpus)
+    }
     await output.object(view, {
       name,
       text: () =>

@@ -76,7 +76,7 @@ async function startAsOwner(
       name,
       secrets,
       platform: await readInput(platform, MAX_PLATFORM_BYTES),
-      expected: await expectedLaunch(directories, await hostd.vms.get(name, { signal })),
+      expected: await expectedLaunch(directories, name),
     }
     return await startWithSecret(start, hostd, { talk: (line) => output.talk(line), signal })
   } finally {

@@ -99,7 +99,8 @@ export async function prepareVm(plan: CreatePlan, context: CreateContext): Promi
           signal,
         })
       : undefined
-  const direct = plan.direct && (await prepareDirect(plan.direct, context))
+  const direct =
+    plan.direct && (await prepareDirect(plan.direct, { tee, cpus: plan.cpus }, context))
   const user = plan.user ?? image.user
   return {
     plan,
@@ -121,13 +122,14 @@ export async function prepareVm(plan: CreatePlan, context: CreateContext): Promi
 /** The firmware is that of SNP's guests, which has room for the kernel's hashes and for secrets. */
 async function prepareDirect(
   files: NonNullable<CreatePlan['direct']>,
+  shape: { readonly tee: VmTee; readonly cpus: number },
   { directories, talk, signal }: CreateContext,
 ): Promise<DirectBoot> {
   const { image } = await ensureGuestImage({ directories, talk, signal })
   const { snpFirmware } = image.paths
   if (snpFirmware === undefined) throw new CloisterError('tee.firmware-missing')
   const { readDirectBoot } = await import('./sev/direct-boot.ts')
-  return await readDirectBoot(files, snpFirmware)
+  return await readDirectBoot(files, shape, snpFirmware)
 }
 
 /** Lines that say what will be made, and what of it whoever owns the host can see. */

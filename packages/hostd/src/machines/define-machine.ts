@@ -142,9 +142,15 @@ async function takeDirectBoot(
   files: ReturnType<typeof machineFiles>['direct'],
 ): Promise<void> {
   for (const name of ['firmware', 'kernel', 'initrd'] as const) {
-    await copyFile(paths[name], files[name]).catch((cause: unknown) => {
-      throw new CloisterError('disk.unreadable', { where: paths[name], cause })
-    })
+    const path = paths[name]
+    const found = await stat(path).catch(() => undefined)
+    if (found?.isFile() !== true)
+      throw new CloisterError('vm.file-missing', {
+        where: path,
+        why: 'it is no regular file that hostd can read',
+        fix: ['check the path and its permissions'],
+      })
+    await copyFile(path, files[name])
     // QEMU opens it again, under its own uid; the folder is closed to everybody else.
     await chmod(files[name], 0o644)
   }

@@ -1,6 +1,6 @@
 /**
  * A direct boot under SEV: firmware, kernel, initrd and command line that the owner has, so that the firmware's measurement covers them. What is measured
- * is kept at the owner's side, in `owner/vms/<name>/sev/`, for hostd's copies may be anything.
+ * is kept at the owner's side, in `owner/vms/<name>/sev/`, for hostd's copies may be anything, and so may what it says of tier and vCPUs.
  */
 import { createHash } from 'node:crypto'
 import { copyFile, mkdir, readFile } from 'node:fs/promises'
@@ -27,16 +27,14 @@ const Sha256Hex = z.string().regex(/^[0-9a-f]{64}$/)
 
 const KeptSchema = z.strictObject({
   version: z.literal(1),
+  tee: z.enum(['sev', 'sev-es']),
+  cpus: z.int().min(1).max(4096),
   kernelSha256: Sha256Hex,
   initrdSha256: Sha256Hex,
   commandLine: z.string(),
 })
 
-export type SevTee = keyof typeof SEV_POLICIES
-
-export function isSevTee(tee: string): tee is SevTee {
-  return tee in SEV_POLICIES
-}
+type SevTee = keyof typeof SEV_POLICIES
 
 export interface DirectFiles {
   readonly kernel: string
@@ -46,18 +44,30 @@ export interface DirectFiles {
 
 /** Of one VM, as its owner has it. */
 export interface DirectBoot {
+  readonly tee: SevTee
+  readonly cpus: number
   readonly request: NonNullable<DefineVmRequestInput['direct']>
   readonly hashes: Required<KernelHashes>
 }
 
-/** @param firmware - absolute path. @throws CloisterError `cli.file-unreadable` */
-export async function readDirectBoot(files: DirectFiles, firmware: string): Promise<DirectBoot> {
+/**
+ * @param shape.tee - `sev` or `sev-es`
+ * @param firmware - absolute path
+ * @throws CloisterError `cli.file-unreadable`
+ */
+export async function readDirectBoot(
+  files: DirectFiles,
+  { tee, cpus }: { readonly tee: string; readonly cpus: number },
+  firmware: string,
+): Promise<DirectBoot> {
   const { commandLine } = files
   const sha256 = async (file: string) =>
     createHash('sha256')
       .update(await readInput(file, MAX_BOOT_FILE_BYTES))
       .digest()
   return {
+    tee: tee === 'sev' ? 'sev' : 'sev-es',
+    cpus,
     request: {
       firmware,
       kernel: resolve(files.kernel),
@@ -77,18 +87,19 @@ type Owner = Pick<Directories, 'owner'>
 export async function keepDirectBoot(
   directories: Owner,
   name: string,
-  { request, hashes }: DirectBoot,
+  { tee, cpus, request, hashes }: DirectBoot,
 ): Promise<void> {
   const folder = folderOf(directories, name)
   await mkdir(folder, { recursive: true, mode: 0o700 })
   await copyFile(request.firmware, join(folder, 'firmware.fd'))
-  const kept: z.input<typeof KeptSchema> = {
+  await writeKept(folder, {
     version: 1,
+    tee,
+    cpus,
     kernelSha256: toHex(hashes.kernelSha256),
     initrdSha256: toHex(hashes.initrdSha256),
     commandLine: hashes.commandLine,
-  }
-  await replaceFile(join(folder, 'launch.json'), `${JSON.stringify(kept)}\n`)
+  })
 }
 
 /** What a launch of the VM must come to. */
@@ -101,20 +112,23 @@ export interface ExpectedLaunch {
 }
 
 /** @throws CloisterError `vm.combination-unfit` for a VM of which nothing is kept here */
-export async function expectedLaunch(
-  directories: Owner,
-  { name, tee, cpus }: { readonly name: string; readonly tee: string; readonly cpus: number },
-): Promise<ExpectedLaunch> {
+export async function expectedLaunch(directories: Owner, name: string): Promise<ExpectedLaunch> {
   const folder = folderOf(directories, name)
   const kept = await readKept(folder)
-  if (kept === undefined || !isSevTee(tee))
+  if (kept === undefined)
     throw new CloisterError('vm.combination-unfit', {
       received: `a launch secret for ${name}`,
       expected: 'a VM that was made here with --tee sev or sev-es and --kernel',
       where: folder,
     })
-  const { firmware, hashes } = kept
-  const launch = { firmware, kernelHashes: hashes }
+  const { tee, cpus, commandLine } = kept
+  const firmware = await readFile(join(folder, 'firmware.fd'))
+  const kernelHashes: KernelHashes = {
+    kernelSha256: fromHex(kept.kernelSha256),
+    initrdSha256: fromHex(kept.initrdSha256),
+    commandLine,
+  }
+  const launch = { firmware, kernelHashes }
   const launchDigest =
     tee === 'sev'
       ? await predictSevLaunchDigest(launch)
@@ -122,19 +136,25 @@ export async function expectedLaunch(
   return { policy: SEV_POLICIES[tee], launchDigest, secretAreaBytes: secretArea(firmware) }
 }
 
-async function readKept(folder: string) {
+/** After a resize by the owner; nothing for a VM of which nothing is kept. */
+export async function keepCpus(directories: Owner, name: string, cpus: number): Promise<void> {
+  const folder = folderOf(directories, name)
+  const kept = await readKept(folder)
+  if (kept !== undefined) await writeKept(folder, { ...kept, cpus })
+}
+
+type Kept = z.infer<typeof KeptSchema>
+
+async function readKept(folder: string): Promise<Kept | undefined> {
   try {
-    const text = await readFile(join(folder, 'launch.json'), 'utf8')
-    const { kernelSha256, initrdSha256, commandLine } = KeptSchema.parse(JSON.parse(text))
-    const hashes: KernelHashes = {
-      kernelSha256: fromHex(kernelSha256),
-      initrdSha256: fromHex(initrdSha256),
-      commandLine,
-    }
-    return { firmware: await readFile(join(folder, 'firmware.fd')), hashes }
+    return KeptSchema.parse(JSON.parse(await readFile(join(folder, 'launch.json'), 'utf8')))
   } catch {
     return undefined
   }
+}
+
+async function writeKept(folder: string, kept: Kept): Promise<void> {
+  await replaceFile(join(folder, 'launch.json'), `${JSON.stringify(kept)}\n`)
 }
 
 /** Address u32, size u32; zero without one. */

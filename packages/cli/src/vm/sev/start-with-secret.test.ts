@@ -8,7 +8,7 @@ import { isCode } from '@cloister/protocol/testing'
 import type { SevLaunchRequest, SevSecret, VmView } from '@cloister/protocol/hostd-vm-api'
 import { FakeSev, type FakeSevLaunch } from '@cloister/verifier/testing/fake-sev'
 import { amdSevFirmware } from '@cloister/launcher/testing/measured-files'
-import { expectedLaunch, keepDirectBoot, readDirectBoot } from './direct-boot.ts'
+import { expectedLaunch, keepCpus, keepDirectBoot, readDirectBoot } from './direct-boot.ts'
 import { DISK_SECRET_GUID, encodeSecretTable } from './launch-secret.ts'
 import { startWithSecret } from './start-with-secret.ts'
 
@@ -25,13 +25,13 @@ function file(name: string, content: Uint8Array | string): string {
   return path
 }
 
-async function made(name: string) {
+async function made(name: string, tee = 'sev', cpus = 2) {
   const files = {
     kernel: file('kernel', 'kernel'),
     initrd: file('initrd', 'initrd'),
     commandLine: 'quiet',
   }
-  const boot = await readDirectBoot(files, file('firmware', amdSevFirmware()))
+  const boot = await readDirectBoot(files, { tee, cpus }, file('firmware', amdSevFirmware()))
   await keepDirectBoot(directories, name, boot)
 }
 
@@ -64,8 +64,9 @@ const { chain: platform, roots } = processor
 
 for (const tee of ['sev', 'sev-es'] as const)
   test(`${tee}: the secret is in the guest that was measured`, async () => {
-    await made('vault')
-    const expected = await expectedLaunch(directories, { name: 'vault', tee, cpus: 2 })
+    await made('vault', tee)
+    const expected = await expectedLaunch(directories, 'vault')
+    assert.equal(expected.policy, tee === 'sev' ? 0xb : 0xf)
     const own = host(expected.launchDigest, expected.policy)
     const start = { name: 'vault', secrets: SECRETS, platform, expected, roots }
     assert.equal((await startWithSecret(start, own, context)).state, 'running')
@@ -74,19 +75,25 @@ for (const tee of ['sev', 'sev-es'] as const)
   })
 
 test('a host that launches anything else gets no secret', async () => {
-  await made('vault')
-  const shape = { name: 'vault', tee: 'sev-es', cpus: 2 }
-  const expected = await expectedLaunch(directories, shape)
-  const { launchDigest } = await expectedLaunch(directories, { ...shape, cpus: 3 })
+  await made('vault', 'sev-es')
+  const expected = await expectedLaunch(directories, 'vault')
   const start = { name: 'vault', secrets: SECRETS, platform, expected, roots }
-  const other = host(launchDigest, expected.policy)
-  await assert.rejects(startWithSecret(start, other, context), isCode('vm.launch-measurement'))
-  assert.deepEqual(other.said, ['launch', 'refuse'])
+  const refused = async () => {
+    const other = host((await expectedLaunch(directories, 'vault')).launchDigest, expected.policy)
+    await assert.rejects(startWithSecret(start, other, context), isCode('vm.launch-measurement'))
+    assert.deepEqual(other.said, ['launch', 'refuse'])
+  }
+  await keepCpus(directories, 'vault', 3)
+  await refused()
+  // The older tier, for a VM that was made for SEV-ES.
+  await made('vault', 'sev')
+  await refused()
+  const weaker = host(expected.launchDigest, 0xb)
+  await assert.rejects(startWithSecret(start, weaker, context), /MAC of the policy/)
 })
 
 test('another kernel, initrd, command line or firmware is another launch', async () => {
-  const of = async () =>
-    (await expectedLaunch(directories, { name: 'vault', tee: 'sev', cpus: 1 })).launchDigest
+  const of = async () => (await expectedLaunch(directories, 'vault')).launchDigest
   const digests = new Set<string>()
   for (const change of ['kernel', 'initrd', 'commandLine', 'firmware', ''] as const) {
     const firmware = amdSevFirmware()
@@ -96,7 +103,9 @@ test('another kernel, initrd, command line or firmware is another launch', async
       initrd: file('i', `i${change === 'initrd'}`),
       commandLine: `${change === 'commandLine'}`,
     }
-    await keepDirectBoot(directories, 'vault', await readDirectBoot(files, file('f', firmware)))
+    const shape = { tee: 'sev', cpus: 1 }
+    const boot = await readDirectBoot(files, shape, file('f', firmware))
+    await keepDirectBoot(directories, 'vault', boot)
     digests.add(Buffer.from(await of()).toString('hex'))
   }
   assert.equal(digests.size, 5)
@@ -104,7 +113,7 @@ test('another kernel, initrd, command line or firmware is another launch', async
 
 test('no session is opened with a platform that AMD did not certify', async () => {
   await made('vault')
-  const expected = await expectedLaunch(directories, { name: 'vault', tee: 'sev', cpus: 1 })
+  const expected = await expectedLaunch(directories, 'vault')
   const own = host(expected.launchDigest, expected.policy)
   const start = { name: 'vault', secrets: SECRETS, expected }
   for (const [bytes, known] of [
@@ -120,9 +129,7 @@ test('no session is opened with a platform that AMD did not certify', async () =
 })
 
 test('nothing is expected of a VM that was not made here for it', async () => {
-  for (const vm of [
-    { name: 'absent', tee: 'sev', cpus: 1 },
-    { name: 'vault', tee: 'none', cpus: 1 },
-  ])
-    await assert.rejects(expectedLaunch(directories, vm), isCode('vm.combination-unfit'))
+  await assert.rejects(expectedLaunch(directories, 'absent'), isCode('vm.combination-unfit'))
+  await keepCpus(directories, 'absent', 2)
+  await assert.rejects(expectedLaunch(directories, 'absent'), isCode('vm.combination-unfit'))
 })
