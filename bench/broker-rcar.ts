@@ -19,11 +19,14 @@ import { median, type Figure } from './figure.ts'
 
 const SERVER = fileURLToPath(new URL('../packages/broker/bench/rcar-server.ts', import.meta.url))
 const WARM_UP = 2000
-const HANDSHAKES = 600
+/** Floor and ours take turns, each turn of so many: whatever else goes on in the machine and in the process meets both. */
+const TURNS = 24
+const HANDSHAKES = 25
 const CLIENTS = 64
 const ROUNDS = 6
 /** The broker looks every 10 s whether it is idle. */
 const IDLE_MS = 25_000
+const FRESH_MS = 13_000
 
 interface Started {
   readonly url: string
@@ -50,13 +53,18 @@ export async function run(): Promise<readonly Figure[]> {
     const agent = new Agent({ keepAlive: true, ca: certificate, maxSockets: CLIENTS })
     const client = new RcarClient(url, agent)
     const guest = new FakeGuest({ amd, initdata })
+    await sleep(FRESH_MS)
     const fresh = await ask<Memory>(child, 'memory')
     const figures = [await cpuFigure(child, client, guest), await latencyFigure(client, guest)]
     agent.destroy()
     await sleep(IDLE_MS)
     const used = await ask<Memory>(child, 'memory')
     const after = `${IDLE_MS / 1000} s after the load`
-    return [...figures, memoryFigure('fresh', fresh), memoryFigure(after, used)]
+    return [
+      ...figures,
+      memoryFigure(`${FRESH_MS / 1000} s after its start`, fresh),
+      memoryFigure(after, used),
+    ]
   } finally {
     child.disconnect()
     rmSync(compiled, { recursive: true, force: true })
@@ -75,20 +83,32 @@ async function cpuFigure(
   guest: FakeGuest,
 ): Promise<Figure> {
   for (let n = 0; n < WARM_UP; n++) await handshake(client, guest)
-  const before = await ask<number>(child, 'cpu')
-  for (let n = 0; n < HANDSHAKES; n++) await handshake(client, guest)
-  const ours = ((await ask<number>(child, 'cpu')) - before) / 1000 / HANDSHAKES
-  let floor = 0
-  for (let n = 0; n < HANDSHAKES; n++) floor += await ask<number>(child, 'floor')
-  floor /= 1000 * HANDSHAKES
+  const turns: { readonly floor: number; readonly ours: number }[] = []
+  for (let turn = 0; turn < TURNS; turn++) {
+    const before = await ask<number>(child, 'cpu')
+    for (let n = 0; n < HANDSHAKES; n++) await handshake(client, guest)
+    const ours = (await ask<number>(child, 'cpu')) - before
+    let floor = 0
+    for (let n = 0; n < HANDSHAKES; n++) floor += await ask<number>(child, 'floor')
+    turns.push({ floor: milliseconds(floor), ours: milliseconds(ours) })
+  }
+  const floor = median(turns.map((turn) => turn.floor))
+  const ours = median(turns.map((turn) => turn.ours))
+  const quiet =
+    Math.min(...turns.map((turn) => turn.ours)) / Math.min(...turns.map((turn) => turn.floor))
   return {
-    name: 'RCAR and one resource: CPU of the broker',
+    name: `RCAR and one resource: CPU of the broker, medians of ${TURNS} turns (lowest of each: ${quiet.toFixed(2)} times)`,
     unit: 'ms',
     floor,
     ours,
     promise: 'at most 2 times its native cryptography',
     held: ours <= 2 * floor,
   }
+}
+
+/** @param microseconds - of a turn. @returns of one handshake */
+function milliseconds(microseconds: number): number {
+  return microseconds / 1000 / HANDSHAKES
 }
 
 async function latencyFigure(client: RcarClient, guest: FakeGuest): Promise<Figure> {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { IdleCollection } from './idle-collection.ts'
 
-test('IdleCollection collects once after a load, and again when its sessions have ended', () => {
+test('IdleCollection collects once after the start, once after a load, and again when its sessions have ended', () => {
   let collected = 0
   let ended = 0
   using memory = new IdleCollection({ sweep: () => ended, collect: () => (collected += 1) })
@@ -11,9 +11,19 @@ test('IdleCollection collects once after a load, and again when its sessions hav
     memory.look()
     return collected
   }
-  assert.deepEqual([0, 5, 1000, 1000, 5, 0, 0].map(after), [0, 0, 0, 0, 1, 1, 1])
+  assert.deepEqual([0, 5, 1000, 1000, 5, 0, 0].map(after), [1, 1, 1, 1, 2, 2, 2])
   ended = 500
-  assert.equal(after(0), 2)
+  assert.equal(after(0), 3)
+})
+
+test('IdleCollection waits with what the start left until nobody asks', () => {
+  let collected = 0
+  using memory = new IdleCollection({ sweep: () => 0, collect: () => (collected += 1) })
+  for (let n = 0; n < 100; n++) memory.count()
+  memory.look()
+  assert.equal(collected, 0)
+  memory.look()
+  assert.equal(collected, 1)
 })
 
 test('IdleCollection gives memory back', () => {

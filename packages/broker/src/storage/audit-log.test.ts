@@ -71,6 +71,42 @@ function tamper(directory: string, sql: string): void {
   raw.close()
 }
 
+test('an entry that the disk has no room for is refused with its code, and log and tree go on without it', (t) => {
+  const directory = home(t)
+  const large = (n: number): AuditContent => ({ ...entry(n), subject: 'x'.repeat(3000) })
+  let size: number
+  {
+    using held = open(directory)
+    const { log, database } = held
+    const bound = (pages: number) => database.prepare(`PRAGMA max_page_count = ${pages}`).get()
+    log.append(large(0))
+    // No page beyond those that are there.
+    bound(1)
+    const full = { code: 'host.disk-full' }
+    for (let n = 1; ; n++) {
+      assert.ok(n < 10, 'a disk that is full takes nothing')
+      try {
+        log.append(large(n))
+      } catch (error) {
+        assert.equal((error as { code?: string }).code, full.code)
+        break
+      }
+    }
+    size = log.count()
+    assert.throws(() => log.append(large(20)), full)
+    assert.equal(log.count(), size)
+    bound(1 << 20)
+    log.append(large(21))
+    size += 1
+    assert.equal(headOf(log).size, size)
+    const leaves = log.find({ limit: 100 }).map(({ leaf }) => leaf)
+    assert.deepEqual(Buffer.from(headOf(log).root), rootOf(leaves.toReversed()))
+  }
+  // The next broker finds what the last checkpoint said.
+  using again = open(directory)
+  assert.equal(headOf(again.log).size, size)
+})
+
 test('the root is that of all entries, over tiles and restarts', (t) => {
   const directory = home(t)
   let written = 0
