@@ -148,8 +148,13 @@ export const TDX_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: CHAIN,
-        find: 'return memo.fingerprint === fingerprint',
-        replace: "return memo.fingerprint !== ''",
+        find: 'if (memo.fingerprint !== undefined) return memo.fingerprint === fingerprint',
+        replace: 'if (memo.fingerprint !== undefined) return true',
+      },
+      {
+        file: CHAIN,
+        find: 'memo.fingerprint = toHex(digest)\n    return memo.fingerprint === fingerprint',
+        replace: 'memo.fingerprint = toHex(digest)\n    return true',
       },
     ],
     test,
