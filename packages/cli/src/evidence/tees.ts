@@ -139,11 +139,14 @@ export const EVIDENCE_TEES: Readonly<Record<string, EvidenceTee>> = {
     async appraise({ evidence, endorsements, expect, policy, now }) {
       const { appraiseNvidia } = await import('@cloister/verifier/nvidia/appraise')
       const { recogniseNvidiaEvidence } = await import('@cloister/verifier/nvidia/recognise')
+      const { EndorsementCache } = await import('@cloister/verifier/result/endorsement-cache')
       return await appraiseNvidia(orAsItIs(recogniseNvidiaEvidence, evidence), {
         expect: expect as never,
         endorsements,
         policy,
         now,
+        // Devices that bring no certificates share those that were given.
+        cache: new EndorsementCache(),
       })
     },
   },

@@ -32,6 +32,9 @@ const SIMPLE_VALUES: ReadonlyMap<number, boolean | null | undefined> = new Map([
   [SIMPLE.undefined, undefined],
 ])
 
+/** Of the arguments in 1, 2, 4 and 8 bytes: smaller ones have a shorter form. */
+const LEAST_ARGUMENTS = [24, 0x100, 0x10000, 0x1_0000_0000]
+
 class CborParser {
   readonly #format: string
   readonly #bytes: Uint8Array
@@ -54,7 +57,7 @@ class CborParser {
       case MAJOR.unsigned:
         return { kind: 'int', value: this.#argument(info) }
       case MAJOR.negative:
-        return { kind: 'int', value: narrow(-1n - BigInt(this.#argument(info))) }
+        return { kind: 'int', value: negative(this.#argument(info)) }
       case MAJOR.bytes:
         return { kind: 'bytes', value: this.#reader.bytes(this.#count(info), 'byte string') }
       case MAJOR.text:
@@ -122,7 +125,7 @@ class CborParser {
 
   #argument(info: number): number | bigint {
     const value = this.#rawArgument(info)
-    const least = [24, 0x100, 0x10000, 0x1_0000_0000][info - 24]
+    const least = LEAST_ARGUMENTS[info - 24]
     if (least !== undefined && value < least) this.#fail('head', 'not the shortest form')
     return value
   }
@@ -146,6 +149,13 @@ class CborParser {
   #fail(field: string, problem: string): never {
     throw new FormatError(this.#format, field, this.#reader.offset, problem)
   }
+}
+
+/** CBOR's negative integer of that argument. */
+function negative(argument: number | bigint): number | bigint {
+  return typeof argument === 'number' && argument < Number.MAX_SAFE_INTEGER
+    ? -1 - argument
+    : narrow(-1n - BigInt(argument))
 }
 
 function narrow(value: bigint): number | bigint {

@@ -7,6 +7,8 @@ import { parseCbor } from './cbor-reader.ts'
 
 export const COSE_SIGN1_TAG = 18
 
+const SIGNATURE1 = cborText('Signature1')
+const NOTHING = cborBytes(new Uint8Array())
 const HEADER = { algorithm: 1, critical: 2 } as const
 
 /** ECDSA by its COSE algorithm number, as the curve that our formats use with it. */
@@ -63,10 +65,7 @@ export function coseSignedBytes({
   protectedBytes,
   payload,
 }: Pick<CoseSign1, 'protectedBytes' | 'payload'>): Uint8Array<ArrayBuffer> {
-  const nothing = cborBytes(new Uint8Array())
-  return encodeCbor(
-    cborArray(cborText('Signature1'), cborBytes(protectedBytes), nothing, cborBytes(payload)),
-  )
+  return encodeCbor(cborArray(SIGNATURE1, cborBytes(protectedBytes), NOTHING, cborBytes(payload)))
 }
 
 /** The same bytes from which it was read. */

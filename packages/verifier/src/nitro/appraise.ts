@@ -79,7 +79,7 @@ export async function appraiseNitroUnder(
   const found = await verifyNitroDocument(document, { now: at, roots, cache }, checks)
   if (found === undefined) return concludeAppraisal(checks, { tee, claims })
   checkDebug(document, policy, checks)
-  checkExpectations(checks, expected, receivedFields(document))
+  checkExpectations(checks, expected, (name) => receivedField(document, name))
   const anchor: Anchor =
     found === root
       ? { kind: 'hardware', line: 'AWS Nitro' }
@@ -87,10 +87,13 @@ export async function appraiseNitroUnder(
   return concludeAppraisal(checks, { tee, anchor, claims })
 }
 
-function receivedFields({ pcrs, nonce, userData, publicKey }: NitroDocument) {
-  const received: Partial<Record<PcrName, Uint8Array | undefined>> = {}
-  for (const [index, name] of PCR_NAMES.entries()) received[name] = pcrs.get(index)
-  return { ...received, nonce, userData, publicKey } as Record<FieldName, Uint8Array | undefined>
+const PCR_INDEXES: ReadonlyMap<FieldName, number> = new Map(
+  PCR_NAMES.map((name, index) => [name, index]),
+)
+
+function receivedField(document: NitroDocument, name: FieldName): Uint8Array | undefined {
+  if (name === 'nonce' || name === 'userData' || name === 'publicKey') return document[name]
+  return document.pcrs.get(PCR_INDEXES.get(name) ?? -1)
 }
 
 /** In debug mode the hypervisor reports zeros for the three; an absent one says nothing of the enclave either. */

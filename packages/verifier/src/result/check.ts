@@ -39,18 +39,34 @@ export class CheckList<Code extends string> implements CheckSink<Code> {
   }
 
   add(code: Code, outcome: CheckOutcome, details: CheckDetails = {}): void {
-    const { expected, received, where } = details
-    const check: { -readonly [Name in keyof Check<Code>]: Check<Code>[Name] } = { code, outcome }
-    if (expected !== undefined) check.expected = cut(expected)
-    if (received !== undefined) check.received = cut(received)
-    if (where !== undefined) check.where = where
-    this.checks.push(check)
+    this.checks.push(checkOf(code, outcome, details))
   }
+}
+
+/** Without members that are absent. Each shape is written out: members added afterwards take memory of their own, and there can be a hundred checks. */
+function checkOf<Code extends string>(
+  code: Code,
+  outcome: CheckOutcome,
+  details: CheckDetails,
+): Check<Code> {
+  const { where } = details
+  const expected = cut(details.expected)
+  const received = cut(details.received)
+  if (expected === undefined) {
+    if (received === undefined)
+      return where === undefined ? { code, outcome } : { code, outcome, where }
+    return where === undefined ? { code, outcome, received } : { code, outcome, received, where }
+  }
+  if (received === undefined)
+    return where === undefined ? { code, outcome, expected } : { code, outcome, expected, where }
+  return where === undefined
+    ? { code, outcome, expected, received }
+    : { code, outcome, expected, received, where }
 }
 
 const MAX_TEXT = 1024
 
 /** Text from outside is quoted to a bounded length. */
-function cut(text: string): string {
-  return text.length <= MAX_TEXT ? text : `${text.slice(0, MAX_TEXT)}…`
+function cut(text: string | undefined): string | undefined {
+  return text === undefined || text.length <= MAX_TEXT ? text : `${text.slice(0, MAX_TEXT)}…`
 }

@@ -13,10 +13,10 @@ export interface ExpectedField<Name extends string, Code extends string> {
   readonly demanded: boolean
 }
 
-export type Expectations<Name extends string, Code extends string> = ReadonlyMap<
-  ExpectedField<Name, Code>,
-  readonly Uint8Array[] | 'any'
->
+export type Expectations<Name extends string, Code extends string> = readonly {
+  readonly field: ExpectedField<Name, Code>
+  readonly values: readonly Uint8Array[] | 'any'
+}[]
 
 /** Reads the caller's expectations before any Evidence is looked at. @throws TypeError, RangeError on a caller's mistake */
 export function readExpectations<Name extends string, Code extends string>(
@@ -27,21 +27,20 @@ export function readExpectations<Name extends string, Code extends string>(
   const isKnown = (key: string) => fields.some(({ name }) => name === key)
   if (!Object.keys(expect).every(isKnown))
     refuseUnknownKeys('expect', expect, Object.fromEntries(fields.map(({ name }) => [name, true])))
-  return new Map(
-    fields.map((field) => {
-      const given = expect[field.name]
-      if (given === undefined && field.demanded)
-        throw new TypeError(`expect.${field.name} is missing; write 'any' to ignore it`)
-      return [field, expectedValues(field.name, given ?? 'any', field.size)]
-    }),
-  )
+  return fields.map((field) => {
+    const given = expect[field.name]
+    if (given === undefined && field.demanded)
+      throw new TypeError(`expect.${field.name} is missing; write 'any' to ignore it`)
+    return { field, values: expectedValues(field.name, given ?? 'any', field.size) }
+  })
 }
 
+/** @param received - the field of that name; undefined when the Evidence has none */
 export function checkExpectations<Name extends string, Code extends string>(
   checks: CheckSink<Code>,
   expected: Expectations<Name, Code>,
-  received: Readonly<Record<Name, Uint8Array | undefined>>,
+  received: (name: Name) => Uint8Array | undefined,
 ): void {
-  for (const [{ name, code }, values] of expected)
-    checkExpected(checks, code, values, received[name], name)
+  for (const { field, values } of expected)
+    checkExpected(checks, field.code, values, received(field.name), field.name)
 }

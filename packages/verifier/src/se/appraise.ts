@@ -93,7 +93,8 @@ export async function appraiseSe(
   const measured = await isMeasurementOf(evidence, measurementKey, nonce)
   checks.require('se.measurement.invalid', measured)
   if (chain === undefined || !measured) return concludeAppraisal(checks, { tee, claims })
-  checkExpectations(checks, expected, { ...evidence, ...hostKeyHashes(evidence) })
+  const received = { ...evidence, ...hostKeyHashes(evidence) }
+  checkExpectations(checks, expected, (name) => received[name])
   const anchor = { kind: 'configured', fingerprint: chain.root } as const
   return concludeAppraisal(checks, { tee, anchor, claims })
 }

@@ -42,7 +42,8 @@ export function checkPcrs(
   expected: Expectations<PcrName, TpmQuoteCheckCode>,
   checks: Checks,
 ): void {
-  for (const [{ name, code }, wanted] of expected) {
+  for (const { field, values: wanted } of expected) {
+    const { name, code } = field
     const value = values.get(PCR_NAMES.indexOf(name))
     if (value === undefined && wanted !== 'any')
       checks.add('tpm.pcr.not-quoted', 'fail', { expected: name })
