@@ -166,8 +166,8 @@ export const TDX_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: SIGNATURES,
-        find: 'await runtimeCrypto.verify(key, quote.signed, quote.signature)',
-        replace: 'key !== undefined',
+        find: 'return runtimeCrypto.verify(key, signed, signature)',
+        replace: 'return key !== undefined && signed !== signature',
       },
     ],
     test,
