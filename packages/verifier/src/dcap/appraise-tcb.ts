@@ -76,7 +76,7 @@ function pickTcbInfo(
     expected,
     received: tcbInfos.map(({ statement }) => `${statement.id} ${statement.fmspc}`).join(', '),
   })
-  return matches ? accept('tcb-info', ours, now, checks) : undefined
+  return matches ? accept('tcb-info', ours, { endorsements, now }, checks) : undefined
 }
 
 function pickQeIdentity(
@@ -89,7 +89,7 @@ function pickQeIdentity(
     checks.add('dcap.qe-identity.missing', 'undecided', { expected })
     return undefined
   }
-  return accept('qe-identity', ours, now, checks)
+  return accept('qe-identity', ours, { endorsements, now }, checks)
 }
 
 /** What two statements about the same are ordered by. */
@@ -103,7 +103,7 @@ export interface DatedStatement {
 function accept<Statement extends DatedStatement>(
   subject: 'tcb-info' | 'qe-identity',
   candidates: readonly Endorsed<Statement>[],
-  now: Date,
+  { endorsements, now }: Pick<TcbRequest, 'endorsements' | 'now'>,
   checks: Checks,
 ): Statement | undefined {
   const inDate = candidates.filter(
@@ -112,6 +112,10 @@ function accept<Statement extends DatedStatement>(
   const [first, ...others] = inDate.length > 0 ? inDate : candidates
   if (first === undefined) return undefined
   const picked = others.reduce((a, b) => (isLater(b.statement, a.statement) ? b : a), first)
+  if (!endorsements.hasSigner) {
+    checks.add(`dcap.${subject}.missing`, 'undecided', { expected: 'with its signing certificate' })
+    return undefined
+  }
   const signed = checks.require(`dcap.${subject}.signature-invalid`, picked.chain !== undefined, {
     where: subject,
   })

@@ -60,6 +60,8 @@ export interface PreparedDcapEndorsements {
   readonly qeIdentities: readonly Endorsed<QeIdentity>[]
   /** Those that signed one of the statements, each once; leaf first, root last. */
   readonly signingChains: readonly (readonly Certificate[])[]
+  /** Whether a certificate that signs statements was given, whoever issued it. */
+  readonly hasSigner: boolean
   /** What could not be parsed: each one is a failed check. */
   readonly malformed: readonly string[]
 }
@@ -115,7 +117,8 @@ export async function endorseCollateral(
   { certificates, revocationLists, tcbInfos, qeIdentities, malformed }: ParsedDcapEndorsements,
   root: IntelRoot,
 ): Promise<PreparedDcapEndorsements> {
-  const signers = await signingChains(certificates, root)
+  const named = tcbSigners(certificates, root)
+  const signers = await signingChains(named, certificates, root)
   const endorsed = {
     tcbInfos: await endorse(tcbInfos, signers),
     qeIdentities: await endorse(qeIdentities, signers),
@@ -129,6 +132,7 @@ export async function endorseCollateral(
     revocationLists,
     ...endorsed,
     signingChains: [...new Set(used)],
+    hasSigner: named.length > 0,
     malformed,
   }
 }
@@ -140,13 +144,14 @@ function builtInRoot(): Certificate {
   return parsedRoot
 }
 
-/** Chains of every TCB signing certificate that reaches the root. */
+/** Of those signers that reach the root. */
 async function signingChains(
+  signers: readonly Certificate[],
   certificates: readonly Certificate[],
   root: IntelRoot,
 ): Promise<readonly (readonly Certificate[])[]> {
   const chains: (readonly Certificate[])[] = []
-  for (const leaf of tcbSigners(certificates, root)) {
+  for (const leaf of signers) {
     const result = await chainToRoot(leaf, certificates, root)
     if (result.found) chains.push(result.chain)
   }
@@ -154,10 +159,7 @@ async function signingChains(
 }
 
 /** Certificates that are named as Intel's TCB signing ones, whoever issued them. */
-export function tcbSigners(
-  certificates: readonly Certificate[],
-  root: IntelRoot,
-): readonly Certificate[] {
+function tcbSigners(certificates: readonly Certificate[], root: IntelRoot): readonly Certificate[] {
   const name = root.prefix + INTEL_NAME.tcbSigning
   return distinct(certificates.filter(({ subject }) => commonName(subject) === name))
 }

@@ -157,7 +157,7 @@ const CASES: readonly Case[] = [
   {
     code: 'dcap.endorsement.malformed',
     collateral: { certificates: [zeros(3)] },
-    also: ['dcap.tcb-info.signature-invalid', 'dcap.qe-identity.signature-invalid'],
+    also: ['dcap.tcb-info.missing', 'dcap.qe-identity.missing'],
   },
   {
     code: 'dcap.endorsement.untrusted-root',
@@ -217,6 +217,13 @@ const CASES: readonly Case[] = [
     collateral: lists(INTEL.list('root', day(-1), day(1), [3]), caList),
   },
   { code: 'dcap.tcb-info.missing', outcome: 'undecided', collateral: { tcbInfos: [] } },
+  {
+    // Nobody signed falsely: the certificate that would tell was not given.
+    code: 'dcap.tcb-info.missing',
+    outcome: 'undecided',
+    collateral: { certificates: [INTEL.caCertificate, INTEL.rootCertificate] },
+    also: ['dcap.qe-identity.missing'],
+  },
   { code: 'dcap.tcb-info.mismatch', quote: { pck: { fmspc: '000000000000' } } },
   { code: 'dcap.tcb-info.mismatch', quote: { pck: { pceId: '0001' } } },
   { code: 'dcap.tcb-info.mismatch', collateral: { tcbInfos: COLLATERAL.sgx.tcbInfos } },
