@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { directories } from '@cloister/protocol/directories'
-import { openVmHost, simulatorDirectory } from './open-vm-host.ts'
+import { openVmHost } from './open-vm-host.ts'
+import { simulatorDirectory } from './simulator/directory.ts'
 import { askQemu } from './qemu-capabilities.ts'
 
 const hasQemu = await askQemu().then(

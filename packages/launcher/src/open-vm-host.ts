@@ -4,12 +4,8 @@ import type { Directories } from '@cloister/protocol/directories'
 import { chooseAccelerator, type AcceleratorRequest } from './accelerator.ts'
 import { localHostView } from './probe/host-view.ts'
 import { askQemu } from './qemu-capabilities.ts'
+import { simulatorDirectory } from './simulator/directory.ts'
 import type { SecureProcessor, VmHost } from './vm-host.ts'
-
-/** Folder of the simulated processor's keys. */
-export function simulatorDirectory(directories: Directories): string {
-  return join(directories.hostd, 'simulator')
-}
 
 /** File in which the accelerator of this host is remembered. */
 export function acceleratorCacheFile(directories: Directories): string {

@@ -1,7 +1,7 @@
 /** How the guest proves itself. One file for each way; the table picks by the measured command line. */
 import { CloisterError } from '@cloister/protocol/error'
 import { FormatError } from '@cloister/verifier/bytes/format-error'
-import { fromExtendedReport } from '@cloister/verifier/snp/evidence'
+import { fromExtendedReport, type SnpEvidence } from '@cloister/verifier/snp/evidence'
 import { encodeSnpEvidenceJson } from '@cloister/verifier/snp/evidence-json'
 import { parseSnpReport, type SnpReport } from '@cloister/verifier/snp/report'
 
@@ -16,7 +16,7 @@ export interface RawReport {
 export type ReportSource = (reportData: Uint8Array) => Promise<RawReport>
 
 export interface Evidence {
-  /** The KBS protocol's form for the TEE. */
+  /** The KBS protocol's form for the TEE. @throws (its getter) CloisterError `agent.report-failed` */
   readonly json: string
 }
 
@@ -61,12 +61,30 @@ async function attestOnce(source: ReportSource, reportData: Uint8Array): Promise
   try {
     const report = parseSnpReport(bytes)
     checkIsAnswer(report, reportData)
-    const json = encodeSnpEvidenceJson(fromExtendedReport(bytes, certificates))
-    return { hostData: report.hostData, json: JSON.stringify(json) }
+    const evidence = fromExtendedReport(bytes, certificates)
+    return {
+      hostData: report.hostData,
+      // When it is asked for: of a guest's first report nobody does.
+      get json() {
+        return evidenceJson(evidence)
+      },
+    }
   } catch (cause) {
-    if (!(cause instanceof FormatError)) throw cause
-    throw new CloisterError('agent.report-failed', { why: cause.message, cause })
+    throw reportError(cause)
   }
+}
+
+function evidenceJson(evidence: SnpEvidence): string {
+  try {
+    return JSON.stringify(encodeSnpEvidenceJson(evidence))
+  } catch (cause) {
+    throw reportError(cause)
+  }
+}
+
+function reportError(cause: unknown): unknown {
+  if (!(cause instanceof FormatError)) return cause
+  return new CloisterError('agent.report-failed', { why: cause.message, cause })
 }
 
 /** The Verifier decides what a report is worth; here only whether it answers our question. */

@@ -6,7 +6,7 @@ import { openKeyStore, type SimulatedIdentity } from '@cloister/launcher/simulat
 import type { LaunchContext } from '@cloister/launcher/simulator/launch-context'
 import { PLATFORM } from '@cloister/launcher/simulator/platform'
 import { signReport } from '@cloister/launcher/simulator/sign-report'
-import { simulatorDirectory } from '@cloister/launcher/open-vm-host'
+import { simulatorDirectory } from '@cloister/launcher/simulator/directory'
 import type { Directories } from '@cloister/protocol/directories'
 import { fromExtendedReport } from '@cloister/verifier/snp/evidence'
 import { encodeSnpEvidenceJson } from '@cloister/verifier/snp/evidence-json'

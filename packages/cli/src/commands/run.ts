@@ -5,7 +5,6 @@ import { confirm } from '../confirm.ts'
 import type { Command, Invocation } from '../command.ts'
 import { printText } from '../print-text.ts'
 import { openHostd } from '../hostd.ts'
-import { appraiseWorkload, ownerReferences } from '../owner/appraise-workload.ts'
 import { ensureBroker } from '../owner/local-broker.ts'
 import { paintTrust, trustMeaning } from '../paint-trust.ts'
 import { ensureGuestImage } from '../setup/ensure-guest-image.ts'
@@ -48,6 +47,11 @@ export const command: Command = {
   },
 }
 
+/** Most of it is the verifier's: loaded while the guest boots. */
+async function loadAppraisal() {
+  return await import('../owner/appraise-workload.ts')
+}
+
 /** Starts it and waits until it runs; nothing of it is left when that is interrupted. A guest that refused stays, for `inspect`. */
 async function bringUp(
   prepared: PreparedRun,
@@ -57,6 +61,8 @@ async function bringUp(
   const { name } = prepared
   try {
     await startRun(prepared, context)
+    // What goes wrong shows when it is needed.
+    loadAppraisal().catch(() => undefined)
     output.waiting('  ...      boot')
     return await awaitRunning(name, {
       ...context,
@@ -170,6 +176,7 @@ async function verdictOf(
   name: string,
   { hostd, broker, directories, signal }: RunContext,
 ): Promise<TrustVerdict | undefined> {
+  const { appraiseWorkload, ownerReferences } = await loadAppraisal()
   const references = await ownerReferences(directories, broker)
   try {
     return (await appraiseWorkload(name, hostd, references(name), { signal })).verdict

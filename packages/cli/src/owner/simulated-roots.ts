@@ -20,7 +20,7 @@ function fileOf({ owner }: Pick<Directories, 'owner'>): string {
 /** Pins the root of this host's simulated processor, making that processor when there is none. @returns its fingerprint */
 export async function pinLocalSimulatedRoot(directories: Directories): Promise<string> {
   const { openKeyStore } = await import('@cloister/launcher/simulator/key-store')
-  const { simulatorDirectory } = await import('@cloister/launcher/open-vm-host')
+  const { simulatorDirectory } = await import('@cloister/launcher/simulator/directory')
   const { chain } = await openKeyStore(simulatorDirectory(directories))
   const fingerprint = createHash('sha256').update(chain.ark).digest('hex')
   const known = readSimulatedRoots(directories)

@@ -2,16 +2,15 @@
  * The simulated secure processor's identity: made once on this host, kept in one file, mode 0600. Whoever has that file can forge
  * reports: that is what simulation means, and why its root is pinned apart from AMD's. The keys of ARK and ASK are not kept.
  */
-import { createPrivateKey, generateKeyPair, randomBytes, type KeyObject } from 'node:crypto'
+import { createPrivateKey, type KeyObject } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { CloisterError } from '@cloister/protocol/error'
-import { fromHex, toHex } from '@cloister/verifier/bytes/hex'
-import { encodePem, parsePem } from '@cloister/verifier/formats/pem'
+import { fromHex } from '@cloister/verifier/bytes/hex'
+import { parsePem } from '@cloister/verifier/formats/pem'
 import { z } from 'zod'
 import { createOnce } from '../write-once.ts'
-import { issueChain, type EndorsementChain } from './endorsement-chain.ts'
+import type { EndorsementChain } from './endorsement-chain.ts'
 
 const StoreSchema = z.strictObject({
   version: z.literal(1),
@@ -41,7 +40,13 @@ const FILE = 'processor.json'
 export async function openKeyStore(directory: string): Promise<SimulatedIdentity> {
   const path = join(directory, FILE)
   const text = await readFile(path, 'utf8').catch(() => undefined)
-  return parseStore(text ?? (await createOnce(path, await makeStore())), path)
+  return parseStore(text ?? (await createOnce(path, await newStore())), path)
+}
+
+/** Loaded when needed, which is once on a host. */
+async function newStore(): Promise<string> {
+  const { makeStore } = await import('./make-store.ts')
+  return JSON.stringify((await makeStore()) satisfies z.infer<typeof StoreSchema>)
 }
 
 function parseStore(text: string, where: string): SimulatedIdentity {
@@ -56,27 +61,6 @@ function parseStore(text: string, where: string): SimulatedIdentity {
   } catch (error) {
     throw new CloisterError('simulator.keys-unreadable', { where, cause: error })
   }
-}
-
-async function makeStore(): Promise<string> {
-  const generate = promisify(generateKeyPair)
-  const [ark, ask, vcek] = await Promise.all([
-    generate('rsa', { modulusLength: 4096 }),
-    generate('rsa', { modulusLength: 4096 }),
-    generate('ec', { namedCurve: 'P-384' }),
-  ])
-  const chipId = randomBytes(64)
-  const keys = { ark: ark.privateKey, ask: ask.privateKey, vcek: vcek.privateKey }
-  const chain = issueChain(keys, chipId, new Date())
-  return JSON.stringify({
-    version: 1,
-    chipId: toHex(chipId),
-    vcekKey: vcek.privateKey.export({ format: 'pem', type: 'pkcs8' }).toString(),
-    ark: encodePem('CERTIFICATE', chain.ark),
-    ask: encodePem('CERTIFICATE', chain.ask),
-    vcek: encodePem('CERTIFICATE', chain.vcek),
-    crl: encodePem('X509 CRL', chain.crl),
-  } satisfies z.infer<typeof StoreSchema>)
 }
 
 function der(pem: string): Uint8Array {
