@@ -31,6 +31,7 @@ const SEALED = {
   kind: 'sealed',
   id: 'ab'.repeat(16),
   dataBytes: 1 << 30,
+  source: 'cd'.repeat(32),
   key: 'vm-db/disk-key/current',
   nextKey: 'vm-db/disk-key/next',
   recoveryKey: 'vm-db/disk-key/recovery',

@@ -40,6 +40,8 @@ const SealedDiskSchema = z.strictObject({
     .int()
     .min(1 << 20)
     .refine((bytes) => bytes % (1 << 20) === 0, 'is no multiple of a MiB'),
+  /** SHA-256 of the records from which the first boot takes its content. They are encrypted: it confirms no guess of what is in them. */
+  source: z.string().regex(/^[0-9a-f]{64}$/),
   /** Broker resource: 32 bytes from which every key of the disk is derived. */
   key: ResourcePathSchema,
   /** Broker resource that is there while the disk is to get another key. */

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { mkdtemp, open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -86,7 +87,11 @@ const records = (...contents: readonly (readonly [number, Uint8Array])[]) =>
     contents.map(([offset, data], index) => encodeSourceRecord(KEY, index, { offset, data })),
   )
 
-async function copied(t: TestContext, source: Buffer, targetBytes = 1 << 19) {
+async function copied(
+  t: TestContext,
+  source: Buffer,
+  { targetBytes = 1 << 19, sha256 = sha256Of(source) } = {},
+) {
   const device = await diskOf(t, [[SEALED_DISK.dataOffset, source]])
   const target = await diskOf(t, [])
   await copySource({
@@ -94,12 +99,17 @@ async function copied(t: TestContext, source: Buffer, targetBytes = 1 << 19) {
     offset: SEALED_DISK.dataOffset,
     bytes: source.length,
     key: KEY,
+    sha256,
     target,
     targetBytes,
     onProgress: () => undefined,
   })
   await using file = await open(target)
   return (await file.read(Buffer.alloc(8), 0, 8, 4096)).buffer
+}
+
+function sha256Of(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
 }
 
 test('copySource() puts each record where its owner wanted it', async (t) => {
@@ -123,4 +133,13 @@ test('copySource() refuses what was changed, cut short, put into another order, 
     await assert.rejects(copied(t, source), isCode('agent.disk-source'))
   const far = records([1 << 19, Buffer.from('x')], [0, NONE])
   await assert.rejects(copied(t, far), isCode('agent.disk-source'))
+})
+
+test('copySource() takes no other content, though it is of the same disk and key', async (t) => {
+  const own = records([0, Buffer.from('own')], [8192, NONE])
+  const other = records([0, Buffer.from('not')], [8192, NONE])
+  await copied(t, own)
+  await assert.rejects(copied(t, other, { sha256: sha256Of(own) }), isCode('agent.disk-source'))
+  // What follows the last record is not looked at.
+  await copied(t, Buffer.concat([own, Buffer.alloc(64)]), { sha256: sha256Of(own) })
 })

@@ -141,6 +141,7 @@ class Work {
       offset: SEALED_DISK.dataOffset + disk.dataBytes,
       bytes: label.sourceBytes,
       key: keys.source,
+      sha256: disk.source,
       target: OPENED_DISK,
       targetBytes: openedBytes,
       onProgress: onInstall,

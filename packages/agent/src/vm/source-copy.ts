@@ -1,4 +1,8 @@
-/** Takes the content of a prepared disk over into its encrypted area: each record is authenticated before a byte of it is written. */
+/**
+ * Takes the content of a prepared disk over into its encrypted area: each record is authenticated before a byte of it is written, and all together are those
+ * that the initdata names.
+ */
+import { createHash } from 'node:crypto'
 import { open } from 'node:fs/promises'
 import { CloisterError } from '@cloister/protocol/error'
 import {
@@ -15,6 +19,8 @@ export interface SourceCopy {
   readonly offset: number
   readonly bytes: number
   readonly key: Uint8Array
+  /** Of the records, hex. */
+  readonly sha256: string
   /** The opened disk. */
   readonly target: string
   readonly targetBytes: number
@@ -24,7 +30,8 @@ export interface SourceCopy {
 
 /** @throws CloisterError `agent.disk-source` */
 export async function copySource(copy: SourceCopy): Promise<void> {
-  const { device, offset, bytes, key, target, targetBytes, onProgress } = copy
+  const { device, offset, bytes, key, sha256, target, targetBytes, onProgress } = copy
+  const records = createHash('sha256')
   await using disk = await open(device, 'r')
   await using opened = await open(target, 'r+')
   for (let index = 0, read = 0; ; index++) {
@@ -35,7 +42,8 @@ export async function copySource(copy: SourceCopy): Promise<void> {
     const ciphertext = await readExactly(disk, offset + read - length, length)
     const record =
       ciphertext === undefined ? undefined : decodeSourceRecord(key, index, head, ciphertext)
-    if (record === undefined) throw tampered(index)
+    if (ciphertext === undefined || record === undefined) throw tampered(index)
+    records.update(head).update(ciphertext)
     if (record.offset + record.data.length > targetBytes)
       throw new CloisterError('agent.disk-source', {
         why: 'the file system is larger than the encrypted area',
@@ -44,6 +52,13 @@ export async function copySource(copy: SourceCopy): Promise<void> {
     await writeAll(opened, record.data, record.offset)
     onProgress(read / bytes)
   }
+  const received = records.digest('hex')
+  if (received !== sha256)
+    throw new CloisterError('agent.disk-source', {
+      why: 'these records are not those that the initdata names',
+      expected: sha256,
+      received,
+    })
   await opened.sync()
 }
 

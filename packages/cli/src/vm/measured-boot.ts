@@ -171,7 +171,7 @@ async function make(request: MeasuredBootRequest, tee: MeasuredTee, work: string
   const path = join(work, 'sealed.raw')
   const seal = { ...context, system, target: path, work, secret, id, diskMiB }
   talk('        encrypting the disk on this machine')
-  const { dataBytes } = await sealRoot(seal)
+  const { dataBytes, source } = await sealRoot(seal)
   const { key, nextKey, recoveryKey } = vmResources(name)
   return {
     bundle,
@@ -179,7 +179,7 @@ async function make(request: MeasuredBootRequest, tee: MeasuredTee, work: string
     system,
     leftOpen,
     machine,
-    disk: { kind: 'sealed', id, dataBytes, key, nextKey, recoveryKey },
+    disk: { kind: 'sealed', id, dataBytes, source, key, nextKey, recoveryKey },
     sealed: { path, secret },
   }
 }

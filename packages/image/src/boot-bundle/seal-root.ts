@@ -28,10 +28,12 @@ export interface SealOptions extends BuildContext {
 }
 
 /**
- * @returns the size of the encrypted area, for the initdata
+ * @returns for the initdata: the size of the encrypted area, and the digest of the content's records
  * @throws CloisterError `vm-boot.disk-too-small`, `guest-image.*`
  */
-export async function sealRoot(options: SealOptions): Promise<{ readonly dataBytes: number }> {
+export async function sealRoot(
+  options: SealOptions,
+): Promise<{ readonly dataBytes: number; readonly source: string }> {
   const { system, target, work, secret, id, diskMiB, onProgress, signal, debugLog } = options
   const context = { signal, debugLog }
   const least = areaFor(Math.ceil(system.rootBytes / MIB) * MIB)
@@ -45,8 +47,8 @@ export async function sealRoot(options: SealOptions): Promise<{ readonly dataByt
   try {
     await copyPartition(system, fileSystem, signal)
     await grow(fileSystem, roomIn(dataBytes), context)
-    await prepareDisk({ ...context, fileSystem, target, secret, id, dataBytes, onProgress })
-    return { dataBytes }
+    const disk = { ...context, fileSystem, target, secret, id, dataBytes, onProgress }
+    return { dataBytes, source: await prepareDisk(disk) }
   } catch (error) {
     await rm(target, { force: true })
     throw error

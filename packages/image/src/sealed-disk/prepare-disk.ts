@@ -2,6 +2,7 @@
  * Prepares an encrypted disk on its owner's machine: the content of a root file system in records that only the attested guest can read,
  * behind the room for the encrypted area that the guest makes at its first boot. What leaves this machine shows sizes and no content.
  */
+import { createHash } from 'node:crypto'
 import { open, stat, type FileHandle } from 'node:fs/promises'
 
 import { CloisterError } from '@cloister/protocol/error'
@@ -49,8 +50,11 @@ export function areaFor(bytes: number): number {
   return mib * MIB
 }
 
-/** @throws CloisterError `vm-boot.disk-too-small`, `guest-image.*` */
-export async function prepareDisk(options: PrepareOptions): Promise<void> {
+/**
+ * @returns SHA-256 of the records, hex
+ * @throws CloisterError `vm-boot.disk-too-small`, `guest-image.*`
+ */
+export async function prepareDisk(options: PrepareOptions): Promise<string> {
   const { fileSystem, target, secret, id, dataBytes, onProgress, signal } = options
   const { size } = await stat(fileSystem)
   if (size > roomIn(dataBytes))
@@ -67,10 +71,12 @@ export async function prepareDisk(options: PrepareOptions): Promise<void> {
     const total = extents.reduce((sum, { bytes }) => sum + bytes, 0)
     let written = 0
     let index = 0
+    const records = createHash('sha256')
     let done = 0
     const put = async (offset: number, data: Uint8Array) => {
       signal?.throwIfAborted()
       const record = encodeSourceRecord(keys.source, index++, { offset, data })
+      records.update(record)
       await to.write(record, 0, record.length, start + written)
       written += record.length
       done += data.length
@@ -92,6 +98,7 @@ export async function prepareDisk(options: PrepareOptions): Promise<void> {
     const bytes = encodeLabel(label, new Uint8Array(0), keys.mac)
     await to.write(bytes, 0, bytes.length, SEALED_DISK.slots[0])
     await to.sync()
+    return records.digest('hex')
   } finally {
     wipeKeys(keys)
   }
