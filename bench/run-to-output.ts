@@ -26,7 +26,7 @@ import { median, type Figure } from './figure.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 const ROUNDS = 3
-const CPUS = 2
+const CPUS = 1
 const MEMORY_MIB = 1024
 
 export async function run(): Promise<Figure> {

@@ -60,7 +60,7 @@ function qemuArguments({ paths }: GuestImage, options: BootOptions, work: string
   return [
     ['-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none'],
     ['-machine', 'q35', '-accel', 'tcg,thread=multi', '-cpu', 'EPYC-Rome'],
-    ['-m', '768', '-smp', '2'],
+    ['-m', '768'],
     ['-kernel', paths.kernel, '-initrd', paths.initrd, '-append', commandLine],
     disk('root', root, 'cloister-root'),
     disk('scratch', join(work, 'scratch'), 'cloister-scratch'),

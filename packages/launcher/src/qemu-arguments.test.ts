@@ -10,6 +10,7 @@ const HARDWARE: GuestHardware = {
   commandLine: 'cloister.mode=simulated a=b,c',
   ports: [],
   debugSerial: false,
+  isSingleThreaded: false,
 }
 const TEE: TeeArguments = {
   board: 'q35',

@@ -44,6 +44,8 @@ export interface TeeArguments {
 export interface GuestHardware {
   readonly id: string
   readonly accelerator: Accelerator
+  /** All vCPUs in one thread of the emulation. */
+  readonly isSingleThreaded: boolean
   readonly cpus: number
   readonly memoryMiB: number
   readonly commandLine: string
@@ -85,7 +87,7 @@ export function qemuArguments(
 ): string[] {
   const { machine } = hardware
   const board = boardOf(tee.board, machine)
-  const threads = machine?.isSingleThreaded === true ? 'single' : 'multi'
+  const threads = hardware.isSingleThreaded ? 'single' : 'multi'
   const restart = machine?.isPlain === true ? 'reset' : 'shutdown'
   return [
     ['-name', `guest=cloister-${hardware.id},debug-threads=on`],

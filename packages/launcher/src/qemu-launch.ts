@@ -3,7 +3,7 @@ import { chown } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CloisterError } from '@cloister/protocol/error'
 import { isFirmwareBoot } from './boot-files.ts'
-import { isRoughEmulation } from './drivers/processor.ts'
+import { isSingleThreaded } from './drivers/processor.ts'
 import { launchFiles } from './launch-files.ts'
 import type { MachineDevices } from './machine/devices.ts'
 import { tapName } from './machine/tap.ts'
@@ -31,11 +31,12 @@ export async function spawnQemu(
   const { runtimeDirectory: directory } = spec
   if (lowered !== undefined) await chown(directory, lowered.uid, lowered.uid)
   const files = launchFiles(spec, tee)
-  const machine = machineDevices(spec, host)
+  const machine = machineDevices(spec)
   const { machine: _, ...rest } = spec
   const hardware = {
     ...rest,
     accelerator: host.accelerator,
+    isSingleThreaded: isSingleThreaded(spec, host),
     debugSerial: spec.mode === 'debug' && machine?.hasConsole !== true,
     ...(machine && { machine }),
   }
@@ -54,7 +55,7 @@ export async function spawnQemu(
   })
 }
 
-function machineDevices(spec: VmSpec, host: VmHost): MachineDevices | undefined {
+function machineDevices(spec: VmSpec): MachineDevices | undefined {
   const { boot, machine, tee, runtimeDirectory } = spec
   if (machine === undefined) return undefined
   const { network, vtpm, hasConsole, systemDisk } = machine
@@ -63,7 +64,6 @@ function machineDevices(spec: VmSpec, host: VmHost): MachineDevices | undefined 
   return {
     isPlain: tee === 'none',
     hasSecureBoot: isFirmwareBoot(boot) && boot.secureBoot,
-    isSingleThreaded: spec.cpus > 1 && isRoughEmulation(host),
     systemFormat: systemDisk.format,
     hasVtpm: vtpm !== undefined,
     hasConsole,

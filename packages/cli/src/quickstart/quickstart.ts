@@ -54,7 +54,7 @@ export interface QuickstartResult {
   readonly boot: readonly StageRecord[]
 }
 
-const CPUS = 2
+const CPUS = 1
 const VCPU_TYPE = 'EPYC-v4'
 const PREFERRED_PORT = 18_080
 

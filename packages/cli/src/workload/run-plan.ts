@@ -68,7 +68,7 @@ export const RUN_OPTIONS: Readonly<Record<string, OptionSpec>> = {
     value: 'NAME',
     help: 'secret that the workload may fetch at 127.0.0.1:8006/cdh/resource/',
   },
-  cpus: { type: 'string', value: 'N', help: 'vCPUs: 1, 2, 4 or 8; default 2' },
+  cpus: { type: 'string', value: 'N', help: 'vCPUs: 1, 2, 4 or 8; default 1' },
   memory: {
     type: 'string',
     short: 'm',
@@ -121,7 +121,7 @@ export function readRunPlan(line: CommandLine): RunPlan {
     env: listOption(line, 'env').map(environmentEntry),
     secrets: listOption(line, 'secret').map(secretUse),
     resources: listOption(line, 'resource').map(resourcePath),
-    cpus: vcpus(textOption(line, 'cpus') ?? '2'),
+    cpus: vcpus(textOption(line, 'cpus') ?? '1'),
     memoryMiB: mebibytes('memory', textOption(line, 'memory') ?? '1G', HOSTD_LIMITS.memoryMiB),
     scratchMiB: mebibytes('disk', textOption(line, 'disk') ?? '8G', HOSTD_LIMITS.scratchMiB),
     args: line.rest,

@@ -71,7 +71,13 @@ const hostOf = (host: hosts.FakeHost, accelerator: Accelerator = 'kvm') => ({
 async function words(spec: VmSpec, host: hosts.FakeHost, descriptors = DESCRIPTORS) {
   const tee = await driverOf(spec.tee).arguments(spec, hostOf(host))
   const { machine: _, ...rest } = spec
-  const all = qemuArguments({ ...rest, accelerator: 'kvm', debugSerial: false }, descriptors, tee)
+  const hardware = {
+    ...rest,
+    accelerator: 'kvm',
+    isSingleThreaded: false,
+    debugSerial: false,
+  } as const
+  const all = qemuArguments(hardware, descriptors, tee)
   const value = (option: string) => all[all.indexOf(option) + 1]
   const objects = all.flatMap((word, index) => (word === '-object' ? [all[index + 1]] : []))
   return { all, value, objects }

@@ -119,13 +119,13 @@ export function probeArguments(
 const HARDWARE = {
   id: 'probe',
   accelerator: 'tcg',
+  isSingleThreaded: false,
   commandLine: '',
   ports: [],
   debugSerial: false,
   machine: {
     isPlain: false,
     hasSecureBoot: false,
-    isSingleThreaded: false,
     systemFormat: 'raw',
     hasVtpm: false,
     hasConsole: true,

@@ -5,7 +5,6 @@ import { qemuArguments, type GuestHardware, type TeeArguments } from '../qemu-ar
 const MACHINE = {
   isPlain: true,
   hasSecureBoot: true,
-  isSingleThreaded: true,
   systemFormat: 'qcow2',
   hasVtpm: true,
   hasConsole: true,
@@ -13,6 +12,7 @@ const MACHINE = {
 const HARDWARE: GuestHardware = {
   id: 'abc',
   accelerator: 'tcg',
+  isSingleThreaded: true,
   cpus: 2,
   memoryMiB: 1024,
   commandLine: '',
@@ -47,12 +47,12 @@ test('a measured machine: disks beside those of the image, the tap, and no reset
     ...MACHINE,
     isPlain: false,
     hasSecureBoot: false,
-    isSingleThreaded: false,
     systemFormat: 'raw',
     tap: { name: 'clo0', mac: '02:00:00:00:00:01' },
   } as const
   const descriptors = { kernel: 4, initrd: 5, root: 6, initdata: 7, system: 8 }
-  const words = qemuArguments({ ...HARDWARE, machine, ports: [] }, descriptors, {
+  const hardware = { ...HARDWARE, machine, isSingleThreaded: false, ports: [] }
+  const words = qemuArguments(hardware, descriptors, {
     ...TEE,
     hasTeePort: true,
   })

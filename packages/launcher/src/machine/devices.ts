@@ -7,8 +7,6 @@ export interface MachineDevices {
   /** No TEE: the guest may be reset in place. */
   readonly isPlain: boolean
   readonly hasSecureBoot: boolean
-  /** All vCPUs in one thread of the emulation. */
-  readonly isSingleThreaded: boolean
   readonly systemFormat: 'raw' | 'qcow2'
   readonly hasVtpm: boolean
   readonly hasConsole: boolean
