@@ -58,6 +58,7 @@ import {
 import { predictMrTd } from '@cloister/verifier/tdx/mr-td'
 import { replayRtmr } from '@cloister/verifier/tdx/rtmr'
 import { unifiedKernelEvents } from '@cloister/verifier/tdx/unified-kernel'
+import { changedEvent } from '@cloister/verifier/testing/changed-event'
 import { FAKE_TD, FakeIntel } from '@cloister/verifier/testing/fake-intel'
 import { freePort } from '../interop/test-registry.ts'
 import { installFakeTsm, type FakeTsm } from './tdx/fake-tsm.ts'
@@ -429,7 +430,7 @@ function ccelOf(boot: UnifiedBoot): Uint8Array {
     return isNext
   })
   assert.equal(wanted.length, 0)
-  return encodeTcgLog({ ...parsed, events: events.map((event) => ({ ...event, index: 1 })) })
+  return encodeTcgLog({ ...parsed, events: events.map((event) => changedEvent(event, { index: 1 })) })
 }
 
 /** Devices, processors and memory, in their order. */
