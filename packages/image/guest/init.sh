@@ -231,7 +231,8 @@ if [ -e /sys/class/net/eth0 ]; then
     ip route add default via 10.0.2.2 || fail network-failed
 fi
 
-# --- the kernel is closed: what follows cannot be opened again without a new boot
+# --- the kernel is closed: what follows cannot be opened again without a new boot. And an image that fits in a quarter of the memory goes to scratch,
+# which is to encrypt and authenticate each sector, once its container runs
 harden <<'END'
 kernel/core_pattern |/bin/false
 kernel/dmesg_restrict 1
@@ -246,6 +247,8 @@ net/ipv4/conf/all/rp_filter 1
 net/ipv4/conf/all/send_redirects 0
 net/ipv4/ip_unprivileged_port_start 0
 net/ipv6/conf/all/accept_ra 0
+vm/dirty_background_ratio 25
+vm/dirty_ratio 40
 kernel/kexec_load_disabled 1
 kernel/modules_disabled 1
 END
