@@ -18,7 +18,7 @@ const MAX_ALGORITHMS = 8
 const END = 0xffff_ffff
 const LAST_PCR = 23
 
-/** Of a parsed log, every part is read from the log when it is asked for: name the parts where a copy is made, for spreading copies none. */
+/** Of a parsed log, every part is read from the log when it is asked for: spreading copies none, {@link copyOfEvent} all. */
 export interface TcgEvent {
   /** PCR, or measurement register of a confidential guest. */
   readonly index: number
@@ -69,6 +69,11 @@ export function parseTcgLog(bytes: Uint8Array): TcgLog {
 export function encodeTcgLog({ form, header, events, padding }: TcgLog): Uint8Array<ArrayBuffer> {
   const encode = form === 'sha1' ? encodeSha1Event : encodeAgileEvent
   return concatBytes(header, ...events.map(encode), padding)
+}
+
+/** With all parts its own, to be spread or sent elsewhere. */
+export function copyOfEvent({ index, type, digests, data, offset }: TcgEvent): TcgEvent {
+  return { index, type, digests, data, offset }
 }
 
 export function digestOf(event: TcgEvent, hash: HashName): Uint8Array | undefined {

@@ -1,7 +1,7 @@
 import { equalBytes } from '../bytes/equal.ts'
 import { hashDigest } from '../tpm/algorithms.ts'
 import type { HashName } from '../tpm/algorithms.ts'
-import { digestOf } from './tcg-log.ts'
+import { copyOfEvent, digestOf } from './tcg-log.ts'
 import type { TcgEvent, TcgLog } from './tcg-log.ts'
 
 export interface VerifiedEvent extends TcgEvent {
@@ -17,10 +17,10 @@ export async function verifyEvents(
 ): Promise<VerifiedEvent[]> {
   const verified: VerifiedEvent[] = []
   for (const event of events) {
-    const { index, type, digests, data, offset } = event
-    const digest = digestOf(event, bank) ?? new Uint8Array()
-    const isVerified = equalBytes(digest, await hashDigest(bank, data))
-    verified.push({ index, type, digests, data, offset, digest, verified: isVerified })
+    const copy = copyOfEvent(event)
+    const digest = digestOf(copy, bank) ?? new Uint8Array()
+    const isVerified = equalBytes(digest, await hashDigest(bank, copy.data))
+    verified.push({ ...copy, digest, verified: isVerified })
   }
   return verified
 }
