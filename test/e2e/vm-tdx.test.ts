@@ -430,7 +430,10 @@ function ccelOf(boot: UnifiedBoot): Uint8Array {
     return isNext
   })
   assert.equal(wanted.length, 0)
-  return encodeTcgLog({ ...parsed, events: events.map((event) => changedEvent(event, { index: 1 })) })
+  return encodeTcgLog({
+    ...parsed,
+    events: events.map((event) => changedEvent(event, { index: 1 })),
+  })
 }
 
 /** Devices, processors and memory, in their order. */
