@@ -60,14 +60,17 @@ function publishedManifest(): Record<string, unknown> {
   } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
     scripts: unknown
     devDependencies: unknown
-    exports: Record<string, string>
+    exports: Record<string, string | null>
     imports: Record<string, Record<string, string>>
   }
   const built = (path: string, ending: string) =>
     path.replace('./src/', './').replace(/\.ts$/, ending)
   const published = Object.entries(exports)
     .filter(([name]) => !name.startsWith('./testing/'))
-    .map(([name, path]) => [name, { types: built(path, '.d.ts'), default: built(path, '.js') }])
+    .map(([name, path]) => [
+      name,
+      path && { types: built(path, '.d.ts'), default: built(path, '.js') },
+    ])
   const conditions = Object.entries(imports).map(([name, targets]) => [
     name,
     Object.fromEntries(Object.entries(targets).map(([when, path]) => [when, built(path, '.js')])),

@@ -59,6 +59,32 @@ test(
   },
 )
 
+test('whatever is found, the JSON has the same members', WITH_VECTORS, async () => {
+  const truncated = vectorPath('snp/tampered/snp-truncated.bin')
+  const members = ['advisories', 'anchor', 'checks', 'reasons', 'status', 'tcbStatus', 'tee']
+  for (const [file, claims] of [
+    [report, 'claims'],
+    [truncated, 'unverifiedClaims'],
+  ] as const) {
+    const { json } = await verify(file, ...GENOA, '--expect', 'any', ...AT)
+    assert.deepEqual(Object.keys(json).sort(), [...members, claims].sort())
+  }
+  const { code, json } = await verify(truncated, ...GENOA, '--expect', 'any', ...AT)
+  assert.deepEqual([code, json['reasons'], json['anchor']], [2, ['snp.report.malformed'], null])
+  assert.deepEqual([json['tcbStatus'], json['advisories']], ['NotJudged', []])
+})
+
+test('a folder with endorsements of all makers serves each TEE', WITH_VECTORS, async () => {
+  // Intel's revocation lists among them, none of AMD's.
+  const all = ['--endorsements', vectorPath('roots')]
+  const { code, json } = await verify(report, ...GENOA, ...all, '--expect', 'any', ...AT)
+  assert.deepEqual([code, json['status'], json['reasons']], [0, 'affirming', []])
+  const strict = folder('strict', { 'policy.json': Buffer.from('{"requireRevocationList":true}') })
+  const demanded = ['--policy', join(strict, 'policy.json')]
+  const without = await verify(report, ...GENOA, ...all, ...demanded, '--expect', 'any', ...AT)
+  assert.deepEqual([without.code, without.json['reasons']], [3, ['snp.revocation.missing']])
+})
+
 test('raw, hex, base64 and JSON are recognised', WITH_VECTORS, async () => {
   const bytes = Buffer.from(vector('snp/genoa-v5/report.bin'))
   const forms = folder('forms', {

@@ -19,7 +19,7 @@ import { EVIDENCE_BYTES, readInput } from '../read-input.ts'
 export const command: Command = {
   usage: `evidence verify FILE --tee ${Object.keys(EVIDENCE_TEES).join('|')} (--expect FIELD=HEX… | --expect any) [options]`,
   details:
-    'FILE is raw, hex, base64 or CoCo JSON. Endorsements are files or folders with any mix of bundles, DER, PEM, revocation lists\nand JSON; with --online those that are missing are asked from the vendor, with --cached taken from what was asked before. Exit 0 affirming or warning\n(2 for a warning with --strict), 2 refused, 3 undecided, 6 usage.',
+    'FILE is raw, hex, base64 or CoCo JSON. Endorsements are files or folders with any mix of bundles, DER, PEM, revocation lists\nand JSON; with --online those that are missing are asked from the vendor, with --cached taken from what was asked before. Exit 0 affirming or warning\n(2 for a warning with --strict), 2 refused, 3 undecided, 6 usage.\n-o json: status, reasons, tee, anchor, tcbStatus, advisories, claims (or unverifiedClaims) and checks, always all of them.',
   options: {
     tee: { type: 'string', value: 'TEE', help: Object.keys(EVIDENCE_TEES).join(', ') },
     endorsements: {
@@ -62,8 +62,7 @@ export const command: Command = {
     const tee = chosenTee(invocation)
     const appraisal = await appraiseFile(tee, invocation)
     const { output } = invocation
-    const shown = toPlainJson(appraisal)
-    await output.object(shown, {
+    await output.object(toPlainJson(resultMembers(appraisal)), {
       name: appraisal.status,
       text: () =>
         [
@@ -74,6 +73,23 @@ export const command: Command = {
     })
     return exitOf(appraisal, invocation.options['strict'] === true)
   },
+}
+
+/** The same members whatever was found, so that a script needs to look for none. */
+function resultMembers(appraisal: Appraisal<unknown>): object {
+  const { status, tee, tcbStatus = 'NotJudged', advisories = [], anchor = null, checks } = appraisal
+  return {
+    status,
+    reasons: 'reasons' in appraisal ? appraisal.reasons : [],
+    tee,
+    anchor,
+    tcbStatus,
+    advisories,
+    ...('claims' in appraisal
+      ? { claims: appraisal.claims }
+      : { unverifiedClaims: appraisal.unverifiedClaims ?? null }),
+    checks,
+  }
 }
 
 function exitOf({ status }: Appraisal<unknown>, strict: boolean): number {

@@ -82,6 +82,13 @@ function readBundle(file: string, bytes: Uint8Array): EndorsementBundle {
   }
 }
 
+/** What AMD's evidence takes: lists of other makers beside its own say nothing about it, not even that something is amiss. */
+export function endorsementsOfAmd(sorted: SortedEndorsements): SortedEndorsements {
+  const isOfAmd = (der: Uint8Array) =>
+    parseRevocationList(der).issuer.commonName?.startsWith('ARK-') === true
+  return { ...sorted, revocationLists: sorted.revocationLists.filter(isOfAmd) }
+}
+
 async function filesBelow(path: string): Promise<string[]> {
   try {
     const found = await stat(path)

@@ -1,7 +1,7 @@
 /** The TEEs whose evidence the command line judges: how each is recognised, what must be expected, how it is appraised. */
 import { FormatError } from '@cloister/verifier/bytes/format-error'
 import type { Appraisal } from '@cloister/verifier/result/appraisal'
-import type { SortedEndorsements } from './sort-endorsements.ts'
+import { endorsementsOfAmd, type SortedEndorsements } from './sort-endorsements.ts'
 
 export interface EvidenceRequest {
   readonly evidence: Uint8Array
@@ -59,7 +59,7 @@ export const EVIDENCE_TEES: Readonly<Record<string, EvidenceTee>> = {
       const { recogniseSnpEvidence } = await import('@cloister/verifier/snp/recognise')
       return await appraiseSnp(orAsItIs(recogniseSnpEvidence, evidence), {
         expect: expect as never,
-        endorsements,
+        endorsements: endorsementsOfAmd(endorsements),
         policy,
         now,
       })
@@ -157,7 +157,7 @@ export const EVIDENCE_TEES: Readonly<Record<string, EvidenceTee>> = {
       const { appraiseAzSnp } = await import('@cloister/verifier/azure/appraise-snp')
       return await appraiseAzSnp(evidence, {
         expect: expect as never,
-        endorsements,
+        endorsements: endorsementsOfAmd(endorsements),
         policy,
         now,
       })
