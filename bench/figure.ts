@@ -43,9 +43,9 @@ export function median(values: readonly number[]): number {
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN
 }
 
-const CPU_ROUNDS = 12
+const CPU_ROUNDS = 48
 const CPU_WARM_UP = 2000
-const CPU_CALLS = 150
+const CPU_CALLS = 50
 
 /**
  * Median CPU microseconds of one call of each, measured in turns: on a shared machine CPU time says more than the clock. Each turn ends with a

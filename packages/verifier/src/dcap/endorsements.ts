@@ -10,7 +10,7 @@ import type { Certificate } from '../formats/x509-certificate.ts'
 import { parseRevocationList } from '../formats/x509-crl.ts'
 import type { RevocationList } from '../formats/x509-crl.ts'
 import { commonName } from '../formats/x509-name.ts'
-import { INTEL_NAME, INTEL_ROOT, intelRootCertificate } from './anchors.ts'
+import { INTEL_NAME, INTEL_ROOT, rootCertificate } from './anchors.ts'
 import type { IntelRoot } from './anchors.ts'
 import { chainToRoot } from './chain.ts'
 import { parseQeIdentity } from './qe-identity.ts'
@@ -40,7 +40,7 @@ export interface Endorsed<Statement> {
 
 /** What the bytes say; nobody has vouched for any of it. */
 export interface ParsedDcapEndorsements {
-  /** With Intel's own root. */
+  /** With the pinned root. */
   readonly certificates: readonly Certificate[]
   readonly revocationLists: readonly RevocationList[]
   readonly tcbInfos: readonly TcbInfo[]
@@ -80,11 +80,14 @@ export async function prepareDcapEndorsements(
   endorsements: DcapEndorsements,
   root: IntelRoot = INTEL_ROOT,
 ): Promise<PreparedDcapEndorsements> {
-  return endorseCollateral(parseDcapEndorsements(endorsements), root)
+  return endorseCollateral(parseDcapEndorsements(endorsements, root), root)
 }
 
 /** The first half of {@link prepareDcapEndorsements}: no signature is looked at. */
-export function parseDcapEndorsements(endorsements: DcapEndorsements): ParsedDcapEndorsements {
+export function parseDcapEndorsements(
+  endorsements: DcapEndorsements,
+  root: IntelRoot,
+): ParsedDcapEndorsements {
   const malformed: string[] = []
   const read = <Value>(
     inputs: readonly Uint8Array[] | undefined,
@@ -99,12 +102,15 @@ export function parseDcapEndorsements(endorsements: DcapEndorsements): ParsedDca
         return []
       }
     })
-  const given = read(endorsements.certificates, (input) => toDer([input]).map(parseCertificate))
+  const pinned = rootCertificate(root)
+  const given = read(endorsements.certificates, (input) =>
+    toDer([input]).map((der) => (equalBytes(der, pinned.raw) ? pinned : parseCertificate(der))),
+  )
   const lists = read(endorsements.revocationLists, (input) =>
     toDer([input]).map(parseRevocationList),
   )
   return {
-    certificates: [...given.flat(), builtInRoot()],
+    certificates: [...given.flat(), pinned],
     revocationLists: lists.flat(),
     tcbInfos: read(endorsements.tcbInfos, parseTcbInfo),
     qeIdentities: read(endorsements.qeIdentities, parseQeIdentity),
@@ -135,13 +141,6 @@ export async function endorseCollateral(
     hasSigner: named.length > 0,
     malformed,
   }
-}
-
-let parsedRoot: Certificate | undefined
-
-function builtInRoot(): Certificate {
-  parsedRoot ??= parseCertificate(intelRootCertificate())
-  return parsedRoot
 }
 
 /** Of those signers that reach the root. */

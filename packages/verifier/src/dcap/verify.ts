@@ -98,7 +98,7 @@ export async function verifyQuote(
   // All is read first, then every signature is checked, then judged: `signatures.ts` says why.
   const parsed = isPrepared(options.endorsements, root)
     ? options.endorsements
-    : parseDcapEndorsements(options.endorsements)
+    : parseDcapEndorsements(options.endorsements, root)
   const signatures = await checkSignatures(quote, parsed, options)
   const early = await preparedEarly(options)
   const { endorsements, links, byKey } = signatures

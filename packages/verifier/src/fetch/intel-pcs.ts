@@ -6,7 +6,7 @@ import { equalBytes } from '../bytes/equal.ts'
 import { FormatError } from '../bytes/format-error.ts'
 import { fromHex, toHex } from '../bytes/hex.ts'
 import { fromUtf8 } from '../bytes/text.ts'
-import { INTEL_NAME, INTEL_ROOT, intelRootCertificate } from '../dcap/anchors.ts'
+import { INTEL_NAME, INTEL_ROOT, rootCertificate } from '../dcap/anchors.ts'
 import type { IntelRoot } from '../dcap/anchors.ts'
 import { chainToRoot, isEcdsaSha256 } from '../dcap/chain.ts'
 import { prepareDcapEndorsements } from '../dcap/endorsements.ts'
@@ -240,7 +240,8 @@ export async function fetchPlatformCollateral(
     throw mismatch('TCB info of another PCE')
   const identity = await fetchQeIdentity(tee, options)
   const pckList = await fetchPckRevocationList(ca, options)
-  const chains = [...tcbInfo.chain, ...identity.chain, ...pckList.chain, intelRootCertificate()]
+  const root = rootCertificate(options.root ?? INTEL_ROOT).raw
+  const chains = [...tcbInfo.chain, ...identity.chain, ...pckList.chain, root]
   const rootList = await fetchRootRevocationList(options, chains)
   return {
     certificates: distinctDer(chains),

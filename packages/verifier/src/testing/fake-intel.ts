@@ -3,6 +3,7 @@
  * {@link FakeIntel}'s own knows. Node only; nothing outside of tests imports this file.
  */
 import { createHash, generateKeyPairSync } from 'node:crypto'
+import { toBase64 } from '../bytes/base64.ts'
 import { concatBytes } from '../bytes/concat.ts'
 import { fromHex, toHex } from '../bytes/hex.ts'
 import { toUtf8 } from '../bytes/text.ts'
@@ -93,7 +94,7 @@ export class FakeIntel {
       3,
     )
     const fingerprint = createHash('sha256').update(this.rootCertificate).digest('hex')
-    this.root = { fingerprint, prefix: PREFIX }
+    this.root = { fingerprint, prefix: PREFIX, certificate: toBase64(this.rootCertificate) }
   }
 
   /** Serial number 4. */
