@@ -10,7 +10,7 @@ import { KEY_USAGE, basicConstraints, keyUsage } from '../formats/x509-extension
 import { isSignedBy } from '../formats/x509-verify.ts'
 import type { IntelRoot } from './anchors.ts'
 
-const MAX_INTERMEDIATES = 1
+export const MAX_INTERMEDIATES = 1
 const MAX_ISSUERS = 4
 
 export type ChainResult =

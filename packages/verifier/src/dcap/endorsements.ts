@@ -158,7 +158,10 @@ async function signingChains(
 }
 
 /** Certificates that are named as Intel's TCB signing ones, whoever issued them. */
-function tcbSigners(certificates: readonly Certificate[], root: IntelRoot): readonly Certificate[] {
+export function tcbSigners(
+  certificates: readonly Certificate[],
+  root: IntelRoot,
+): readonly Certificate[] {
   const name = root.prefix + INTEL_NAME.tcbSigning
   return distinct(certificates.filter(({ subject }) => commonName(subject) === name))
 }

@@ -14,11 +14,13 @@ import { isSignedBy, keyOf } from '../formats/x509-verify.ts'
 import type { IntelRoot } from './anchors.ts'
 import { chainToRoot, isEcdsaSha256 } from './chain.ts'
 import type { ChainResult } from './chain.ts'
-import { distinct, endorseCollateral, isPrepared } from './endorsements.ts'
+import { distinct, endorseCollateral, isPrepared, tcbSigners } from './endorsements.ts'
 import type { ParsedDcapEndorsements, PreparedDcapEndorsements } from './endorsements.ts'
 import { issuerLinks, listsOf } from './freshness.ts'
 import type { IssuerLink } from './freshness.ts'
 import type { Quote } from './quote.ts'
+import { checkAhead } from './signatures-ahead.ts'
+import type { Ahead } from './signatures-ahead.ts'
 import { readPckSource } from './verify-pck.ts'
 import type { PckSource } from './verify-pck.ts'
 
@@ -47,21 +49,34 @@ export async function checkQuote(
   parsed: ParsedDcapEndorsements | PreparedDcapEndorsements,
   root: IntelRoot,
 ): Promise<QuoteSignatures> {
+  const { qeReportBytes, qeReportSignature, attestationKey, qeAuthData } = quote
   const source = readPckSource(quote, parsed.certificates, root)
   const { own, leaf } = source
-  const endorsements = isPrepared(parsed, root) ? parsed : await endorseCollateral(parsed, root)
-  const candidates = distinct([...own, ...endorsements.certificates])
-  const pckChain = leaf && (await chainToRoot(leaf, candidates, root))
-  const links = await checkLists(pckChain?.found === true ? pckChain.chain : [], endorsements)
+  const candidates = distinct([...own, ...parsed.certificates])
   const pckKey = leaf && (await keyOf(leaf, 'ecdsa-p256-sha256'))
-  const { qeReportBytes, qeReportSignature, attestationKey, qeAuthData } = quote
-  const byPck =
-    pckKey !== undefined && (await runtimeCrypto.verify(pckKey, qeReportBytes, qeReportSignature))
   const spki = concatBytes(P256_SPKI_HEAD, attestationKey)
   const key = await runtimeCrypto.importPublicKey(spki, 'ecdsa-p256-sha256')
+  const { revocationLists } = parsed
+  const unchecked = isPrepared(parsed, root) ? ALL_CHECKED : statementsOf(parsed, root)
+  await checkAhead({ leaf, certificates: candidates, revocationLists, ...unchecked })
+  const byPck =
+    pckKey !== undefined && (await runtimeCrypto.verify(pckKey, qeReportBytes, qeReportSignature))
   const byKey = key !== undefined && (await isQuoteSignedBy(quote, key))
   const bound = await runtimeCrypto.digest('SHA-256', concatBytes(attestationKey, qeAuthData))
+  const endorsements = isPrepared(parsed, root) ? parsed : await endorseCollateral(parsed, root)
+  const pckChain = leaf && (await chainToRoot(leaf, candidates, root))
+  const links = await checkLists(pckChain?.found === true ? pckChain.chain : [], endorsements)
   return { endorsements, source, pckChain, links, key, byKey, pckKey, byPck, bound }
+}
+
+const ALL_CHECKED = { signers: [], statements: [] }
+
+function statementsOf(
+  { certificates, tcbInfos, qeIdentities }: ParsedDcapEndorsements,
+  root: IntelRoot,
+): Pick<Ahead, 'signers' | 'statements'> {
+  const statements = [...tcbInfos, ...qeIdentities].map(({ signed }) => signed)
+  return { signers: tcbSigners(certificates, root), statements }
 }
 
 export function isQuoteSignedBy({ signed, signature }: Quote, key: PublicKey): Eventual<boolean> {
