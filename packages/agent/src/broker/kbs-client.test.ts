@@ -155,3 +155,9 @@ test('a broker that leaves a request without an answer is asked again', async ()
   await client.attest(never)
   assert.equal(requests.filter(({ path }) => path.endsWith('/auth')).length, 2)
 })
+
+test('a broker that never answers is given up after the third silence, long before ten tries', async () => {
+  const { client, requests } = clientOf({ silent: Infinity })
+  await assert.rejects(client.attest(never), isCode('agent.broker-unreachable'))
+  assert.equal(requests.length, 3)
+})

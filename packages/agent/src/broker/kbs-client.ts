@@ -32,7 +32,7 @@ export interface KbsClientOptions {
   readonly initdata?: string
   /** Milliseconds since 1970, by the corrected clock. */
   readonly now: () => number
-  /** How long the broker may take for one answer, milliseconds. Absent: a minute. */
+  /** How long the broker may take for one answer, milliseconds. Absent: a minute, and 20 s for a challenge. */
   readonly answerMs?: number
   /** What must be done at the broker before evidence can be made; gets the URL's path and host. */
   readonly prepare?: (broker: BrokerAddress, signal: AbortSignal) => Promise<void>
@@ -61,9 +61,14 @@ export interface BrokerToken {
 }
 
 const ANSWER_MS = 60_000
+/** A nonce is made at once; under emulation and load the connection to ask for it takes some seconds. */
+const CHALLENGE_MS = 20_000
 /** Tries of a handshake or a resource, and the pause before the next. */
 const TRIES = 10
 const RETRY_MS = 1000
+/** Of those, how many may be left without an answer: with {@link CHALLENGE_MS} the guest says so before the host gives up on it (hostd's `STAGE_DEADLINES`). */
+const SILENCES = 3
+const SILENT = 'it takes connections and does not answer in time'
 /** A token that ends within this time is as good as ended. */
 const MARGIN_MS = 10_000
 /** Brokers bound the head of a request, to 64 KiB or more. The token carries the initdata, a policy in Rego with it. */
@@ -194,7 +199,9 @@ export class KbsClient {
       tee: this.#options.attester.tee,
       'extra-params': { 'supported-hash-algorithms': SUPPORTED_HASHES },
     }
-    const answer = await this.#ask('POST', '/auth', signal, {}, JSON.stringify(request))
+    const { answerMs = CHALLENGE_MS } = this.#options
+    const body = JSON.stringify(request)
+    const answer = await this.#ask('POST', '/auth', signal, {}, body, answerMs)
     if (answer.status !== 200) throw this.#refusal('agent.attestation-refused', answer)
     await this.#options.onDate?.(answer.headers.date)
     const challenge = KbsChallengeSchema.safeParse(parseJson(answer.body))
@@ -211,8 +218,9 @@ export class KbsClient {
     signal: AbortSignal,
     headers: Readonly<Record<string, string>>,
     body?: string,
+    answerMs = this.#options.answerMs ?? ANSWER_MS,
   ): Promise<HttpAnswer> {
-    const timeout = AbortSignal.timeout(this.#options.answerMs ?? ANSWER_MS)
+    const timeout = AbortSignal.timeout(answerMs)
     try {
       return await this.#options.exchange({
         method,
@@ -223,7 +231,7 @@ export class KbsClient {
       })
     } catch (error) {
       if (!timeout.aborted || signal.aborted) throw error
-      throw new CloisterError('agent.broker-unreachable', { why: 'it did not answer in time' })
+      throw new CloisterError('agent.broker-unreachable', { why: SILENT })
     }
   }
 
@@ -251,12 +259,14 @@ function proofOfAttestation({ token, cookie }: BrokerToken): Readonly<Record<str
 
 /** Tries again what may pass: a broker that starts, or a host that comes back. */
 async function withRetries<Value>(work: () => Promise<Value>, signal: AbortSignal): Promise<Value> {
+  let silences = 0
   for (let attempt = 1; ; attempt++) {
     try {
       return await work()
     } catch (error) {
       const isPassing = error instanceof CloisterError && error.retryable
-      if (!isPassing || attempt === TRIES) throw error
+      if (isPassing && error.details.why === SILENT) silences++
+      if (!isPassing || attempt === TRIES || silences === SILENCES) throw error
       await sleep(RETRY_MS, undefined, { signal })
     }
   }

@@ -140,8 +140,12 @@ export const AGENT_ERRORS = {
   },
   'agent.broker-unreachable': {
     title: 'The guest cannot reach the broker',
-    why: 'no connection came about through the host',
-    fix: ['cloister broker status', 'run the workload again'],
+    why: 'no connection came about through the host, or nothing answered on it',
+    fix: [
+      'cloister broker status',
+      'a broker that does not answer: cloister broker stop && cloister broker start --detach',
+      'run the workload again',
+    ],
     status: 503,
     exit: 3,
     retryable: true,
