@@ -10,6 +10,7 @@ import {
   EvidenceAnswerSchema,
   HostdInfoSchema,
   LogEntrySchema,
+  MovedTargetsSchema,
   StatusAnswerSchema,
   WorkloadDetailSchema,
   WorkloadListSchema,
@@ -17,6 +18,7 @@ import {
   type EvidenceAnswer,
   type HostdInfo,
   type LogEntry,
+  type MoveTarget,
   type StartRequestInput,
   type StatusAnswer,
   type StopRequestInput,
@@ -120,6 +122,12 @@ export class HostdClient {
         : `?${workload === undefined ? 'vm' : 'workload'}=${encodeURIComponent(workload ?? vm ?? '')}`
     const call = { method: 'GET', path: `/v1/events${query}`, signal: options.signal }
     return this.#calls.stream(call, HostdEventSchema)
+  }
+
+  /** Leads the streams of all guests to where something has moved. @returns names of those that reached it where it was */
+  async moveTarget(body: MoveTarget, options: CallOptions = {}): Promise<string[]> {
+    const call = { method: 'POST', path: '/v1/targets/move', body, ...options }
+    return (await this.#calls.json(call, MovedTargetsSchema)).followed
   }
 
   /** Ends hostd; running guests go on and are found again by the next hostd. */

@@ -46,7 +46,7 @@ export class KeptRecord {
    */
   async change(
     view: Partial<WorkloadView>,
-    record: Partial<Pick<WorkloadRecord, 'step' | 'vm'>> = {},
+    record: Partial<Pick<WorkloadRecord, 'step' | 'vm' | 'request'>> = {},
   ): Promise<void> {
     await this.changeSurely(view, record).catch(this.#options.failed)
   }
@@ -54,7 +54,7 @@ export class KeptRecord {
   /** Like {@link change}, and rejects when it cannot be written. */
   async changeSurely(
     view: Partial<WorkloadView>,
-    record: Partial<Pick<WorkloadRecord, 'step' | 'vm'>> = {},
+    record: Partial<Pick<WorkloadRecord, 'step' | 'vm' | 'request'>> = {},
   ): Promise<void> {
     if (this.#isFrozen) return
     Object.assign(this.#record, record)

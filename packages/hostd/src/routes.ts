@@ -5,6 +5,7 @@ import { CloisterError } from '@cloister/protocol/error'
 import {
   EvidenceRequestSchema,
   HOSTD_API_VERSION,
+  MoveTargetSchema,
   StartRequestSchema,
   StopRequestSchema,
   isEnded,
@@ -37,6 +38,13 @@ const ROUTES: Readonly<Record<string, Handler>> = {
   'POST /v1/shutdown': ({ response, shutdown }) => {
     response.once('finish', shutdown)
     sendJson(response, 202, {})
+  },
+  'POST /v1/targets/move': async ({ request, response, workloads, machines }) => {
+    const move = await readJson(request, MoveTargetSchema)
+    const followed: string[] = []
+    for (const guest of [...workloads.list(), ...machines.list()])
+      if (await guest.followMove(move)) followed.push(guest.view.name)
+    sendJson(response, 200, { followed })
   },
   'GET /v1/events': ({ response, ...exchange }) => sendLines(response, events(exchange)),
   'GET /v1/workloads': ({ response, workloads }) =>

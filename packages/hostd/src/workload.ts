@@ -5,14 +5,16 @@
 import { join } from 'node:path'
 import { CloisterError } from '@cloister/protocol/error'
 import { STAGES, type StageName } from '@cloister/protocol/guest-names'
-import type { WorkloadView } from '@cloister/protocol/hostd-api'
+import type { MoveTarget, WorkloadView } from '@cloister/protocol/hostd-api'
 import type { StageRecord } from '@cloister/launcher/vm-spec'
 import type { Backend, VmFolders } from './backend.ts'
 import { BootWatch } from './boot-watch.ts'
+import type { Carrier } from './carriers.ts'
 import { deathError } from './guest-death.ts'
 import type { Guest } from './guest.ts'
 import { KeptRecord } from './kept-record.ts'
 import { LogRing } from './log-ring.ts'
+import { movedTargets } from './moved-targets.ts'
 import type { RecordStore } from './record-store.ts'
 import type { WorkloadRecord } from './record.ts'
 import { within } from './within.ts'
@@ -45,6 +47,8 @@ export class Workload {
   readonly #leave = new AbortController()
   #logs: Promise<LogRing> | undefined
   #guest: Promise<Guest> | undefined
+  /** What the guest reaches; each stream that it opens looks here. Absent until its VM is being started. */
+  #carriers: Map<string, Carrier> | undefined
   #isReleased = false
   #done: Promise<void> = Promise.resolve()
 
@@ -80,6 +84,22 @@ export class Workload {
     if (this.#guest === undefined || this.#record.isEnded)
       throw new CloisterError('workload.not-running')
     return this.#guest
+  }
+
+  /**
+   * Leads what went to one address to another; streams that are open stay where they are.
+   *
+   * @returns whether anything of it led there
+   */
+  async followMove(move: MoveTarget): Promise<boolean> {
+    const { request } = this.#record.value
+    const targets = movedTargets(request.targets, move)
+    if (targets === undefined || this.#record.isEnded) return false
+    await this.#record.changeSurely({}, { request: { ...request, targets } })
+    const { carriersFor } = await import('./carriers.ts')
+    const carriers = await carriersFor({ [move.name]: { tcp: move.to } })
+    for (const [name, carrier] of carriers) this.#carriers?.set(name, carrier)
+    return true
   }
 
   /**
@@ -159,7 +179,8 @@ export class Workload {
     const { adoptVm, startNewVm } = await import('./obtain-vm.ts')
     const { backend, vmFolders } = this.#context
     const record = this.#record.value
-    const targets = await carriersFor(record.request.targets)
+    const carriers = await carriersFor(record.request.targets)
+    this.#carriers = carriers
     const vm =
       record.vm === undefined
         ? await startNewVm(backend, vmFolders, record, this.initdata)
@@ -173,7 +194,7 @@ export class Workload {
       await vm.stop({ force: true })
       throw error
     }
-    return new Guest(vm, targets)
+    return new Guest(vm, carriers)
   }
 
   #watchStages({ vm }: Guest, watch: BootWatch): void {

@@ -6,13 +6,21 @@ import { join } from 'node:path'
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { directories } from '@cloister/protocol/directories'
+import type { MoveTarget } from '@cloister/protocol/hostd-api'
 import { STAGES, type StageName } from '@cloister/protocol/guest-names'
 import { isCode } from '@cloister/protocol/testing'
 import { TtrpcError, STATUS } from '@cloister/protocol/ttrpc/status'
 import { startDaemon } from '../src/daemon.ts'
 import { guestPlace } from '../src/guest-place.ts'
 import { FakeMachine } from './fake-machine.ts'
-import { IMAGE_DIGEST, initdataBytes, startFixture, startRequest } from './fixture.ts'
+import {
+  defineRequest,
+  IMAGE_DIGEST,
+  initdataBytes,
+  startFixture,
+  startRequest,
+} from './fixture.ts'
+import { greeter } from './greeter.ts'
 
 test('a workload runs, writes output and exits with its code', async () => {
   await using machine = new FakeMachine()
@@ -212,6 +220,40 @@ test('the guest reaches the targets of the initdata and no others', async () => 
   await assert.rejects(mux.open('other'), { code: 'refused' })
   broker.close()
 })
+
+test('a running guest is led to where something of its targets has moved, also by the next hostd', async () => {
+  await using oldPlace = await greeter('old')
+  await using newPlace = await greeter('new')
+  await using machine = new FakeMachine()
+  await using hostd = await startFixture(machine)
+  const targets = { broker: { tcp: oldPlace.address } }
+  await hostd.client.start(startRequest({ targets }))
+  await hostd.until('web', ({ state }) => state === 'running')
+  await hostd.client.vms.define(await defineRequest(hostd, { targets }))
+  const move = { name: 'broker', from: oldPlace.address, to: newPlace.address }
+  const moveTarget = async (body: MoveTarget) => await hostd.client.moveTarget(body)
+  assert.deepEqual(await moveTarget({ ...move, name: 'registry' }), [])
+  assert.deepEqual(await moveTarget({ ...move, from: newPlace.address }), [])
+  assert.equal(await heard(machine, 'broker'), 'old')
+  assert.deepEqual(await moveTarget(move), ['web', 'box'])
+  assert.deepEqual(await moveTarget(move), [], 'nothing leads there any more')
+  assert.equal(await heard(machine, 'broker'), 'new')
+  await hostd.restart()
+  await hostd.until('web', ({ state }) => state === 'running')
+  assert.equal((await hostd.client.status('web')).attestations, 1)
+  assert.equal(await heard(machine, 'broker'), 'new')
+  await assert.rejects(moveTarget({ ...move, to: 'nowhere' }), { code: 'request.malformed' })
+})
+
+/** What a target says to the only guest. */
+async function heard(machine: FakeMachine, target: string): Promise<string> {
+  const { mux } = machine.only
+  assert.ok(mux)
+  const stream = await mux.open(target)
+  const [chunk] = (await once(stream, 'data')) as [Buffer]
+  stream.destroy()
+  return chunk.toString()
+}
 
 test('a guest that gives up is reported with its code and its last stage', async () => {
   await using machine = new FakeMachine({

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { once } from 'node:events'
-import { createServer, type AddressInfo, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -22,6 +22,7 @@ import {
   startRequest,
   type Fixture,
 } from './fixture.ts'
+import { greeter, type Greeter } from './greeter.ts'
 
 async function eventsOf({ client }: Fixture, name = 'box'): Promise<string[]> {
   return (await gathered(client.vms.events(name))).map(({ type }) => type)
@@ -539,28 +540,6 @@ test('a start and a restart say where the streams of a VM lead from now on, also
   const { targets } = JSON.parse(await readFile(record, 'utf8')) as { targets: unknown }
   assert.deepEqual(targets, at(newPlace).targets, 'the next hostd finds it too')
 })
-
-interface Greeter extends AsyncDisposable {
-  /** `host:port` */
-  readonly address: string
-}
-
-/** Says its word to whoever comes. */
-async function greeter(word: string): Promise<Greeter> {
-  const server = createServer((socket) => {
-    socket.on('error', () => undefined).end(word)
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  return {
-    address: `127.0.0.1:${port}`,
-    [Symbol.asyncDispose]: async () => {
-      server.close()
-      await once(server, 'close')
-    },
-  }
-}
 
 test('the history is bounded, however much is noted', async () => {
   await using machine = new FakeMachine()

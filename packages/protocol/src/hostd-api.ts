@@ -40,14 +40,28 @@ export const PublishedPortSchema = z.strictObject({
   guest: Port,
 })
 
+/** `host:port`, IPv6 in brackets. */
+const TcpAddress = z.string().regex(/^(?:[\w.-]+|\[[0-9a-fA-F:]+\]):[0-9]{1,5}$/)
+const TargetName = z.string().regex(/^[a-z0-9-]{1,32}$/)
+
 /** Where hostd carries a mux target that the guest opens. */
 export const TargetSchema = z.union([
-  /** `host:port`, IPv6 in brackets. */
-  z.strictObject({ tcp: z.string().regex(/^(?:[\w.-]+|\[[0-9a-fA-F:]+\]):[0-9]{1,5}$/) }),
+  z.strictObject({ tcp: TcpAddress }),
   /** Absolute path of an OCI image layout, served read-only by hostd's registry endpoint over plain HTTP. */
   z.strictObject({ layout: z.string().startsWith('/') }),
 ])
 export type Target = z.infer<typeof TargetSchema>
+
+/** Body of `POST /v1/targets/move`: what a target of this name leads to has another address now. */
+export const MoveTargetSchema = z.strictObject({
+  name: TargetName,
+  from: TcpAddress,
+  to: TcpAddress,
+})
+export type MoveTarget = z.infer<typeof MoveTargetSchema>
+
+/** Its answer: names of the workloads and VMs whose streams led there, and follow. */
+export const MovedTargetsSchema = z.strictObject({ followed: z.array(z.string()) })
 
 /** Body of `POST /v1/workloads`. */
 export const StartRequestSchema = z.strictObject({
@@ -76,7 +90,7 @@ export const StartRequestSchema = z.strictObject({
   debug: z.boolean().default(false),
   ports: z.array(PublishedPortSchema).max(HOSTD_LIMITS.ports).default([]),
   /** By name; each name in the workload's `network.targets` must stand here. */
-  targets: z.record(z.string().regex(/^[a-z0-9-]{1,32}$/), TargetSchema).default({}),
+  targets: z.record(TargetName, TargetSchema).default({}),
 })
 /** A start request with its defaults filled in. */
 export type StartRequest = z.infer<typeof StartRequestSchema>

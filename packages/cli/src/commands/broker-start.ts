@@ -49,6 +49,7 @@ export const command: Command = {
     await serveBroker(directories, {
       listen,
       signal,
+      talk: output.talk,
       started: (url) => {
         output.talk(`broker at ${url}; Ctrl-C ends it`)
       },

@@ -43,11 +43,14 @@ export class BrokerClient {
   readonly pinned: PinnedBroker
   readonly #key: KeyObject
   readonly #signal: AbortSignal | undefined
+  readonly #silenceMs: number | undefined
 
-  constructor(pinned: PinnedBroker, key: KeyObject, signal?: AbortSignal) {
+  /** @param silenceMs - after which the broker is given up; absent: as {@link pinnedRequest} has it */
+  constructor(pinned: PinnedBroker, key: KeyObject, signal?: AbortSignal, silenceMs?: number) {
     this.pinned = pinned
     this.#key = key
     this.#signal = signal
+    this.#silenceMs = silenceMs
   }
 
   async status(): Promise<BrokerStatus> {
@@ -209,6 +212,7 @@ export class BrokerClient {
         ...(body !== undefined && { 'content-type': 'application/json' }),
       },
       ...(body !== undefined && { body: JSON.stringify(body) }),
+      ...(this.#silenceMs !== undefined && { silenceMs: this.#silenceMs }),
       signal: this.#signal,
     })
     if (status >= 300) throw CloisterError.fromJSON(json(answer))

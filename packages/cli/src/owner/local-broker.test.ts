@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer, type AddressInfo, type Server } from 'node:net'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
@@ -26,8 +26,12 @@ function newHome(t: TestContext): Directories {
 }
 
 /** Another program at a port. */
-async function occupy(t: TestContext, port = 0): Promise<ListenAddress & { server: Server }> {
-  const server = createServer((socket) => socket.on('error', () => undefined).end('no\n'))
+async function occupy(
+  t: TestContext,
+  port = 0,
+  greet = (socket: Socket): unknown => socket.end('no\n'),
+): Promise<ListenAddress & { server: Server }> {
+  const server = createServer((socket) => greet(socket.on('error', () => undefined)))
   server.listen(port, LOOPBACK)
   await once(server, 'listening')
   t.after(() => server.close())
@@ -78,4 +82,27 @@ test('ensureBroker() does not replace a broker with another key at an address th
   const tokenSigner = readPinnedBroker(other)?.tokenSigner ?? ''
   pinBroker(home, { url, spki: ['0'.repeat(64)], tokenSigner, isAddressAsked: true })
   await assert.rejects(start(home), { code: 'owner.broker-pin-mismatch' })
+})
+
+test('ensureBroker() says of a broker of this home that hangs that it does, and stopBroker() ends it', async (t) => {
+  const home = newHome(t)
+  const url = await start(home)
+  const pid = Number(readFileSync(join(home.broker, 'pid'), 'utf8'))
+  process.kill(pid, 'SIGSTOP')
+  await assert.rejects(ensureBroker(home, signal, { silenceMs: 300 }), {
+    code: 'owner.broker-silent',
+    exit: 4,
+  })
+  assert.equal(await stopBroker(home, signal, 100), true)
+  assert.equal(await start(home), url, 'its storage stood it')
+})
+
+test('ensureBroker() leaves a port that it chose to a program that says nothing there', async (t) => {
+  const home = newHome(t)
+  const url = await start(home)
+  await stopBroker(home, signal)
+  const mute = await occupy(t, Number(new URL(url).port), () => undefined)
+  const { pinned } = await ensureBroker(home, signal, { silenceMs: 300 })
+  assert.notEqual(pinned.url, url)
+  assert.equal(mute.port, Number(new URL(url).port))
 })

@@ -11,6 +11,7 @@ import { CloisterError } from '@cloister/protocol/error'
 import { adminPublicKey, openAdminKey } from './admin-key.ts'
 import { BrokerClient, openBroker } from './broker-client.ts'
 import { readFetchSetting } from './fetch-setting.ts'
+import { leadGuests } from './lead-guests.ts'
 import { pinBroker, readPinnedBroker, type PinnedBroker } from './pinned-broker.ts'
 
 export interface ListenAddress {
@@ -25,6 +26,8 @@ export const DEFAULT_LISTEN: ListenAddress = { host: '127.0.0.1', port: 8465 }
 const START_TIMEOUT_MS = 20_000
 /** One that found its storage in use: by a broker of the same home that another command started, and which is about to answer. */
 const LOST_RACE_MS = 2000
+/** Requests under way end within this time; a broker that hangs does not end by itself. */
+const STOP_MS = 10_000
 
 /**
  * Runs a broker until the signal fires, pinning it for the owner.
@@ -39,6 +42,8 @@ export async function serveBroker(
     listen: ListenAddress | undefined
     signal: AbortSignal
     started: (url: string) => void
+    /** Told which guests are led to where it has moved, or why none is. */
+    talk: (line: string) => void
   },
 ): Promise<void> {
   const { startBroker } = await import('@cloister/broker')
@@ -71,6 +76,14 @@ export async function serveBroker(
   const pidFile = join(directories.broker, 'pid')
   writeFileSync(pidFile, `${process.pid}\n`, { mode: 0o600 })
   options.started(broker.url)
+  if (pinned !== undefined && pinned.url !== broker.url)
+    void leadGuests(directories, { from: pinned, to: broker }, options.signal).then(
+      (names) => names.length > 0 && options.talk(`led to it: ${names.join(', ')}`),
+      (error: unknown) =>
+        options.talk(
+          `guests that run look for it at ${pinned.url}: ${CloisterError.from(error).message}`,
+        ),
+    )
   const { promise, resolve } = Promise.withResolvers<void>()
   options.signal.addEventListener('abort', () => {
     resolve()
@@ -84,18 +97,25 @@ export async function serveBroker(
  *
  * @param options.listen - where to start one; a broker that answers already stays where it is
  * @param options.talk - told when this home's broker took another address than before by itself
- * @throws CloisterError what kept it from starting; `owner.broker-unreachable` when that is unknown, with the log's path in `where`
+ * @throws CloisterError what kept it from starting; `owner.broker-silent` when it runs and hangs; `owner.broker-unreachable` when that is unknown, with the log's path in `where`
  */
 export async function ensureBroker(
   directories: Directories,
   signal: AbortSignal,
-  { listen, talk }: { listen?: ListenAddress | undefined; talk?: (line: string) => void } = {},
+  {
+    listen,
+    talk,
+    silenceMs,
+  }: {
+    listen?: ListenAddress | undefined
+    talk?: (line: string) => void
+    /** How long a broker may say nothing; absent: as for all calls. */
+    silenceMs?: number
+  } = {},
 ): Promise<BrokerClient> {
   const before = readPinnedBroker(directories)
-  if (before !== undefined) {
-    const client = new BrokerClient(before, openAdminKey(directories), signal)
-    if (await answers(client, before)) return client
-  }
+  if (before !== undefined && (await answers(directories, before, { signal, silenceMs })))
+    return new BrokerClient(before, openAdminKey(directories), signal)
   await startInBackground(directories, signal, listen)
   const client = openBroker(directories, signal)
   const hasMoved = before !== undefined && before.url !== client.pinned.url
@@ -121,8 +141,10 @@ async function startInBackground(
   try {
     do {
       await sleep(50, undefined, { signal })
+      // Until ours is there another program may sit at the pinned address, and say nothing for long.
+      if (runningBroker(directories) === undefined) continue
       const pinned = readPinnedBroker(directories)
-      if (pinned !== undefined && (await answers(openBroker(directories, signal), pinned))) return
+      if (pinned !== undefined && (await answers(directories, pinned, { signal }))) return
     } while (Date.now() < deadline)
   } finally {
     child.off('close', ended)
@@ -138,7 +160,7 @@ function unknownFailure(directories: Directories): CloisterError {
 }
 
 function movedText(before: PinnedBroker, now: PinnedBroker): string {
-  return `broker at ${now.url}: another program has ${new URL(before.url).host}. What was made before looks for it there: once that is free, cloister broker stop and cloister broker start --detach --listen ${new URL(before.url).host}`
+  return `broker at ${now.url}: another program has ${new URL(before.url).host}. Guests are led to it; an agent that you installed in a VM looks for it there: once that is free, cloister broker stop and cloister broker start --detach --listen ${new URL(before.url).host}`
 }
 
 function isPortTaken(error: unknown): boolean {
@@ -146,13 +168,30 @@ function isPortTaken(error: unknown): boolean {
   return (error.cause as NodeJS.ErrnoException | undefined)?.code === 'EADDRINUSE'
 }
 
-/** Ends the broker of this home and waits until it is gone. @returns whether one ran */
-export async function stopBroker(directories: Directories, signal: AbortSignal): Promise<boolean> {
-  const pid = Number(readIfPresent(join(directories.broker, 'pid')) ?? '')
-  if (!Number.isInteger(pid) || pid < 2 || !isBroker(pid)) return false
+/** Ends the broker of this home and waits until it is gone; one that hangs is killed, which its storage stands. @returns whether one ran */
+export async function stopBroker(
+  directories: Directories,
+  signal: AbortSignal,
+  patienceMs = STOP_MS,
+): Promise<boolean> {
+  const pid = runningBroker(directories)
+  if (pid === undefined) return false
   process.kill(pid, 'SIGTERM')
-  while (isBroker(pid)) await sleep(20, undefined, { signal })
+  const deadline = Date.now() + patienceMs
+  let isKilled = false
+  while (isBroker(pid)) {
+    await sleep(20, undefined, { signal })
+    if (isKilled || Date.now() < deadline) continue
+    isKilled = true
+    if (isBroker(pid)) process.kill(pid, 'SIGKILL')
+  }
   return true
+}
+
+/** Process id of this home's broker; absent when none runs. */
+function runningBroker(directories: Directories): number | undefined {
+  const pid = Number(readIfPresent(join(directories.broker, 'pid')) ?? '')
+  return Number.isInteger(pid) && pid > 1 && isBroker(pid) ? pid : undefined
 }
 
 /** A pid alone may belong to another program by now. */
@@ -169,15 +208,26 @@ function readIfPresent(file: string): string | undefined {
   }
 }
 
-/** At a port that we chose ourselves another server may sit by now, such as the broker of another home; one that was asked for is never left. */
-async function answers(client: BrokerClient, { isAddressAsked }: PinnedBroker): Promise<boolean> {
+/**
+ * At a port that we chose ourselves another server may sit by now, such as the broker of another home; one that was asked for is never left.
+ *
+ * @throws CloisterError `owner.broker-pin-mismatch`; `owner.broker-silent` of this home's own, beside which no second one can run
+ */
+async function answers(
+  directories: Directories,
+  pinned: PinnedBroker,
+  { signal, silenceMs }: { signal: AbortSignal; silenceMs?: number | undefined },
+): Promise<boolean> {
   try {
-    await client.status()
+    await new BrokerClient(pinned, openAdminKey(directories), signal, silenceMs).status()
     return true
   } catch (error) {
     if (!(error instanceof CloisterError)) throw error
     if (error.code === 'owner.broker-unreachable') return false
-    if (error.code === 'owner.broker-pin-mismatch' && isAddressAsked !== true) return false
+    const isOther =
+      error.code === 'owner.broker-pin-mismatch' ||
+      (error.code === 'owner.broker-silent' && runningBroker(directories) === undefined)
+    if (isOther && pinned.isAddressAsked !== true) return false
     throw error
   }
 }

@@ -11,6 +11,8 @@ export interface PinnedRequest {
   readonly method: string
   readonly headers: Readonly<Record<string, string>>
   readonly body?: string
+  /** How long nothing may come. Absent: 15 s. */
+  readonly silenceMs?: number
   readonly signal?: AbortSignal | undefined
 }
 
@@ -23,23 +25,34 @@ export interface PinnedResponse {
 
 /** Answers of the broker are lists at most. */
 const MAX_ANSWER_BYTES = 32 << 20
-const TIMEOUT_MS = 30_000
+/** A broker on a busy machine answers within a second. */
+const SILENCE_MS = 15_000
 
-/** @throws CloisterError `owner.broker-unreachable`, `owner.broker-pin-mismatch` */
+/** @throws CloisterError `owner.broker-unreachable`, `owner.broker-silent`, `owner.broker-pin-mismatch` */
 export async function pinnedRequest(call: PinnedRequest): Promise<PinnedResponse> {
   const socket = await pinnedSocket(call)
   try {
     return await exchange(call, socket)
   } catch (cause) {
-    if (cause instanceof CloisterError) throw cause
-    throw new CloisterError('owner.broker-unreachable', { where: call.url.origin, cause })
+    throw unreachable(call.url, cause)
   } finally {
     socket.destroy()
   }
 }
 
+function unreachable(url: URL, cause: unknown): CloisterError {
+  if (cause instanceof CloisterError) return cause
+  const why = cause instanceof Error ? { why: cause.message } : {}
+  return new CloisterError('owner.broker-unreachable', { where: url.origin, ...why, cause })
+}
+
 /** Nothing is sent before the peer's key was compared. */
-async function pinnedSocket({ url, spki, signal }: PinnedRequest): Promise<TLSSocket> {
+async function pinnedSocket({
+  url,
+  spki,
+  signal,
+  silenceMs = SILENCE_MS,
+}: PinnedRequest): Promise<TLSSocket> {
   const { promise, resolve, reject } = Promise.withResolvers<TLSSocket>()
   signal?.throwIfAborted()
   const socket = connect({
@@ -56,17 +69,13 @@ async function pinnedSocket({ url, spki, signal }: PinnedRequest): Promise<TLSSo
     socket.destroy()
   }
   signal?.addEventListener('abort', abort, { once: true })
-  socket.setTimeout(TIMEOUT_MS, () => {
-    socket.destroy(new Error('no answer in 30 s'))
+  socket.setTimeout(silenceMs, () => {
+    const code = socket.connecting ? 'owner.broker-unreachable' : 'owner.broker-silent'
+    const why = `${socket.connecting ? 'no connection' : 'connected, and nothing came'} in ${silenceMs / 1000} s`
+    socket.destroy(new CloisterError(code, { where: url.origin, why }))
   })
   socket.once('error', (cause) => {
-    reject(
-      new CloisterError('owner.broker-unreachable', {
-        where: url.origin,
-        why: cause.message,
-        cause,
-      }),
-    )
+    reject(unreachable(url, cause))
   })
   socket.once('secureConnect', () => {
     const received = peerKeyDigest(socket)

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { CloisterError } from '@cloister/protocol/error'
 import { STAGES } from '@cloister/protocol/guest-names'
+import type { MoveTarget } from '@cloister/protocol/hostd-api'
 import {
   isAtRest,
   type BootLog,
@@ -24,6 +25,7 @@ import type { Backend, VmFolders } from '../backend.ts'
 import { CoalescedWrites } from '../coalesced-writes.ts'
 import type { Guest } from '../guest.ts'
 import { LogRing } from '../log-ring.ts'
+import { movedTargets } from '../moved-targets.ts'
 import { agentBootLog } from './agent-boot-log.ts'
 import { readBaseline, writeBaseline } from './baseline-file.ts'
 import { endOf, failed, lostEnd, type MachineEnd, type StopAsked } from './machine-end.ts'
@@ -189,6 +191,15 @@ export class Machine {
     const unknown = Object.keys(targets).find((name) => !Object.hasOwn(this.#record.targets, name))
     if (unknown === undefined) return
     throw new CloisterError('vm.target-unknown', { where: this.view.name, received: unknown })
+  }
+
+  /** As a workload's `followMove`. One that is at rest is led there at its next start. */
+  async followMove(move: MoveTarget): Promise<boolean> {
+    await this.#resuming
+    const targets = movedTargets(this.#record.targets, move)
+    if (targets === undefined) return false
+    await this.#takeTargets(targets)
+    return true
   }
 
   /** Streams that are open stay where they are; the guest opens new ones when those end. */

@@ -232,6 +232,14 @@ export const CLI_ERRORS = {
     exit: 4,
     retryable: true,
   },
+  'owner.broker-silent': {
+    title: 'The broker does not answer',
+    why: 'it takes connections and says nothing',
+    fix: ['cloister broker stop', 'cloister broker start --detach'],
+    status: 504,
+    exit: 4,
+    retryable: true,
+  },
   'owner.broker-pin-mismatch': {
     title: 'The broker has another key than the one pinned',
     why: 'another server answers at that address, perhaps the broker of another CLOISTER_HOME, or its key was changed',
