@@ -23,6 +23,7 @@ import type { MeasuredTee } from '../workload/choose-tee.ts'
 import type { PredictedMachine } from '../td-machine/predict-machine.ts'
 import { registerGuestImage, registerWorkload, releasePolicyFor } from '../workload/register.ts'
 import { brokerTargets } from './broker-targets.ts'
+import { requireFitBroker } from './fit-broker.ts'
 import { forgetVm } from './forget-vm.ts'
 import { requireMeasuredCpus } from './measured-cpus.ts'
 import { rawDisk } from './raw-disk.ts'
@@ -115,7 +116,7 @@ export async function prepareMeasuredBoot(request: MeasuredBootRequest): Promise
       undo: async () => {
         if (!isRegistering) return
         const broker = await ensureBroker(request.directories, request.signal)
-        await forgetVm(request.name, request.directories, broker)
+        await forgetVm(request.name, { directories: request.directories, broker })
       },
       [Symbol.asyncDispose]: async () => {
         made.sealed?.secret.fill(0)
@@ -147,6 +148,7 @@ async function make(request: MeasuredBootRequest, tee: MeasuredTee, work: string
   const [agent] = system.hostAgents
   if (agent !== undefined) throw new CloisterError('vm-boot.host-orders', { where: agent })
   const leftOpen = openingsLeft(system, request.allowed)
+  await requireFitBroker({ tee, keepsSecrets: encryptDisk || system.hasCloudInit }, broker)
   const { image: base } = await ensureGuestImage({ directories, talk, signal })
   const bundleDirectory = join(work, 'bundle')
   const bundle = await buildBundle({

@@ -467,7 +467,10 @@ export const BROKER_ERRORS = {
   'broker.simulated.secrets': {
     title: 'One broker does not hold real secrets and trust a simulated TEE',
     why: 'there is a secret that was not created with --allow-simulated',
-    fix: ['use another broker for simulation', 'cloister secret ls'],
+    fix: [
+      'for simulation: another CLOISTER_HOME, which has a broker of its own',
+      'cloister secret ls',
+    ],
     status: 409,
     exit: 2,
   },
