@@ -92,6 +92,8 @@ function drained(response: ServerResponse): Promise<void> {
 /** Fires when the client has gone away before its answer was complete. */
 export function departure(response: ServerResponse): AbortSignal {
   const gone = new AbortController()
-  response.once('close', () => gone.abort())
+  response.once('close', () => {
+    if (!response.writableFinished) gone.abort()
+  })
   return gone.signal
 }

@@ -96,6 +96,37 @@ test('a launch that its owner refuses, or that is stopped, leaves nothing that r
   await assert.rejects(vms.refuseLaunch('box'), isCode('vm.launch-not-awaited'))
 })
 
+test('an owner who goes away before the measurement came leaves no launch that stands', async () => {
+  const measuring = Promise.withResolvers<void>()
+  const measured = Promise.withResolvers<void>()
+  await using machine = new FakeMachine({
+    beforeStart: async (spec) => {
+      measuring.resolve()
+      await measured.promise
+      await spec.sevSession?.releaseSecret(LAUNCH)
+    },
+  })
+  await using hostd = await startFixture(machine)
+  const { vms } = hostd.client
+  await vms.define(await direct(hostd))
+  const owner = new AbortController()
+  const launching = vms.launchWithOwner('box', OWNER, { signal: owner.signal })
+  await measuring.promise
+  owner.abort()
+  await assert.rejects(launching)
+  // Whether hostd hears of it before or after the measurement.
+  measured.resolve()
+  const { error } = await hostd.untilVm('box', ({ state }) => state === 'failed')
+  assert.equal(error?.code, 'vm.launch-refused')
+  assert.equal(machine.guests.size, 0)
+  // Waits until nothing of it is left, where there still is.
+  await vms.refuseLaunch('box').catch(() => undefined)
+  // One who has the measurement has the launch, though the call that brought it is over.
+  const next = await vms.launchWithOwner('box', OWNER)
+  assert.deepEqual(next, LAUNCH)
+  assert.equal((await vms.giveSecret('box', SECRET)).state, 'running')
+})
+
 test('hostd that ends while the owner is asked leaves a machine that failed', async () => {
   const { machine } = sevMachine()
   await using _machine = machine
@@ -112,7 +143,7 @@ test('hostd that ends while the owner is asked leaves a machine that failed', as
 test('an owner who does not answer is not waited for', async () => {
   const launch = new OwnerLaunch(OWNER, 10)
   const started = Promise.resolve(launch.session.releaseSecret(LAUNCH)).then(() => undefined)
-  assert.deepEqual(await launch.measured(started), LAUNCH)
+  assert.deepEqual(await launch.measured(started, AbortSignal.timeout(60_000)), LAUNCH)
   await assert.rejects(started, isCode('vm.launch-unanswered'))
   await assert.rejects(launch.answer(SECRET), isCode('vm.launch-unanswered'))
 })

@@ -36,10 +36,10 @@ export const MACHINE_ROUTES: Readonly<Record<string, Handler>> = {
     await machine.start(await readJson(request, StartVmRequestSchema))
     sendJson(response, 200, machine.view)
   },
-  'POST /v1/vms/NAME/sev-launch': async ({ request, response, machines, name }) => {
+  'POST /v1/vms/NAME/sev-launch': async ({ request, response, machines, name, signal }) => {
     const machine = machines.get(name)
     const asked = await readJson(request, SevLaunchRequestSchema)
-    sendJson(response, 200, await machine.startWithOwner(asked))
+    sendJson(response, 200, await machine.startWithOwner(asked, signal))
   },
   'POST /v1/vms/NAME/sev-launch/secret': async ({ request, response, machines, name }) => {
     const machine = machines.get(name)

@@ -151,9 +151,10 @@ export class Machine {
   /**
    * Starts one with a direct boot, in which its owner takes part; resolves when it is measured and stands still.
    *
+   * @param owner - fires when its owner has gone away before the measurement got there: nobody would answer it
    * @throws CloisterError `vm.combination-unfit`, `vm.still-running`, and as {@link Machine.start}
    */
-  async startWithOwner(request: SevLaunchRequest): Promise<SevLaunch> {
+  async startWithOwner(request: SevLaunchRequest, owner: AbortSignal): Promise<SevLaunch> {
     if (this.view.boot !== 'direct')
       throw new CloisterError('vm.combination-unfit', {
         received: `a launch secret for a ${this.view.boot} boot`,
@@ -170,7 +171,7 @@ export class Machine {
         this.#ownerLaunch = undefined
       }
     })
-    return await launch.measured(started)
+    return await launch.measured(started, owner)
   }
 
   /** The launch that waits for its owner. @throws CloisterError `vm.launch-not-awaited` */

@@ -34,11 +34,15 @@ export class OwnerLaunch {
 
   /**
    * @param started - settles when the guest runs, or does not
+   * @param owner - fires when the measurement reaches nobody; the launch is refused then
    * @returns what the firmware measured
    */
-  async measured(started: Promise<void>): Promise<SevLaunch> {
+  async measured(started: Promise<void>, owner: AbortSignal): Promise<SevLaunch> {
     this.#started = started
     started.catch((error: unknown) => this.#measured.reject(error))
+    const leave = () => void this.refuse()
+    owner.addEventListener('abort', leave, { once: true })
+    if (owner.aborted) leave()
     return await this.#measured.promise
   }
 

@@ -131,6 +131,16 @@ export const HOSTD_VM_ERRORS = {
     status: 422,
     exit: 2,
   },
+  'vm.launch-firmware': {
+    title: "The firmware of the host's processor is older than you demand",
+    why: 'the launch is that of your VM, by a firmware with known faults; the secret was not given, and the launch was ended',
+    fix: [
+      'update the firmware of the host (BIOS, or /lib/firmware/amd), make a new key for the platform (sevctl reset), and export its certificates again',
+      'another minimum: --sev-firmware MAJOR.MINOR.BUILD',
+    ],
+    status: 422,
+    exit: 2,
+  },
   'vm.launch-unanswered': {
     title: 'The launch of the VM was not answered by its owner',
     why: 'it was measured, and neither a secret nor a refusal came in time',

@@ -92,6 +92,46 @@ test('a host that launches anything else gets no secret', async () => {
   await assert.rejects(startWithSecret(start, weaker, context), /MAC of the policy/)
 })
 
+test('a firmware that is older than demanded gets no secret, whatever the host says of it', async () => {
+  await made('vault')
+  const expected = await expectedLaunch(directories, 'vault')
+  const start = { name: 'vault', secrets: SECRETS, platform, expected, roots }
+  const { major, minor, build } = processor.api
+  const newer = { ...start, minimumFirmware: { major, minor, build: build + 1 } }
+  const own = host(expected.launchDigest, expected.policy)
+  await assert.rejects(startWithSecret(newer, own, context), isCode('vm.launch-firmware'))
+  assert.deepEqual(own.said, ['launch', 'refuse'])
+
+  const liar = host(expected.launchDigest, expected.policy)
+  const launch = liar.vms.launchWithOwner
+  liar.vms.launchWithOwner = async (name, owner) => {
+    const { measurement, api } = await launch(name, owner)
+    return { measurement, api: { ...api, build: build + 1 } } as never
+  }
+  await assert.rejects(startWithSecret(newer, liar, context), isCode('vm.launch-measurement'))
+  assert.deepEqual(liar.said, ['launch', 'refuse'])
+  const same = { ...start, minimumFirmware: processor.api }
+  const right = host(expected.launchDigest, expected.policy)
+  assert.equal((await startWithSecret(same, right, context)).state, 'running')
+})
+
+test('an owner who breaks off before the measurement came waits until nothing is left; what others began is left alone', async () => {
+  await made('vault')
+  const expected = await expectedLaunch(directories, 'vault')
+  const start = { name: 'vault', secrets: SECRETS, platform, expected, roots }
+  for (const isInterrupted of [true, false]) {
+    const own = host(expected.launchDigest, expected.policy)
+    const interrupt = new AbortController()
+    own.vms.launchWithOwner = async () => {
+      own.said.push('launch')
+      if (isInterrupted) interrupt.abort()
+      throw new Error('no answer')
+    }
+    await assert.rejects(startWithSecret(start, own, { ...context, signal: interrupt.signal }))
+    assert.deepEqual(own.said, isInterrupted ? ['launch', 'refuse'] : ['launch'])
+  }
+})
+
 test('another kernel, initrd, command line or firmware is another launch', async () => {
   const of = async () => (await expectedLaunch(directories, 'vault')).launchDigest
   const digests = new Set<string>()

@@ -5,11 +5,16 @@
 import { timingSafeEqual } from 'node:crypto'
 import type { HostdClient } from '@cloister/hostd/client'
 import { CloisterError } from '@cloister/protocol/error'
-import type { SevLaunch, VmView } from '@cloister/protocol/hostd-vm-api'
+import type { SevLaunch, SevLaunchRequest, VmView } from '@cloister/protocol/hostd-vm-api'
 import { FormatError } from '@cloister/verifier/bytes/format-error'
 import { toHex } from '@cloister/verifier/bytes/hex'
 import { sevMeasure } from '@cloister/verifier/launch/sev-digest'
 import { SevChainError, verifySevChain, type SevRoot } from '@cloister/verifier/sev/chain'
+import {
+  isAtLeastFirmware,
+  SEV_MINIMUM_FIRMWARE,
+  type SevFirmware,
+} from '@cloister/verifier/sev/firmware'
 import type { ExpectedLaunch } from './direct-boot.ts'
 import { encodeSecretTable, sealSecret, type LaunchSecret } from './launch-secret.ts'
 import { openLaunchSession, type TransportKeys } from './launch-session.ts'
@@ -22,6 +27,8 @@ export interface SecretStart {
   /** Certificates of the host's platform, as `sevctl export --full` writes them. */
   readonly platform: Uint8Array
   readonly expected: ExpectedLaunch
+  /** Absent: {@link SEV_MINIMUM_FIRMWARE}. */
+  readonly minimumFirmware?: SevFirmware
   /** Another list in tests alone. */
   readonly roots?: readonly SevRoot[]
 }
@@ -31,10 +38,10 @@ type Hostd = {
 }
 
 /**
- * @throws CloisterError `vm.launch-platform`, `vm.launch-measurement`, `cli.usage` for secrets that are too large, and as hostd's; no guest runs then
+ * @throws CloisterError `vm.launch-platform`, `vm.launch-measurement`, `vm.launch-firmware`, `cli.usage` for secrets that are too large, and as hostd's; no guest runs then
  */
 export async function startWithSecret(
-  { name, secrets, platform, expected, roots }: SecretStart,
+  { name, secrets, platform, expected, minimumFirmware = SEV_MINIMUM_FIRMWARE, roots }: SecretStart,
   hostd: Hostd,
   { talk, signal }: { readonly talk: (line: string) => void; readonly signal: AbortSignal },
 ): Promise<VmView> {
@@ -43,9 +50,10 @@ export async function startWithSecret(
   talk(`        the certificates of the host's processor lead to AMD's root of ${line}`)
   const { keys, ...owner } = openLaunchSession(pdh, expected.policy)
   try {
-    const launch = await hostd.vms.launchWithOwner(name, owner, { signal })
+    const launch = await launchOrLeave(name, owner, hostd, signal)
     try {
       const measure = await requireMeasure(launch, keys, expected)
+      requireFirmware(launch.api, minimumFirmware)
       talk('        the launch is that of your firmware, kernel, initrd and command line')
       return await hostd.vms.giveSecret(name, sealSecret(table, keys, measure), { signal })
     } catch (error) {
@@ -56,6 +64,34 @@ export async function startWithSecret(
   } finally {
     for (const secret of [keys.tek, keys.tik, table]) secret.fill(0)
   }
+}
+
+/** Where it is broken off before the measurement came hostd ends the launch by itself; this waits until nothing of it is left. */
+async function launchOrLeave(
+  name: string,
+  owner: SevLaunchRequest,
+  hostd: Hostd,
+  signal: AbortSignal,
+): Promise<SevLaunch> {
+  try {
+    return await hostd.vms.launchWithOwner(name, owner, { signal })
+  } catch (error) {
+    if (signal.aborted) await hostd.vms.refuseLaunch(name).catch(() => undefined)
+    throw error
+  }
+}
+
+/** After the measure was found right, which is made over the version as well. @throws CloisterError `vm.launch-firmware` */
+function requireFirmware(firmware: SevFirmware, minimum: SevFirmware): void {
+  if (isAtLeastFirmware(firmware, minimum)) return
+  throw new CloisterError('vm.launch-firmware', {
+    expected: `${firmwareText(minimum)} or newer`,
+    received: firmwareText(firmware),
+  })
+}
+
+function firmwareText({ major, minor, build }: SevFirmware): string {
+  return `${major}.${minor} build ${build}`
 }
 
 async function readPlatform(platform: Uint8Array, roots: readonly SevRoot[] | undefined) {
