@@ -166,9 +166,8 @@ export const INPUT_MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'packages/cli/src/owner/local-broker.ts',
-        find: "if (error.code === 'owner.broker-pin-mismatch' && isAddressAsked !== true) return false",
-        replace:
-          "if (error.code === 'owner.broker-pin-mismatch' && isAddressAsked !== false) return false",
+        find: 'if (isOther && pinned.isAddressAsked !== true) return false',
+        replace: 'if (isOther && pinned.isAddressAsked !== false) return false',
       },
     ],
     test: 'packages/cli/src/owner/local-broker.test.ts',
