@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { CloisterError } from '@cloister/protocol/error'
+import { encodeInitdata, initdataOf } from '@cloister/protocol/initdata'
 import { MuxConnection } from '@cloister/protocol/mux/connection'
 import { MUX_FRAMING } from '@cloister/protocol/mux/frame'
 import { servePortSessions } from '@cloister/protocol/port-session'
@@ -380,6 +381,44 @@ test('a measured boot gets the boot bundle, and exactly the initdata it was defi
   await machine.only.end('guest-shutdown', { guestCode: 'initdata.malformed' })
   const { error } = await hostd.untilVm('box', ({ state }) => state === 'failed')
   assert.equal(error?.code, 'initdata.malformed')
+})
+
+test('an encrypted disk has the size that its guest can use beside that of the host, and keeps it', async () => {
+  await using machine = new FakeMachine()
+  await using hostd = await startFixture(machine)
+  const { vms } = hostd.client
+  const document = encodeInitdata(
+    initdataOf({
+      version: 1,
+      name: 'box',
+      revision: 1,
+      broker: { url: 'https://broker.test', spki: ['00'.repeat(32)] },
+      vm: {
+        disk: {
+          kind: 'sealed',
+          id: 'ab'.repeat(16),
+          dataBytes: 1 << 30,
+          source: 'cd'.repeat(32),
+          key: 'vm-box/disk-key/current',
+          nextKey: 'vm-box/disk-key/next',
+          recoveryKey: 'vm-box/disk-key/recovery',
+        },
+        root: { fileSystem: 'ext4' },
+      },
+    }),
+  )
+  const initdata = Buffer.from(document).toString('base64')
+  const measured = { guestImage: 'vm-box', initdata }
+  const shape = { vtpm: false, integrityMonitoring: false, secureBoot: false }
+  const { diskMiB, guestDiskMiB } = await vms.define(
+    await defineRequest(hostd, { ...shape, tee: 'simulated', measured }),
+  )
+  // Of 1 GiB, dm-integrity takes 9 MiB for tags, 8 for its journal, and 4 to spare.
+  assert.equal(guestDiskMiB, 1003)
+  assert.notEqual(diskMiB, guestDiskMiB)
+  await assert.rejects(vms.resize('box', { diskMiB: 4096 }), isCode('vm.combination-unfit'))
+  const resized = await vms.resize('box', { memoryMiB: 512 })
+  assert.deepEqual([resized.diskMiB, resized.guestDiskMiB], [diskMiB, guestDiskMiB])
 })
 
 test('a baseline, integrity events and a memory dump are kept as they came', async () => {

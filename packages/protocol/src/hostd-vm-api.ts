@@ -210,8 +210,10 @@ export const VmViewSchema = z.strictObject({
   image: z.strictObject({ name: z.string(), sha256: Sha256Hex.optional() }),
   cpus: z.int(),
   memoryMiB: z.int(),
-  /** Size that the guest sees. */
+  /** Size of its disk, as the host keeps it. */
   diskMiB: z.int(),
+  /** What the guest can use of an encrypted disk: the size of its root file system. Absent: all of the disk, which is not encrypted. */
+  guestDiskMiB: z.int().optional(),
   ports: z.array(PublishedPortSchema),
   network: VmNetworkSchema,
   /** Of its network card; fixed for its life. */

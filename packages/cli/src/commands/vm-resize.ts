@@ -13,7 +13,7 @@ import { openBroker } from '../owner/broker-client.ts'
 import { MACHINE_OPTIONS } from '../td-machine/machine-options.ts'
 import { requireMeasuredCpus } from '../vm/measured-cpus.ts'
 import type { ResizedMachine } from '../vm/renew-machine.ts'
-import { cpusText } from '../vm/vm-text.ts'
+import { cpusText, diskText } from '../vm/vm-text.ts'
 
 export const command: Command = {
   usage: 'vm resize NAME [--cpus N] [--memory SIZE] [--disk SIZE]',
@@ -56,8 +56,7 @@ export const command: Command = {
     }
     await output.object(view, {
       name,
-      text: () =>
-        `${name}: ${cpusText(view.cpus)}, ${view.memoryMiB} MiB, disk ${view.diskMiB} MiB`,
+      text: () => `${name}: ${cpusText(view.cpus)}, ${view.memoryMiB} MiB, ${diskText(view)}`,
     })
     for (const line of (await machine?.renew(() => openBroker(directories, signal))) ?? [])
       output.talk(line)

@@ -23,6 +23,12 @@ export function cpusText(cpus: number): string {
   return cpus === 1 ? '1 vCPU' : `${cpus} vCPUs`
 }
 
+/** An encrypted disk is smaller for its guest than for the host. */
+export function diskText({ diskMiB, guestDiskMiB }: VmView): string {
+  if (guestDiskMiB === undefined) return `disk ${diskMiB} MiB`
+  return `encrypted disk ${guestDiskMiB} MiB for the guest (${diskMiB} MiB on the host)`
+}
+
 export function portsCell(ports: VmView['ports']): string {
   return ports.map(({ address, host, guest }) => `${address}:${host}→${guest}`).join(' ') || '-'
 }
@@ -36,7 +42,7 @@ export function vmColumns(painter: Painter): readonly Column<ShownVm>[] {
     { title: 'TEE', spare: true, cell: (vm) => vm.tee },
     { title: 'CPUS', spare: true, cell: (vm) => String(vm.cpus) },
     { title: 'MEMORY', spare: true, cell: (vm) => `${vm.memoryMiB} MiB` },
-    { title: 'DISK', spare: true, cell: (vm) => `${vm.diskMiB} MiB` },
+    { title: 'DISK', spare: true, cell: (vm) => `${vm.guestDiskMiB ?? vm.diskMiB} MiB` },
     { title: 'AGE', spare: true, cell: (vm) => age(Date.parse(vm.createdAt), Date.now()) },
     { title: 'PORTS (clear)', cell: (vm) => portsCell(vm.ports) },
   ]
@@ -66,7 +72,7 @@ export function vmText(vm: ShownVm, painter: Painter): string {
     ...(vm.vtpm
       ? [['TPM state', 'encrypted; its key is held by the host, so not against the host'] as const]
       : []),
-    ['size', `${cpusText(vm.cpus)}, ${vm.memoryMiB} MiB, disk ${vm.diskMiB} MiB`],
+    ['size', `${cpusText(vm.cpus)}, ${vm.memoryMiB} MiB, ${diskText(vm)}`],
     [
       'image',
       `${escapeText(vm.image.name)}${vm.image.sha256 === undefined ? '' : `  sha256:${vm.image.sha256}`}`,

@@ -3,8 +3,10 @@ import { createHash, randomBytes } from 'node:crypto'
 import { chmod, copyFile, stat, statfs, writeFile } from 'node:fs/promises'
 import type { SecureBootChoice } from '@cloister/launcher/machine/secure-boot'
 import { CloisterError } from '@cloister/protocol/error'
-import { parseInitdata } from '@cloister/protocol/initdata'
+import { parseAnyWorkload, parseInitdata } from '@cloister/protocol/initdata'
 import { bootOf, type DefineVmRequest, type VmView } from '@cloister/protocol/hostd-vm-api'
+import { roomIn } from '@cloister/protocol/sealed-disk/room'
+import { isVmWorkload } from '@cloister/protocol/vm-workload'
 import type { Backend } from '../backend.ts'
 import { machineFiles, type MachineRecord } from './machine-record.ts'
 import { macOf } from './machine-spec.ts'
@@ -92,12 +94,14 @@ async function measuredView(
   initdata: Uint8Array | undefined,
 ): Promise<Partial<VmView>> {
   if (measured === undefined || initdata === undefined) return {}
-  parseInitdata(initdata)
+  const workload = parseAnyWorkload(parseInitdata(initdata))
+  const sealed = isVmWorkload(workload) && workload.vm.disk.kind === 'sealed' && workload.vm.disk
   const { manifest } = await backend.loadGuestImage(measured.guestImage)
   return {
     guestImage: { name: measured.guestImage, imageVersion: manifest.imageVersion },
     initdataDigest: createHash('sha256').update(initdata).digest('hex'),
     vcpuType: measured.vcpuType,
+    ...(sealed !== false && { guestDiskMiB: roomIn(sealed.dataBytes) / MIB }),
   }
 }
 

@@ -215,8 +215,14 @@ export class Machine {
     for (const [name, carrier] of await carriersFor(targets)) this.#run?.carriers.set(name, carrier)
   }
 
-  /** @throws CloisterError `vm.still-running`, `vm.busy`, `disk.*`, `host.*` */
+  /** @throws CloisterError `vm.combination-unfit`, `vm.still-running`, `vm.busy`, `disk.*`, `host.*` */
   async resize({ cpus, memoryMiB, diskMiB }: ResizeVmRequest): Promise<void> {
+    if (diskMiB !== undefined && this.view.guestDiskMiB !== undefined)
+      throw new CloisterError('vm.combination-unfit', {
+        received: 'another size for an encrypted disk',
+        why: 'its size stands in the initdata: the guest would use no more of it',
+        fix: ['make the VM anew with --disk SIZE: cloister vm create'],
+      })
     await this.#atRest(async () => {
       const { view } = this
       let disk = view.diskMiB

@@ -3,10 +3,11 @@ import { open, rm, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { CloisterError } from '@cloister/protocol/error'
+import { areaFor, roomIn } from '@cloister/protocol/sealed-disk/room'
 
 import type { BuildContext } from '../run.ts'
 import { run } from '../run.ts'
-import { areaFor, prepareDisk, roomIn } from '../sealed-disk/prepare-disk.ts'
+import { prepareDisk } from '../sealed-disk/prepare-disk.ts'
 import type { DiskSystem } from './disk-system.ts'
 import { SYSTEM_TOOLS } from './ext-files.ts'
 

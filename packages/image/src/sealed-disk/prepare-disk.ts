@@ -9,17 +9,13 @@ import { CloisterError } from '@cloister/protocol/error'
 import { diskKeys, wipeKeys } from '@cloister/protocol/sealed-disk/keys'
 import { encodeLabel } from '@cloister/protocol/sealed-disk/label'
 import { SEALED_DISK } from '@cloister/protocol/sealed-disk/layout'
+import { areaFor, roomIn } from '@cloister/protocol/sealed-disk/room'
 import { encodeSourceRecord, SOURCE_RECORD_BYTES } from '@cloister/protocol/sealed-disk/source'
 
 import type { BuildContext } from '../run.ts'
 import { usedExtents, type Extent } from './used-extents.ts'
 
 const MIB = 1 << 20
-/** dm-integrity's journal, at most, and its superblock, padding and bitmap of a small disk. */
-const JOURNAL_MIB = 64
-const SPARE_MIB = 4
-/** A tag of 32 bytes for each block of 4096, and the same again for the journal of smaller disks. */
-const TAG_SHARE = 1 / 128
 
 export interface PrepareOptions extends BuildContext {
   /** The root's file system alone, a raw file. */
@@ -33,21 +29,6 @@ export interface PrepareOptions extends BuildContext {
   /** Of the encrypted area, a multiple of a MiB. */
   readonly dataBytes: number
   readonly onProgress?: ((share: number) => void) | undefined
-}
-
-/** The largest file system that fits into an encrypted area, a multiple of a MiB. */
-export function roomIn(dataBytes: number): number {
-  const mib = dataBytes / MIB
-  const tags = Math.ceil(mib * TAG_SHARE) + 1
-  const journal = Math.min(JOURNAL_MIB, Math.ceil(mib * TAG_SHARE)) + SPARE_MIB
-  return Math.max(0, Math.floor(mib - tags - journal)) * MIB
-}
-
-/** The smallest encrypted area with room for a file system of this size, a multiple of a MiB. */
-export function areaFor(bytes: number): number {
-  let mib = Math.ceil(bytes / MIB)
-  while (roomIn(mib * MIB) < bytes) mib += Math.max(1, Math.ceil((bytes - roomIn(mib * MIB)) / MIB))
-  return mib * MIB
 }
 
 /**

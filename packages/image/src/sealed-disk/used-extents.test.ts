@@ -3,7 +3,6 @@ import { test } from 'node:test'
 
 import { isCode } from '@cloister/protocol/testing'
 
-import { areaFor, roomIn } from './prepare-disk.ts'
 import { extentsIn } from './used-extents.ts'
 
 const HEAD =
@@ -38,13 +37,4 @@ test('extentsIn() refuses a listing that is none, runs backwards or leaves the f
     HEAD.replace('16', '17'),
   ])
     assert.throws(() => extentsIn(listing, BYTES), isCode('guest-image.tool-failed'), listing)
-})
-
-test('areaFor() gives the smallest area that has the room', () => {
-  for (const mib of [1, 63, 500, 10_000, 1 << 20]) {
-    const area = areaFor(mib * 2 ** 20)
-    assert.ok(roomIn(area) >= mib * 2 ** 20)
-    assert.ok(roomIn(area - 2 * 2 ** 20) < mib * 2 ** 20)
-  }
-  assert.equal(roomIn(1 << 20), 0)
 })
