@@ -39,6 +39,28 @@ test('names of the prototype in JSON change no prototype and break no parser', (
   assert.ok(tried > 10, `${tried} tried`)
 })
 
+/** Two members of SE Evidence that nobody reads here. */
+const PASSED = /^encr_/
+
+test('a member that stands twice is refused in every form, were it the same twice', () => {
+  let tried = 0
+  for (const target of PARSERS)
+    for (const sample of target.corpus.filter(isObject)) {
+      const text = fromUtf8('json', 'text', sample)
+      for (const [name, value] of Object.entries(JSON.parse(text) as object)) {
+        if (PASSED.test(name)) continue
+        tried++
+        const twice = text.replace('{', `{${JSON.stringify(name)}:${JSON.stringify(value)},`)
+        assert.throws(
+          () => target.run(toUtf8(twice)),
+          FormatError,
+          `${target.name}: ${name} ${text.slice(0, 60)}`,
+        )
+      }
+    }
+  assert.ok(tried > 30, `${tried} tried`)
+})
+
 test('a CBOR map holds __proto__ as any other key', () => {
   const bytes = encodeCbor(
     cborMap([
@@ -71,6 +93,16 @@ test('results go through JSON and come back the same', async () => {
   for (const result of [snp, nitro])
     assert.deepEqual(JSON.parse(JSON.stringify(result)), { ...result })
 })
+
+function isObject(sample: Uint8Array): boolean {
+  if (sample[0] !== 0x7b) return false
+  try {
+    JSON.parse(fromUtf8('json', 'text', sample))
+    return true
+  } catch {
+    return false
+  }
+}
 
 function isJson(sample: Uint8Array): boolean {
   return sample[0] === 0x7b || sample[0] === 0x5b

@@ -127,9 +127,15 @@ async function parse(bytes: Uint8Array, tee: string | undefined, file: string): 
       failure ??= error
     }
   }
+  const reason = failure instanceof Error ? failure.message : undefined
   throw new CloisterError('evidence.malformed', {
     where: file,
-    ...(failure instanceof Error && { why: failure.message }),
+    ...(reason !== undefined && {
+      why:
+        tee === undefined
+          ? `it is no evidence of a known kind (${Object.keys(PARSERS).join(', ')}); as the first of them: ${reason}`
+          : reason,
+    }),
     cause: failure,
   })
 }

@@ -8,7 +8,7 @@ import { byteListOf, fieldOf, listOf, objectOf } from '../formats/json-fields.ts
 import { sha256Bank } from '../tpm/evidence-json.ts'
 import type { TpmQuote } from '../tpm/evidence.ts'
 import { PCR_COUNT } from '../tpm/evidence.ts'
-import { parseJson } from '../formats/json-text.ts'
+import { parseCompactJson } from '../formats/json-text.ts'
 import type { AzSnpEvidence, AzTdxEvidence } from './evidence.ts'
 
 const FORMAT = 'Azure evidence JSON'
@@ -88,7 +88,7 @@ function quoteOf(signature: Uint8Array, message: Uint8Array, pcrs: unknown): Tpm
 /** `{"platform", "evidence": {…}}` around it is opened. */
 function readOuter(bytes: Uint8Array): { json: Json; version: 0 | 1 | 2 } {
   if (bytes.length > MAX_BYTES) throw new FormatError(FORMAT, 'length', 0, 'too long')
-  const outer = objectOf(FORMAT, 'evidence', parseJson(FORMAT, bytes))
+  const outer = objectOf(FORMAT, 'evidence', parseCompactJson(FORMAT, bytes))
   const json = Object.hasOwn(outer, 'evidence')
     ? objectOf(FORMAT, 'evidence', outer['evidence'])
     : outer

@@ -1,7 +1,7 @@
 /** Runtime data of an HCL report: the vTPM's keys, the VM's configuration, and 64 bytes that the guest may set. */
 import { objectOf } from '../formats/json-fields.ts'
 import { JsonReader } from '../formats/json-reader.ts'
-import { parseUniqueJson } from '../formats/json-unique.ts'
+import { parseJson } from '../formats/json-text.ts'
 import { spkiFromJwk } from '../formats/jwk.ts'
 
 const FORMAT = 'HCL runtime data'
@@ -85,5 +85,5 @@ function readConfiguration(
   reader.skip()
   if (reader.offset - start > MAX_CONFIGURATION) reader.fail('vm-configuration', 'too long')
   const text = bytes.subarray(start, reader.offset)
-  return objectOf(FORMAT, 'vm-configuration', parseUniqueJson(FORMAT, text))
+  return objectOf(FORMAT, 'vm-configuration', parseJson(FORMAT, text))
 }

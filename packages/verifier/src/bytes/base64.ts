@@ -7,6 +7,8 @@ const URL_SAFE = `${STANDARD.slice(0, 62)}-_`
 const SPACE = 0x40
 const OTHER = 0x80
 const PAD = 0x3d
+const HYPHEN = 0x2d
+const UNDERSCORE = 0x5f
 const STANDARD_VALUES = values(STANDARD)
 const LINE_VALUES = values(STANDARD, '\n\r\t ')
 const URL_SAFE_VALUES = values(URL_SAFE)
@@ -63,6 +65,19 @@ export function fromBase64Lines(
 export function fromBase64Url(text: string): Uint8Array<ArrayBuffer> {
   const bytes = toUtf8(text)
   return decode(bytes, 0, bytes.length, URL_SAFE_VALUES)
+}
+
+/**
+ * Digits of either alphabet, as somebody saved them: URL-safe ones may lack their padding.
+ *
+ * @throws FormatError
+ */
+export function fromAnyBase64(digits: Uint8Array): Uint8Array<ArrayBuffer> {
+  const isUrlSafe =
+    digits.includes(HYPHEN) || digits.includes(UNDERSCORE) || digits.length % 4 !== 0
+  if (!isUrlSafe) return fromBase64Digits(digits)
+  const padding = digits.at(-1) !== PAD ? 0 : digits.at(-2) === PAD ? 2 : 1
+  return decode(digits, 0, digits.length - padding, URL_SAFE_VALUES)
 }
 
 function values(alphabet: string, space = ''): Uint8Array {

@@ -1,9 +1,9 @@
 /** A quote in whatever form somebody saved it: raw, hex, base64, or CoCo's JSON `{"quote": "<base64>", …}`. */
-import { fromBase64, fromBase64Lines } from '../bytes/base64.ts'
+import { fromBase64 } from '../bytes/base64.ts'
 import { isTextAt } from '../bytes/equal.ts'
 import { FormatError } from '../bytes/format-error.ts'
 import { fromHexDigits } from '../bytes/hex.ts'
-import { firstOfText, isPrefixed, withoutSpace } from '../formats/binary-text.ts'
+import { firstOfText, isPrefixed, savedBase64, withoutSpace } from '../formats/binary-text.ts'
 import { objectOf } from '../formats/json-fields.ts'
 import { parseJson } from '../formats/json-text.ts'
 
@@ -20,7 +20,7 @@ export function recogniseQuote(bytes: Uint8Array): Uint8Array {
   if (firstOfText(bytes) === OPEN_BRACE) return fromJson(bytes)
   const digits = withoutSpace(bytes)
   if (isPrefixed(digits)) return fromHexDigits(digits, 2)
-  return isHexQuote(digits) ? fromHexDigits(digits) : fromBase64Lines(digits)
+  return isHexQuote(digits) ? fromHexDigits(digits) : savedBase64(FORMAT, digits)
 }
 
 /** The first bytes of a quote, version and key type, are as clear in hex as they are absent from base64. */

@@ -9,7 +9,7 @@ import { fromBase64, toBase64 } from '../bytes/base64.ts'
 import { FormatError } from '../bytes/format-error.ts'
 import { toUtf8 } from '../bytes/text.ts'
 import { fieldOf, listOf, numberOf, objectOf } from '../formats/json-fields.ts'
-import { parseUniqueJson } from '../formats/json-unique.ts'
+import { parseJson } from '../formats/json-text.ts'
 import { itemEnd, ITEM_KINDS } from './bundle-item.ts'
 import type { BundleItem, ItemKind } from './bundle-item.ts'
 
@@ -88,7 +88,7 @@ export function isBundle(bytes: Uint8Array): boolean {
 /** @throws FormatError on anything that {@link encodeBundle} would not write, white space apart */
 export function parseBundle(bytes: Uint8Array): EndorsementBundle {
   if (bytes.length > LIMITS.bytes) throw new FormatError(FORMAT, 'length', 0, 'too long')
-  const json = objectOf(FORMAT, 'bundle', parseUniqueJson(FORMAT, bytes))
+  const json = objectOf(FORMAT, 'bundle', parseJson(FORMAT, bytes))
   refuseUnknown(json, MEMBERS)
   if (fieldOf(FORMAT, json, 'format') !== BUNDLE_FORMAT)
     throw new FormatError(FORMAT, 'format', 0, `not ${BUNDLE_FORMAT}`)

@@ -4,6 +4,7 @@ import { FormatError } from '../bytes/format-error.ts'
 import { toHex } from '../bytes/hex.ts'
 import { ByteReader } from '../bytes/reader.ts'
 import { fromUtf8, withoutNuls } from '../bytes/text.ts'
+import { parseJson } from '../formats/json-text.ts'
 import { devicePathTexts } from './device-path.ts'
 import { EVENT_TYPE } from './event-types.ts'
 import { parseUefiVariable, utf16 } from './uefi-variable.ts'
@@ -156,8 +157,9 @@ function fromAscii(data: Uint8Array): Uint8Array {
 
 function jsonOrText(text: string): unknown {
   try {
-    return JSON.parse(text)
-  } catch {
-    return text
+    return parseJson('event', text)
+  } catch (error) {
+    if (error instanceof FormatError) return text
+    throw error
   }
 }

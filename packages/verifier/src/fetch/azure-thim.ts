@@ -1,7 +1,7 @@
 /** Azure's Trusted Hardware Identity Management, at the metadata address of a confidential VM: the VCEK of the machine below, with its chain. */
 import { FormatError } from '../bytes/format-error.ts'
 import { objectOf } from '../formats/json-fields.ts'
-import { parseUniqueJson } from '../formats/json-unique.ts'
+import { parseJson } from '../formats/json-text.ts'
 import { parsePem } from '../formats/pem.ts'
 import { parseCertificate } from '../formats/x509-certificate.ts'
 import { endorsementKind, readEndorsement } from '../snp/endorsement.ts'
@@ -33,7 +33,7 @@ export async function fetchThimCertificates({
     freshMs: DAY_MS,
     signal,
     read: (body) => {
-      const json = objectOf(FORMAT, 'answer', parseUniqueJson(FORMAT, body))
+      const json = objectOf(FORMAT, 'answer', parseJson(FORMAT, body))
       const pem = (field: string) => {
         const text = json[field]
         if (typeof text !== 'string') throw new FormatError(FORMAT, field, 0, 'not text')

@@ -4,7 +4,7 @@ import { fromBase64 } from '../bytes/base64.ts'
 import { FormatError } from '../bytes/format-error.ts'
 import { toHex } from '../bytes/hex.ts'
 import { fieldOf, objectOf } from '../formats/json-fields.ts'
-import { parseUniqueJson } from '../formats/json-unique.ts'
+import { parseJson } from '../formats/json-text.ts'
 import { NVIDIA_MANIFEST_ROOT } from '../nvidia/anchors.ts'
 import type { NvidiaCheckCode } from '../nvidia/check-codes.ts'
 import type { NvidiaDeviceClaims } from '../nvidia/claims.ts'
@@ -63,7 +63,7 @@ export async function fetchManifest(
     freshMs: 7 * DAY_MS,
     signal,
     read: async (body) => {
-      const json = objectOf(FORMAT, 'answer', parseUniqueJson(FORMAT, body))
+      const json = objectOf(FORMAT, 'answer', parseJson(FORMAT, body))
       const text = (field: string) => {
         const member = fieldOf(FORMAT, json, field)
         if (typeof member !== 'string') throw new FormatError(FORMAT, field, 0, 'not text')

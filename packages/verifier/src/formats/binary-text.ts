@@ -1,5 +1,5 @@
-/** Binary Evidence that somebody saved as text: hex or base64, white space between digits ignored. */
-import { fromBase64Lines } from '../bytes/base64.ts'
+/** Binary Evidence that somebody saved as text: hex or base64 of either alphabet, white space between digits ignored. */
+import { fromAnyBase64 } from '../bytes/base64.ts'
 import { isTextAt } from '../bytes/equal.ts'
 import { FormatError } from '../bytes/format-error.ts'
 import { fromHexDigits, toHex } from '../bytes/hex.ts'
@@ -24,7 +24,17 @@ export function recogniseBinary(
   const head = new TextDecoder().decode(digits.subarray(0, 2)).toLowerCase()
   return firstBytes.some((byte) => toHex(Uint8Array.of(byte)) === head)
     ? fromHexDigits(digits)
-    : fromBase64Lines(digits)
+    : savedBase64(format, digits)
+}
+
+/** The bytes of base64 text without white space, the last form that Evidence may have. @throws FormatError */
+export function savedBase64(format: string, digits: Uint8Array): Uint8Array {
+  try {
+    return fromAnyBase64(digits)
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error
+    throw new FormatError(format, 'text', error.offset, 'neither binary, hex nor base64')
+  }
 }
 
 /** Whether digits begin with `0x`. */

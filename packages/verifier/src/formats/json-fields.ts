@@ -39,13 +39,17 @@ export function numberOf(format: string, field: string, value: unknown, limit: n
   return value
 }
 
-/** Bytes as a list of numbers. */
+/** Bytes as a list of numbers, or as `parseCompactJson` made of one. */
 export function byteListOf(
   format: string,
   field: string,
   value: unknown,
   limit: number,
 ): Uint8Array<ArrayBuffer> {
+  if (value instanceof Uint8Array) {
+    if (value.length > limit) throw new FormatError(format, field, 0, `more than ${limit} entries`)
+    return value as Uint8Array<ArrayBuffer>
+  }
   const list = listOf(format, field, value, limit)
   const bytes = new Uint8Array(list.length)
   for (let index = 0; index < bytes.length; index++)

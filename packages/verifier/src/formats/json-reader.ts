@@ -44,6 +44,11 @@ export class JsonReader {
     return this.#at
   }
 
+  /** What the next value begins with: a quote, a bracket, or anything else of a number or literal. Undefined at the end. */
+  get firstByte(): number | undefined {
+    return this.#bytes[this.start]
+  }
+
   /** Offset behind what was read last. */
   get offset(): number {
     return this.#at
@@ -79,6 +84,14 @@ export class JsonReader {
     return undefined
   }
 
+  /** The name of the next member of the open object, its value being next. Undefined when the object ends, and then it is closed. */
+  anyMember(): string | undefined {
+    if (this.#closes(CLOSE_OBJECT)) return undefined
+    const name = this.anyText('name')
+    this.#colon()
+    return name
+  }
+
   /** Whether the open list has one more entry, which is next; else it is closed. */
   entry(): boolean {
     return !this.#closes(CLOSE_LIST)
@@ -89,8 +102,14 @@ export class JsonReader {
     const start = this.start + 1
     const end = this.#passString(field)
     if (end - start > limit) this.fail(field, 'not a short text')
-    const text = textAt(this.#format, field, this.#bytes, start, end)
-    return text.includes('\\') ? (JSON.parse(`"${text}"`) as string) : text
+    return unescaped(textAt(this.#format, field, this.#bytes, start, end))
+  }
+
+  /** A text of any length. It is not remembered as those of {@link text} are, for who sends JSON of any shape chooses it. */
+  anyText(field: string): string {
+    const start = this.start + 1
+    const end = this.#passString(field)
+    return unescaped(fromUtf8(this.#format, field, this.#bytes.subarray(start, end)))
   }
 
   /** Which of these ASCII texts it is; undefined when none of them. */
@@ -160,6 +179,41 @@ export class JsonReader {
     return value
   }
 
+  /** How the next number or literal is written. */
+  scalar(field: string): string {
+    const start = this.start
+    this.#skipScalar()
+    return fromUtf8(this.#format, field, this.#bytes.subarray(start, this.#at))
+  }
+
+  /** The bytes of a list of whole numbers below 256. Undefined, and nothing is passed, for any other value. */
+  byteList(): Uint8Array<ArrayBuffer> | undefined {
+    const text = this.#bytes
+    const start = this.start
+    if (text[start] !== OPEN_LIST) return undefined
+    let end = start + 1
+    let commas = 0
+    for (let byte = text[end]; byte !== CLOSE_LIST; byte = text[++end]) {
+      if (byte === COMMA) commas++
+      else if (!isDigit(byte) && !isSpace(byte)) return undefined
+    }
+    const bytes = new Uint8Array(commas + 1)
+    let at = start + 1
+    for (let index = 0; index < bytes.length; index++) {
+      while (isSpace(text[at])) at++
+      const first = at
+      let value = 0
+      for (; isDigit(text[at]); at++) value = value * 10 + (text[at] as number) - DIGIT_0
+      const digits = at - first
+      if (digits === 0 || value > 0xff || (digits > 1 && text[first] === DIGIT_0)) return undefined
+      bytes[index] = value
+      while (isSpace(text[at])) at++
+      if (text[at++] !== (index === commas ? CLOSE_LIST : COMMA)) return undefined
+    }
+    this.#at = at
+    return bytes
+  }
+
   /** Passes any value. */
   skip(): void {
     this.#skip(0)
@@ -208,9 +262,13 @@ export class JsonReader {
     if (place < 0 && names.length > 0)
       for (let at = start; at < end; at++)
         if (bytes[at] === BACKSLASH) this.fail('name', 'is spelt with escapes')
-    if (bytes[this.start] !== COLON) this.fail('text', 'not JSON')
-    this.#at++
+    this.#colon()
     return place
+  }
+
+  #colon(): void {
+    if (this.#bytes[this.start] !== COLON) this.fail('text', 'not JSON')
+    this.#at++
   }
 
   /** Passes a text, checked whole. @returns the offset of its last quote */
@@ -337,6 +395,11 @@ const LETTER_E = 0x65
 const LETTER_U = 0x75
 /** What may follow a backslash but `u`. */
 const ESCAPES: ReadonlySet<number> = new Set(toUtf8('"\\/bfnrt'))
+
+/** @param text - between its quotes, checked */
+function unescaped(text: string): string {
+  return text.includes('\\') ? (JSON.parse(`"${text}"`) as string) : text
+}
 
 function isDigit(byte = 0): boolean {
   return byte >= DIGIT_0 && byte <= 0x39

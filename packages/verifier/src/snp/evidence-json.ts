@@ -5,7 +5,6 @@
  */
 import { FormatError } from '../bytes/format-error.ts'
 import { isZero } from '../bytes/reader.ts'
-import { fromUtf8, toUtf8 } from '../bytes/text.ts'
 import type { SnpEvidence } from './evidence.ts'
 import {
   byteListOf,
@@ -16,8 +15,7 @@ import {
   optionalOf,
   wordOf,
 } from '../formats/json-fields.ts'
-import { jsonMemberSpan } from '../formats/json-span.ts'
-import { parseJson } from '../formats/json-text.ts'
+import { parseCompactJson } from '../formats/json-text.ts'
 import { endorsementKind } from './endorsement.ts'
 import { parseCertificate } from '../formats/x509-certificate.ts'
 import { toDer } from '../formats/pem.ts'
@@ -57,7 +55,7 @@ export interface SnpEvidenceJson {
 export function parseSnpEvidenceJson(input: unknown): SnpEvidence {
   const value = objectOf(FORMAT, 'evidence', parseText(input))
   const json = objectOf(FORMAT, REPORT, value[REPORT])
-  const report = encodeSnpReport(readReport(json, (name) => sourceOf(input, name)))
+  const report = encodeSnpReport(readReport(json))
   const chain = value['cert_chain']
   if (chain === null || chain === undefined) return { report }
   return { report, ...readChain(listOf(FORMAT, 'cert_chain', chain, MAX_CERTIFICATES)) }
@@ -85,24 +83,15 @@ export function encodeSnpEvidenceJson(evidence: SnpEvidence): SnpEvidenceJson {
   }
 }
 
-/** @param source - the text of a member's value; undefined when there is no text */
-function readReport(
-  json: Readonly<Record<string, unknown>>,
-  source: (name: string) => string | undefined,
-): SnpReport {
+function readReport(json: Readonly<Record<string, unknown>>): SnpReport {
   const bytes = (name: string, size: number) => sizedBytes(name, fieldOf(FORMAT, json, name), size)
   const number = (name: string, limit: number) =>
     numberOf(FORMAT, name, fieldOf(FORMAT, json, name), limit)
   const optionalNumber = (name: string) =>
     optionalOf(json[name], (value) => numberOf(FORMAT, name, value, 0xff))
-  const exactWord = (name: string, value: unknown) =>
-    wordOf(
-      FORMAT,
-      name,
-      exactInteger(value, () => source(name)),
-    )
-  const word = (name: string) => exactWord(name, fieldOf(FORMAT, json, name))
-  const optionalWord = (name: string) => optionalOf(json[name], (value) => exactWord(name, value))
+  const word = (name: string) => wordOf(FORMAT, name, fieldOf(FORMAT, json, name))
+  const optionalWord = (name: string) =>
+    optionalOf(json[name], (value) => wordOf(FORMAT, name, value))
   const version = number('version', 0xffff_ffff)
   const processor = {
     family: optionalNumber('cpuid_fam_id') ?? 0,
@@ -252,21 +241,7 @@ function jsonWord(name: string, word: bigint): number {
 }
 
 function parseText(input: unknown): unknown {
-  return typeof input === 'string' || input instanceof Uint8Array ? parseJson(FORMAT, input) : input
-}
-
-/** An integer that a double cannot hold as a bigint, from its text; anything else as it is. */
-function exactInteger(value: unknown, source: () => string | undefined): unknown {
-  if (typeof value !== 'number' || Number.isSafeInteger(value)) return value
-  const text = source()
-  return text !== undefined && LONG_INTEGER.test(text) ? BigInt(text) : value
-}
-
-const LONG_INTEGER = /^\d{16,20}$/
-
-/** How a member of the report is written. A reviver would tell as well, at thirty times the memory of the text. */
-function sourceOf(input: unknown, name: string): string | undefined {
-  if (typeof input !== 'string' && !(input instanceof Uint8Array)) return undefined
-  const text = typeof input === 'string' ? toUtf8(input) : input
-  return fromUtf8(FORMAT, name, jsonMemberSpan(jsonMemberSpan(text, REPORT), name))
+  return typeof input === 'string' || input instanceof Uint8Array
+    ? parseCompactJson(FORMAT, input)
+    : input
 }

@@ -19,11 +19,6 @@ const FIELD = {
 const MAX_QUOTES = 8
 const MAX_INTERMEDIATES = 8
 
-/** Whether bytes start as such a message does: field 1 with a public area of RSA or ECC. */
-export function isTpmMessage(bytes: Uint8Array): boolean {
-  return bytes[0] === 0x0a && bytes.length > 64
-}
-
 /** @throws FormatError */
 export function parseTpmMessage(bytes: Uint8Array): TpmEvidence {
   const fields = parseProtobuf(FORMAT, bytes)
