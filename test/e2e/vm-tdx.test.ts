@@ -251,7 +251,8 @@ describe('a VM under TDX', { timeout: 1_200_000 }, () => {
     mkdirSync(folder)
     boot = await bootUnifiedKernel(kernel, folder)
     const predicted = await unifiedKernelEvents(readFileSync(kernel))
-    const [rtmr1, rtmr2] = [predicted.rtmr1.map(toHex), predicted.rtmr2.map(toHex)]
+    const digests = (events: typeof predicted.rtmr1) => events.map(({ digest }) => toHex(digest))
+    const [rtmr1, rtmr2] = [digests(predicted.rtmr1), digests(predicted.rtmr2)]
     assert.deepEqual(boot.digests([4]).filter(isNoSeparator), [rtmr1[0], rtmr1[1], rtmr1[3]])
     assert.deepEqual(boot.digests([5]).filter(isNoSeparator), [rtmr1[4], rtmr1[5]])
     assert.deepEqual(boot.digests('rtmr1'), rtmr1)

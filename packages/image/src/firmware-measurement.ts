@@ -10,8 +10,12 @@ import {
 import type { VcpuType } from '@cloister/verifier/launch/vcpu-types'
 import { predictSnpLaunchDigest } from '@cloister/verifier/snp/launch-digest'
 import { predictMrTd } from '@cloister/verifier/tdx/mr-td'
-import { predictRtmr1, predictRtmr2 } from '@cloister/verifier/tdx/rtmr'
-import { isUnifiedKernel, predictUnifiedKernel } from '@cloister/verifier/tdx/unified-kernel'
+import { replayEvents, rtmr1Events, rtmr2Events } from '@cloister/verifier/tdx/rtmr'
+import {
+  isUnifiedKernel,
+  unifiedKernelEvents,
+  type UnifiedKernelEvents,
+} from '@cloister/verifier/tdx/unified-kernel'
 
 export const MEASURED_TEES = ['snp', 'sev', 'sev-es', 'tdx'] as const
 export type MeasuredTee = (typeof MEASURED_TEES)[number]
@@ -58,35 +62,35 @@ export async function measureFirmware(
   }
 }
 
-function kernelHashes({ kernel, initrd = new Uint8Array(), commandLine = '' }: DirectBoot) {
+export function kernelHashes({ kernel, initrd = new Uint8Array(), commandLine = '' }: DirectBoot) {
   if (kernel === undefined) return undefined
   return { kernelSha256: hash('sha256', kernel), initrdSha256: hash('sha256', initrd), commandLine }
 }
 
-/**
- * Of firmware that loads the kernel as its file is (`etc/boot/kernel`, QEMU 10.0 and EDK2 since 2025): older firmware loads what QEMU
- * changed in its header. RTMR0 speaks of the machine, which an event log tells.
- */
-async function rtmr1(kernel: Uint8Array): Promise<Measurement> {
-  const value = await predictRtmr1(await authenticodeDigest(kernel, 'SHA-384'))
-  return { register: 'RTMR1', value: toHex(value) }
-}
-
-/** Of a unified kernel, which brings its own initrd and command line, or of a kernel with both. */
 async function rtmrs(kernel: Uint8Array, boot: DirectBoot): Promise<Measurement[]> {
-  if (!isUnifiedKernel(kernel)) return [await rtmr1(kernel), await rtmr2(boot)]
-  const { rtmr1: first, rtmr2: second } = await predictUnifiedKernel(kernel)
+  const { rtmr1, rtmr2 } = await kernelEvents(kernel, boot)
   return [
-    { register: 'RTMR1', value: toHex(first) },
-    { register: 'RTMR2', value: toHex(second) },
+    { register: 'RTMR1', value: toHex(await replayEvents(rtmr1)) },
+    { register: 'RTMR2', value: toHex(await replayEvents(rtmr2)) },
   ]
 }
 
-/** OVMF tells the kernel's stub where the initrd is by a word at the end of the line. */
-async function rtmr2({ initrd, commandLine = '' }: DirectBoot): Promise<Measurement> {
+/**
+ * What a TD's firmware and stubs measure of a unified kernel, which brings its own initrd and command line, or of a kernel with both. Of firmware that loads
+ * the kernel as its file is (`etc/boot/kernel`, QEMU 10.0 and EDK2 since 2025): older firmware loads what QEMU changed in its header. RTMR0 speaks of the
+ * machine, which an event log tells.
+ */
+export async function kernelEvents(
+  kernel: Uint8Array,
+  { initrd, commandLine = '' }: DirectBoot,
+): Promise<UnifiedKernelEvents> {
+  if (isUnifiedKernel(kernel)) return await unifiedKernelEvents(kernel)
+  // OVMF tells the kernel's stub where the initrd is by a word at the end of the line.
   const line = initrd === undefined ? commandLine : `${commandLine} initrd=initrd`
-  const value = await predictRtmr2(line, initrd && hash('sha384', initrd))
-  return { register: 'RTMR2', value: toHex(value) }
+  return {
+    rtmr1: await rtmr1Events(await authenticodeDigest(kernel, 'SHA-384')),
+    rtmr2: await rtmr2Events(line, initrd && hash('sha384', initrd)),
+  }
 }
 
 function hash(algorithm: 'sha256' | 'sha384', bytes: Uint8Array): Uint8Array {

@@ -49,6 +49,12 @@ test('each input that differs is named, and nothing else', () => {
   assert.deepEqual(names(side({}, { initrd: { ...FILE, sha256: '3'.repeat(64) } })), ['initrd'])
   const snp = { ...IMAGE.firmware.snp, sha256: '4'.repeat(64) }
   assert.deepEqual(names(side({}, { firmware: { snp } })), ['firmware'])
+  const tdx = { ...snp, sha256: '5'.repeat(64) }
+  const both = { firmware: { ...IMAGE.firmware, tdx }, unifiedKernel: FILE }
+  assert.deepEqual(names({ ...side(), image: { ...IMAGE, ...both } }), [
+    'firmware for TDX',
+    'unified kernel for TDX',
+  ])
   assert.deepEqual(launchDifferences(side(), side({ mode: 'simulated' })), [
     { what: 'command line', a: 'a=1', b: 'a=2' },
   ])

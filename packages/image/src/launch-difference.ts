@@ -14,7 +14,10 @@ import { SEV_FEATURES } from '@cloister/verifier/launch/vmsa'
 import { prepareSnpLaunch } from '@cloister/verifier/snp/launch-digest'
 import type { SnpLaunch } from '@cloister/verifier/snp/launch-digest'
 
-type Measured = Pick<GuestImageManifest, 'kernel' | 'initrd' | 'firmware' | 'commandLines'>
+type Measured = Pick<
+  GuestImageManifest,
+  'kernel' | 'initrd' | 'firmware' | 'commandLines' | 'unifiedKernel'
+>
 export type LaunchMode = keyof GuestImageManifest['commandLines']
 
 export interface LaunchVariant {
@@ -121,10 +124,13 @@ export function launchDifferences(a: LaunchSide, b: LaunchSide): readonly Launch
   const line = ({ image, variant }: LaunchSide) => image.commandLines[variant.mode].split(' ')
   const signature = ({ variant }: LaunchSide) => vcpuSignature(variant.vcpuType)
   const compared: readonly LaunchDifference[] = [
-    { what: 'firmware', a: firmwareOf(a), b: firmwareOf(b) },
+    { what: 'firmware', a: firmwareOf(a, 'snp'), b: firmwareOf(b, 'snp') },
+    { what: 'firmware for TDX', a: firmwareOf(a, 'tdx'), b: firmwareOf(b, 'tdx') },
     { what: 'kernel', a: a.image.kernel.sha256, b: b.image.kernel.sha256 },
     { what: 'initrd', a: a.image.initrd.sha256, b: b.image.initrd.sha256 },
     ...wordDifferences(line(a), line(b)),
+    // Made of kernel, initrd and command line, but of a stub too.
+    { what: 'unified kernel for TDX', a: unifiedKernelOf(a), b: unifiedKernelOf(b) },
     ...(signature(a) === signature(b)
       ? []
       : [{ what: 'vCPU type', a: a.variant.vcpuType, b: b.variant.vcpuType }]),
@@ -150,8 +156,12 @@ function wordDifferences(a: readonly string[], b: readonly string[]): readonly L
   return [...pairs, ...theirs.map((word) => ({ what, a: '', b: word }))]
 }
 
-function firmwareOf({ image }: LaunchSide): string {
-  return image.firmware.snp?.sha256 ?? 'none'
+function firmwareOf({ image }: LaunchSide, tee: 'snp' | 'tdx'): string {
+  return image.firmware[tee]?.sha256 ?? 'none'
+}
+
+function unifiedKernelOf({ image }: LaunchSide): string {
+  return image.unifiedKernel?.sha256 ?? 'none'
 }
 
 function hex(value: bigint): string {

@@ -6,13 +6,16 @@ import {
   findVariant,
   imageLaunch,
   launchDifferences,
+  type LaunchDifference,
   type LaunchSide,
   type LaunchVariant,
 } from '@cloister/image/launch-difference'
+import { explainFirmware, firmwareDifferences } from '@cloister/image/firmware-explanation'
 import {
   MEASURED_TEES,
   measureFirmware,
   type DirectBoot,
+  type MeasuredTee,
   type Measurement,
 } from '@cloister/image/firmware-measurement'
 import { predictions } from '@cloister/image/predictions'
@@ -49,7 +52,7 @@ export const command: Command = {
   usage:
     'measure [IMAGE | LOG | --diff A B | --firmware FILE] [--explain] [--mode MODE] [--cpus N] [--vcpu-type TYPE] [--bank BANK]',
   details:
-    "Predicts the SNP launch digest of a guest image from its firmware, kernel, initrd and command line, for each vCPU type and count,\nand MRTD, RTMR1 and RTMR2 of TDX for a boot bundle of a VM. No QEMU and no processor takes part. Modes are different command lines, so different digests: only hardware counts under AMD.\n--explain lists each group of pages with the digest once it is measured. --diff names the inputs in which two launches differ: A and B are images\nor launch digests; a digest is looked for in the other image (or the default one) among all vCPU types, up to 64 vCPUs and SEV features.\n--firmware FILE measures a firmware that is no image of ours, as --tee says, with --kernel, --initrd and --append where QEMU boots a kernel directly;\nfor tdx that gives RTMR1 and RTMR2 of a firmware that loads the kernel unchanged (QEMU 10.0 and EDK2 since 2025), beside MRTD.\n--memory SIZE adds the events of RTMR0, which speak of the machine: TD HOB and configuration volume follow from firmware and memory, the rest from --probe or --machine-files;\nRTMR0 is given where all are known. With --explain they are listed, with --log each is compared with a real TD's log: predicted, differs, unknown, unexpected or missing.\nLOG is the file of an event log: of a TPM (binary_bios_measurements), a CCEL, CoCo's runtime events (AAEL) or a canonical log (CEL), raw or base64. The\nregisters (PCRs, or RTMR0 to RTMR3) that it adds up to are listed; with --explain each event and the value after it, in brackets what is a label that\nno digest covers. --diff of two logs names for each register the first event in which they part, and why, earliest first. Nobody vouches for a log: a\nquote over its registers does, and `evidence verify` compares.",
+    "Predicts the SNP launch digest of a guest image from its firmware, kernel, initrd and command line, for each vCPU type and count,\nand MRTD, RTMR1 and RTMR2 of TDX for a boot bundle of a VM. No QEMU and no processor takes part. Modes are different command lines, so different digests: only hardware counts under AMD.\n--explain lists each group of pages with the digest once it is measured. --diff names the inputs in which two launches differ: A and B are images\nor launch digests, or with --tee the files of two firmwares; a digest is looked for in the other image (or the default one) among all vCPU types, up to 64 vCPUs and SEV features.\n--firmware FILE measures a firmware that is no image of ours, as --tee says, with --kernel, --initrd and --append where QEMU boots a kernel directly,\nstretch by stretch with --explain;\nfor tdx that gives RTMR1 and RTMR2 of a firmware that loads the kernel unchanged (QEMU 10.0 and EDK2 since 2025), beside MRTD.\n--memory SIZE adds the events of RTMR0, which speak of the machine: TD HOB and configuration volume follow from firmware and memory, the rest from --probe or --machine-files;\nRTMR0 is given where all are known. With --explain they are listed, with --log each is compared with a real TD's log: predicted, differs, unknown, unexpected or missing.\nLOG is the file of an event log: of a TPM (binary_bios_measurements), a CCEL, CoCo's runtime events (AAEL) or a canonical log (CEL), raw or base64. The\nregisters (PCRs, or RTMR0 to RTMR3) that it adds up to are listed; with --explain each event and the value after it, in brackets what is a label that\nno digest covers. --diff of two logs names for each register the first event in which they part, and why, earliest first. Nobody vouches for a log: a\nquote over its registers does, and `evidence verify` compares.",
   options: {
     mode: { type: 'string', value: 'MODE', help: `${MODES.join(', ')}; default all` },
     cpus: { type: 'string', value: 'N', help: 'only this vCPU count' },
@@ -57,7 +60,10 @@ export const command: Command = {
       type: 'boolean',
       help: 'what the digest or the registers are made of; hardware, EPYC-v4, 1 vCPU unless said otherwise',
     },
-    diff: { type: 'boolean', help: 'why A and B differ: images, launch digests or event logs' },
+    diff: {
+      type: 'boolean',
+      help: 'why A and B differ: images, launch digests, event logs, or firmware files with --tee',
+    },
     bank: {
       type: 'string',
       value: 'BANK',
@@ -67,7 +73,7 @@ export const command: Command = {
     tee: {
       type: 'string',
       value: 'TEE',
-      help: `with --firmware: ${MEASURED_TEES.join(', ')}; default snp`,
+      help: `with --firmware or --diff: ${MEASURED_TEES.join(', ')}; default snp`,
     },
     kernel: { type: 'string', value: 'FILE', help: 'with --firmware: booted directly' },
     initrd: { type: 'string', value: 'FILE', help: 'with --kernel' },
@@ -168,35 +174,63 @@ async function showContributions(invocation: Invocation, image: Image): Promise<
 }
 
 async function showFirmware(invocation: Invocation): Promise<void> {
-  const name = textOption(invocation, 'tee') ?? 'snp'
-  const tee = MEASURED_TEES.find((one) => one === name)
-  if (tee === undefined)
-    throw new CloisterError('cli.usage', { why: `--tee is one of ${MEASURED_TEES.join(', ')}` })
-  const file = async (option: string) => {
-    const path = textOption(invocation, option)
-    return path === undefined ? undefined : await readNamed(option, path)
-  }
-  const { vcpuType, vcpus } = chosenVariant(invocation)
-  const boot: DirectBoot = {
-    firmware: (await file('firmware')) ?? new Uint8Array(),
-    kernel: await file('kernel'),
-    initrd: await file('initrd'),
-    commandLine: textOption(invocation, 'append'),
-    vcpuType,
-    vcpus,
-  }
+  const tee = chosenTee(invocation)
+  const boot = await directBoot(invocation, textOption(invocation, 'firmware') ?? '')
   const machine = await machineOf(tee, invocation)
   if (machine !== undefined) {
     const log = textOption(invocation, 'log')
     if (log !== undefined) return await compareWithLog(invocation, log, machine)
     if (invocation.options['explain'] === true) return await showMachineEvents(invocation, machine)
   }
-  const rows = withRtmr0(await measured(tee, boot), machine?.rtmr0)
+  if (invocation.options['explain'] === true)
+    return await showFirmwareContributions(invocation, tee, boot)
+  const rows = withRtmr0(await fitting(measureFirmware(tee, boot)), machine?.rtmr0)
   await invocation.output.list(rows, {
     name: (row) => row.value,
     columns: [
       { title: 'REGISTER', cell: (row) => row.register },
       { title: 'VALUE', cell: (row) => row.value },
+    ],
+  })
+}
+
+function chosenTee(invocation: Invocation): MeasuredTee {
+  const name = textOption(invocation, 'tee') ?? 'snp'
+  const tee = MEASURED_TEES.find((one) => one === name)
+  if (tee !== undefined) return tee
+  throw new CloisterError('cli.usage', { why: `--tee is one of ${MEASURED_TEES.join(', ')}` })
+}
+
+/** @param firmware - file */
+async function directBoot(invocation: Invocation, firmware: string): Promise<DirectBoot> {
+  const file = async (option: string) => {
+    const path = textOption(invocation, option)
+    return path === undefined ? undefined : await readNamed(`--${option}`, path)
+  }
+  const { vcpuType, vcpus } = chosenVariant(invocation)
+  return {
+    firmware: await readNamed('the firmware', firmware),
+    kernel: await file('kernel'),
+    initrd: await file('initrd'),
+    commandLine: textOption(invocation, 'append'),
+    vcpuType,
+    vcpus,
+  }
+}
+
+async function showFirmwareContributions(
+  { output }: Invocation,
+  tee: MeasuredTee,
+  boot: DirectBoot,
+): Promise<void> {
+  await output.list(await fitting(explainFirmware(tee, boot)), {
+    name: (row) => row.digest,
+    columns: [
+      { title: 'REGISTER', cell: (row) => row.register },
+      { title: 'WHAT', cell: (row) => row.what },
+      { title: 'ADDRESS', cell: (row) => row.address ?? '-' },
+      { title: 'SIZE', cell: (row) => String(row.size ?? '-') },
+      { title: 'VALUE SO FAR', cell: (row) => row.digest },
     ],
   })
 }
@@ -216,17 +250,18 @@ function withRtmr0(rows: readonly Measurement[], value: string | undefined): Mea
   )
 }
 
-async function readNamed(option: string, path: string): Promise<Uint8Array> {
+async function readNamed(what: string, path: string): Promise<Uint8Array> {
   try {
     return await readFile(path)
   } catch (cause) {
-    throw new CloisterError('cli.usage', { why: `--${option}: ${path} cannot be read`, cause })
+    throw new CloisterError('cli.usage', { why: `${what}: ${path} cannot be read`, cause })
   }
 }
 
-async function measured(tee: Parameters<typeof measureFirmware>[0], boot: DirectBoot) {
+/** @throws CloisterError `guest-image.firmware-unfit` for a firmware or kernel that cannot be measured so */
+async function fitting<Value>(measuring: Promise<Value>): Promise<Value> {
   try {
-    return await measureFirmware(tee, boot)
+    return await measuring
   } catch (cause) {
     if (!(cause instanceof FormatError || cause instanceof RangeError)) throw cause
     throw new CloisterError('guest-image.firmware-unfit', { why: cause.message, cause })
@@ -237,8 +272,10 @@ async function showDifferences(invocation: Invocation): Promise<void> {
   const [a, b] = invocation.positionals
   if (a === undefined || b === undefined)
     throw new CloisterError('cli.usage', {
-      why: '--diff compares two images, launch digests or event logs',
+      why: '--diff compares two images, launch digests or event logs, with --tee two firmware files',
     })
+  if (invocation.options['tee'] !== undefined)
+    return await showFirmwareDifferences(invocation, a, b)
   const logs = [await isLogFile(invocation, a), await isLogFile(invocation, b)]
   if (logs.every(Boolean)) return await showLogDifferences(invocation, a, b)
   if (logs.some(Boolean))
@@ -248,8 +285,26 @@ async function showDifferences(invocation: Invocation): Promise<void> {
     await sideOf(invocation, a, home),
     await sideOf(invocation, b, home),
   )
-  if (differences.length === 0) invocation.output.talk('no input differs: the same launch')
-  await invocation.output.list(differences, {
+  await listDifferences(invocation, differences)
+}
+
+/** Of two firmware files booted alike. */
+async function showFirmwareDifferences(
+  invocation: Invocation,
+  a: string,
+  b: string,
+): Promise<void> {
+  const boots = [await directBoot(invocation, a), await directBoot(invocation, b)] as const
+  const differences = await fitting(firmwareDifferences(chosenTee(invocation), ...boots))
+  await listDifferences(invocation, differences)
+}
+
+async function listDifferences(
+  { output }: Invocation,
+  differences: readonly LaunchDifference[],
+): Promise<void> {
+  if (differences.length === 0) output.talk('no input differs: the same launch')
+  await output.list(differences, {
     name: (row) => row.what,
     columns: [
       { title: 'DIFFERS', cell: (row) => row.what },

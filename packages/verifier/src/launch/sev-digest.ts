@@ -20,13 +20,37 @@ export interface SevEsLaunchInput extends SevLaunchInput {
   readonly features?: bigint
 }
 
-/** SHA-256 over firmware and kernel hashes, 32 bytes. */
+/** One stretch of what is measured. */
+export interface SevLaunchPart {
+  readonly name: 'firmware' | 'kernelHashes' | 'vcpu'
+  readonly bytes: Uint8Array
+}
+
+/** SHA-256 over firmware and kernel hashes, 32 bytes. @throws RangeError for kernel hashes that the firmware cannot take */
 export async function predictSevLaunchDigest(input: SevLaunchInput): Promise<Uint8Array> {
-  return runtimeCrypto.digest('SHA-256', concatBytes(...(await measuredFiles(input))))
+  return digestOf(await sevLaunchParts(input))
 }
 
 /** SHA-256 over firmware, kernel hashes and VMSAs, 32 bytes. @throws RangeError */
 export async function predictSevEsLaunchDigest(input: SevEsLaunchInput): Promise<Uint8Array> {
+  return digestOf(await sevEsLaunchParts(input))
+}
+
+/** Firmware and kernel hashes. @throws as {@link predictSevLaunchDigest} */
+export async function sevLaunchParts({
+  firmware,
+  kernelHashes,
+}: SevLaunchInput): Promise<readonly SevLaunchPart[]> {
+  const file = { name: 'firmware', bytes: firmware } as const
+  if (kernelHashes === undefined) return [file]
+  const { hashTableAddress } = parseOvmf(firmware)
+  if (hashTableAddress === undefined || hashTableAddress === 0)
+    throw new RangeError('the firmware has no room for kernel hashes; use the AmdSev build of OVMF')
+  return [file, { name: 'kernelHashes', bytes: await kernelHashTable(kernelHashes) }]
+}
+
+/** The same, and the VMSA of each vCPU. @throws RangeError */
+export async function sevEsLaunchParts(input: SevEsLaunchInput): Promise<readonly SevLaunchPart[]> {
   const { firmware, vcpus, features: sevFeatures = 0n } = input
   if (!Number.isInteger(vcpus) || vcpus < 1 || vcpus > 4096)
     throw new RangeError(`${vcpus} vCPUs is not between 1 and 4096`)
@@ -38,8 +62,12 @@ export async function predictSevEsLaunchDigest(input: SevEsLaunchInput): Promise
     const application = encodeVmsa({ address, signature, sevFeatures })
     while (pages.length < vcpus) pages.push(application)
   }
-  const parts = [...(await measuredFiles(input)), ...pages]
-  return runtimeCrypto.digest('SHA-256', concatBytes(...parts))
+  const processors = pages.map((bytes) => ({ name: 'vcpu', bytes }) as const)
+  return [...(await sevLaunchParts(input)), ...processors]
+}
+
+async function digestOf(parts: readonly SevLaunchPart[]): Promise<Uint8Array> {
+  return runtimeCrypto.digest('SHA-256', concatBytes(...parts.map(({ bytes }) => bytes)))
 }
 
 export interface SevMeasureInput {
@@ -62,12 +90,4 @@ export async function sevMeasure(input: SevMeasureInput): Promise<Uint8Array> {
   head.set([0x04, apiMajor, apiMinor, build])
   new DataView(head.buffer).setUint32(4, policy, true)
   return runtimeCrypto.hmacSha256(tik, concatBytes(head, launchDigest, nonce))
-}
-
-async function measuredFiles({ firmware, kernelHashes }: SevLaunchInput): Promise<Uint8Array[]> {
-  if (kernelHashes === undefined) return [firmware]
-  const { hashTableAddress } = parseOvmf(firmware)
-  if (hashTableAddress === undefined || hashTableAddress === 0)
-    throw new RangeError('the firmware has no room for kernel hashes; use the AmdSev build of OVMF')
-  return [firmware, await kernelHashTable(kernelHashes)]
 }

@@ -22,6 +22,13 @@ export interface MrTdOptions {
   readonly order?: 'interleaved' | 'two-pass'
 }
 
+/** One section of the firmware, and MRTD once its pages are added. */
+export interface MrTdStep {
+  readonly section: TdvfSection
+  /** 48 bytes. */
+  readonly digest: Uint8Array
+}
+
 /**
  * 48 bytes.
  *
@@ -32,6 +39,26 @@ export async function predictMrTd(
   firmware: Uint8Array,
   options: MrTdOptions = {},
 ): Promise<Uint8Array> {
+  return runtimeCrypto.digest('SHA-384', pageStream(firmware, options).stream.bytes)
+}
+
+/** Each section in the order in which it is measured; the last digest is MRTD. @throws as {@link predictMrTd} */
+export async function mrTdSteps(
+  firmware: Uint8Array,
+  options: MrTdOptions = {},
+): Promise<readonly MrTdStep[]> {
+  const { sections, stream } = pageStream(firmware, options)
+  const steps: MrTdStep[] = []
+  let end = 0
+  for (const section of sections) {
+    end += streamSize(section)
+    const digest = await runtimeCrypto.digest('SHA-384', stream.bytes.subarray(0, end))
+    steps.push({ section, digest })
+  }
+  return steps
+}
+
+function pageStream(firmware: Uint8Array, options: MrTdOptions) {
   const sections = parseTdvf(firmware).filter(({ augmented }) => !augmented)
   const size = sections.reduce((sum, section) => sum + streamSize(section), 0)
   if (size > MAX_STREAM) throw new RangeError('the firmware would have too much memory measured')
@@ -39,7 +66,7 @@ export async function predictMrTd(
   for (const section of sections)
     if (options.order === 'two-pass') writeTwoPass(stream, section, firmware)
     else writeInterleaved(stream, section, firmware)
-  return runtimeCrypto.digest('SHA-384', stream.bytes)
+  return { sections, stream }
 }
 
 class PageStream {

@@ -56,33 +56,66 @@ export async function loadOptionsDigest(commandLine: string): Promise<Uint8Array
   return runtimeCrypto.digest('SHA-384', utf16(`${commandLine}\0`))
 }
 
+/** What is measured, in words, and the digest that is extended, 48 bytes. */
+export interface RtmrEvent {
+  readonly what: string
+  readonly digest: Uint8Array
+}
+
 /**
- * RTMR2 of a Linux kernel with the EFI stub: its command line, then its initrd.
+ * Events of RTMR2 of a Linux kernel with the EFI stub: its command line, then its initrd.
  *
  * @param commandLine - as the stub sees it; OVMF adds ` initrd=initrd` on direct boot
  * @param initrdSha384 - of the file, 48 bytes; absent without initrd
  */
+export async function rtmr2Events(
+  commandLine: string,
+  initrdSha384?: Uint8Array,
+): Promise<readonly RtmrEvent[]> {
+  const line = { what: 'command line', digest: await loadOptionsDigest(commandLine) }
+  return initrdSha384 === undefined ? [line] : [line, { what: 'initrd', digest: initrdSha384 }]
+}
+
+/** RTMR2 of these {@link rtmr2Events}. */
 export async function predictRtmr2(
   commandLine: string,
   initrdSha384?: Uint8Array,
 ): Promise<Uint8Array> {
-  const line = await loadOptionsDigest(commandLine)
-  return replayRtmr(initrdSha384 === undefined ? [line] : [line, initrdSha384])
+  return replayEvents(await rtmr2Events(commandLine, initrdSha384))
 }
 
 /**
- * RTMR1 of one EFI application started by the firmware: on direct boot the kernel, or a unified kernel image.
+ * Events of RTMR1 of one EFI application started by the firmware: on direct boot the kernel, or a unified kernel image.
  *
  * @param authenticode - SHA-384 Authenticode digest of what was loaded, 48 bytes; QEMU patches the header of a kernel it loads
+ * @param inner - the same of the kernel that the application starts; absent when it starts none
  */
+export async function rtmr1Events(
+  authenticode: Uint8Array,
+  inner?: Uint8Array,
+): Promise<readonly RtmrEvent[]> {
+  const action = async (text: string) => ({
+    what: `firmware action: ${text}`,
+    digest: await actionDigest(text),
+  })
+  return [
+    { what: inner === undefined ? 'kernel' : 'unified kernel', digest: authenticode },
+    await action(BOOT_ACTION.callingApplication),
+    { what: 'the firmware ends its part', digest: await separatorDigest() },
+    ...(inner === undefined ? [] : [{ what: 'kernel', digest: inner }]),
+    await action(BOOT_ACTION.exitBootServices),
+    await action(BOOT_ACTION.exitBootServicesReturned),
+  ]
+}
+
+/** RTMR1 of these {@link rtmr1Events}. */
 export async function predictRtmr1(authenticode: Uint8Array): Promise<Uint8Array> {
-  return replayRtmr([
-    authenticode,
-    await actionDigest(BOOT_ACTION.callingApplication),
-    await separatorDigest(),
-    await actionDigest(BOOT_ACTION.exitBootServices),
-    await actionDigest(BOOT_ACTION.exitBootServicesReturned),
-  ])
+  return replayEvents(await rtmr1Events(authenticode))
+}
+
+/** The register after these events, from zero. */
+export async function replayEvents(events: readonly RtmrEvent[]): Promise<Uint8Array> {
+  return replayRtmr(events.map(({ digest }) => digest))
 }
 
 function utf16(text: string): Uint8Array {

@@ -7,13 +7,8 @@ import { FormatError } from '../bytes/format-error.ts'
 import { fromUtf8, toUtf8 } from '../bytes/text.ts'
 import { authenticodeDigest } from '../formats/authenticode.ts'
 import { peSections } from '../formats/pe-sections.ts'
-import {
-  actionDigest,
-  BOOT_ACTION,
-  loadOptionsDigest,
-  replayRtmr,
-  separatorDigest,
-} from './rtmr.ts'
+import { loadOptionsDigest, replayEvents, rtmr1Events } from './rtmr.ts'
+import type { RtmrEvent } from './rtmr.ts'
 
 const FORMAT = 'unified kernel'
 
@@ -48,10 +43,10 @@ export interface UnifiedKernelRegisters {
   readonly rtmr2: Uint8Array
 }
 
-/** The digests that are extended, 48 bytes each, in order. */
+/** In order. */
 export interface UnifiedKernelEvents {
-  readonly rtmr1: readonly Uint8Array[]
-  readonly rtmr2: readonly Uint8Array[]
+  readonly rtmr1: readonly RtmrEvent[]
+  readonly rtmr2: readonly RtmrEvent[]
 }
 
 /** Whether firmware that is given this as a kernel finds initrd and command line in it. Never throws. */
@@ -67,7 +62,7 @@ export function isUnifiedKernel(image: Uint8Array): boolean {
 /** @param image - of sections that this file knows. @throws FormatError, also when one of its two stubs measures nothing into RTMRs */
 export async function predictUnifiedKernel(image: Uint8Array): Promise<UnifiedKernelRegisters> {
   const { rtmr1, rtmr2 } = await unifiedKernelEvents(image)
-  return { rtmr1: await replayRtmr(rtmr1), rtmr2: await replayRtmr(rtmr2) }
+  return { rtmr1: await replayEvents(rtmr1), rtmr2: await replayEvents(rtmr2) }
 }
 
 /** @throws FormatError as {@link predictUnifiedKernel} */
@@ -90,23 +85,23 @@ export async function unifiedKernelEvents(image: Uint8Array): Promise<UnifiedKer
   ] as const)
     if (!knowsCcMeasurement(code))
       throw new FormatError(FORMAT, name, 0, 'its EFI stub measures nothing into RTMRs')
-  const measured = MEASURED_SECTIONS.flatMap((name) => {
+  const measured: RtmrEvent[] = []
+  for (const name of MEASURED_SECTIONS) {
     const found = sections.get(name)
-    return found === undefined ? [] : [toUtf8(`${name}\0`), found]
-  })
+    if (found === undefined) continue
+    measured.push({ what: `name of section ${name}`, digest: await sha384(toUtf8(`${name}\0`)) })
+    measured.push({ what: `section ${name}`, digest: await sha384(found) })
+  }
+  const line = await loadOptionsDigest(fromUtf8(FORMAT, '.cmdline', content('.cmdline')))
   return {
-    rtmr1: [
+    rtmr1: await rtmr1Events(
       await authenticodeDigest(image, 'SHA-384'),
-      await actionDigest(BOOT_ACTION.callingApplication),
-      await separatorDigest(),
       await authenticodeDigest(kernel, 'SHA-384'),
-      await actionDigest(BOOT_ACTION.exitBootServices),
-      await actionDigest(BOOT_ACTION.exitBootServicesReturned),
-    ],
+    ),
     rtmr2: [
-      ...(await Promise.all(measured.map(sha384))),
-      await loadOptionsDigest(fromUtf8(FORMAT, '.cmdline', content('.cmdline'))),
-      await sha384(initrd),
+      ...measured,
+      { what: 'command line', digest: line },
+      { what: 'initrd', digest: await sha384(initrd) },
     ],
   }
 }
