@@ -1,5 +1,7 @@
 /** A QEMU that runs, and what hostd holds of it: the agent's link, the console with its log, the watch over its disk. */
-import type { Vm } from '@cloister/launcher/vm-spec'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Vm, VmState } from '@cloister/launcher/vm-spec'
+import type { Backend } from '../backend.ts'
 import { LogRing } from '../log-ring.ts'
 import type { Carrier } from '../carriers.ts'
 import type { Guest } from '../guest.ts'
@@ -47,4 +49,22 @@ export async function openRun(
   const console = new MachineConsole(vm.sockets.console, ring)
   const disk = new DiskFullWatch({ vm, folder, onFull: onDiskFull, onResumed, log })
   return { vm, guest, carriers, console, ring, disk }
+}
+
+const ADOPT_ATTEMPTS = 3
+const ADOPT_PAUSE_MS = 500
+
+/** Takes up a QEMU that a hostd before this one started; one that cannot be had is ended. @returns undefined when it is gone */
+export async function adoptRun(backend: Backend, state: VmState): Promise<Vm | undefined> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await backend.adoptVm(state)
+    } catch (error) {
+      if (attempt === ADOPT_ATTEMPTS) {
+        await backend.discardVm(state)
+        throw error
+      }
+      await sleep(ADOPT_PAUSE_MS)
+    }
+  }
 }

@@ -5,7 +5,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { CloisterError } from '@cloister/protocol/error'
-import { STAGES } from '@cloister/protocol/guest-names'
 import type { MoveTarget } from '@cloister/protocol/hostd-api'
 import {
   isAtRest,
@@ -20,9 +19,8 @@ import {
   type VmView,
 } from '@cloister/protocol/hostd-vm-api'
 import type { GuestImage } from '@cloister/image/images'
-import type { SevSession, StageRecord, Vm, VmExit } from '@cloister/launcher/vm-spec'
+import type { SevSession, Vm, VmExit } from '@cloister/launcher/vm-spec'
 import type { Backend, VmFolders } from '../backend.ts'
-import { CoalescedWrites } from '../coalesced-writes.ts'
 import type { Guest } from '../guest.ts'
 import { LogRing } from '../log-ring.ts'
 import { movedTargets } from '../moved-targets.ts'
@@ -30,16 +28,15 @@ import { agentBootLog } from './agent-boot-log.ts'
 import { readBaseline, writeBaseline } from './baseline-file.ts'
 import { endOf, failed, lostEnd, type MachineEnd, type StopAsked } from './machine-end.ts'
 import type { MachineConsole } from './machine-console.ts'
+import { KeptMachine } from './kept-machine.ts'
+import { MachineDisk, type SnapshotChange } from './machine-disk.ts'
 import { MachineHistory } from './machine-history.ts'
+import { MachineNews, withoutTroubles } from './machine-news.ts'
 import { machineFiles, type MachineRecord } from './machine-record.ts'
-import { openRun, type MachineRun } from './machine-run.ts'
+import { adoptRun, openRun, type MachineRun } from './machine-run.ts'
 import type { MachineStore } from './machine-store.ts'
 import { OwnerLaunch } from './owner-launch.ts'
 import { nextRestart } from './restart-limit.ts'
-
-const MIB = 2 ** 20
-const ADOPT_ATTEMPTS = 3
-const ADOPT_PAUSE_MS = 500
 
 export interface MachineContext {
   readonly backend: Backend
@@ -61,9 +58,11 @@ interface Run extends MachineRun {
 export class Machine {
   readonly #context: MachineContext
   readonly #record: MachineRecord
-  readonly #writes: CoalescedWrites
+  readonly #kept: KeptMachine
   readonly #files: ReturnType<typeof machineFiles>
   readonly #history: MachineHistory
+  readonly #news: MachineNews
+  readonly #disk: MachineDisk
   /** What is being done to it that nothing else may meet. */
   #change: Promise<unknown> | undefined
   /** Settles when it is known what a hostd before this one has left. */
@@ -79,15 +78,26 @@ export class Machine {
   constructor(context: MachineContext, record: MachineRecord) {
     this.#context = context
     this.#record = record
-    this.#writes = new CoalescedWrites(() => context.store.save(record))
+    this.#kept = new KeptMachine({
+      record,
+      store: context.store,
+      changed: () => context.changed(this.view),
+      failed: (error) => this.#log(error),
+    })
     this.#files = machineFiles(context.store.folder(record.view.id))
     this.#history = new MachineHistory(this.#files.events, (error) => this.#log(error))
+    this.#news = new MachineNews(this.#kept, this.#history)
+    this.#disk = new MachineDisk({
+      file: this.#files.disk,
+      disks: context.backend.machines,
+      kept: this.#kept,
+      history: this.#history,
+      claim: context.claimDisk,
+    })
   }
 
   get view(): VmView {
-    const { restartsAt: _before, ...view } = this.#record.view
-    const restartsAt = this.#record.restart?.at
-    return restartsAt === undefined ? view : { ...view, restartsAt }
+    return this.#kept.view
   }
 
   /** Whether a QEMU of it may run. */
@@ -129,7 +139,7 @@ export class Machine {
     this.#forgetRestart()
     if (isAtRest(this.view.state)) {
       // Kept, or the next hostd would start what its owner stopped.
-      if (isRestarting) await this.#setSurely({})
+      if (isRestarting) await this.#kept.setSurely({})
       return
     }
     await this.#resuming
@@ -142,7 +152,7 @@ export class Machine {
     if (this.view.state !== 'stopping') {
       this.#history.say({ type: 'stopping', ...(force && { why: 'by force' }) })
       this.#stop = { force, isLate: false, until }
-      await this.#set({ state: 'stopping' }, { stopUntil: new Date(until).toISOString() })
+      await this.#kept.set({ state: 'stopping' }, { stopUntil: new Date(until).toISOString() })
     } else if (force) this.#stop = { force, isLate: false, until }
     await run.vm.stop({ force, timeoutMs })
     await run.ended
@@ -210,64 +220,24 @@ export class Machine {
     const after = { ...before, ...targets }
     if (isDeepStrictEqual(after, before)) return
     this.#record.targets = after
-    await this.#setSurely({})
+    await this.#kept.setSurely({})
     const { carriersFor } = await import('../carriers.ts')
     for (const [name, carrier] of await carriersFor(targets)) this.#run?.carriers.set(name, carrier)
   }
 
   /** @throws CloisterError `vm.combination-unfit`, `vm.still-running`, `vm.busy`, `disk.*`, `host.*` */
-  async resize({ cpus, memoryMiB, diskMiB }: ResizeVmRequest): Promise<void> {
-    if (diskMiB !== undefined && this.view.guestDiskMiB !== undefined)
-      throw new CloisterError('vm.combination-unfit', {
-        received: 'another size for an encrypted disk',
-        why: 'its size stands in the initdata: the guest would use no more of it',
-        fix: ['make the VM anew with --disk SIZE: cloister vm create'],
-      })
-    await this.#atRest(async () => {
-      const { view } = this
-      let disk = view.diskMiB
-      if (diskMiB !== undefined && diskMiB !== disk) {
-        using _claim = await this.#context.claimDisk(view, Math.max(0, diskMiB - disk))
-        await this.#context.backend.machines.resizeDisk(this.#files.disk, diskMiB * MIB)
-        disk = diskMiB
-      }
-      const size = {
-        cpus: cpus ?? view.cpus,
-        memoryMiB: memoryMiB ?? view.memoryMiB,
-        diskMiB: disk,
-      }
-      const { cpus: cpusBefore, memoryMiB: memoryBefore } = view
-      try {
-        await this.#setSurely(size)
-      } catch (error) {
-        // The disk has grown; what only the record says has not changed.
-        this.#record.view = { ...this.view, cpus: cpusBefore, memoryMiB: memoryBefore }
-        throw error
-      }
-      this.#history.say({ type: 'resized', detail: size })
-    })
+  async resize(request: ResizeVmRequest): Promise<void> {
+    await this.#atRest(() => this.#disk.resize(request))
   }
 
   /** @throws CloisterError `disk.*` */
   async snapshots(): Promise<Snapshot[]> {
-    const found = await this.#context.backend.machines.listSnapshots(this.#files.disk)
-    return found.map(({ name, at }) => ({ name, createdAt: at.toISOString() }))
+    return await this.#disk.snapshots()
   }
 
   /** @throws CloisterError `vm.still-running`, `vm.busy`, `snapshot.*`, `disk.*` */
-  async changeSnapshot(what: 'create' | 'restore' | 'delete', name: string): Promise<void> {
-    const { machines } = this.#context.backend
-    const { disk } = this.#files
-    const work = {
-      create: () => machines.createSnapshot(disk, name),
-      restore: () => machines.restoreSnapshot(disk, name),
-      delete: () => machines.deleteSnapshot(disk, name),
-    }
-    await this.#atRest(async () => {
-      await work[what]()
-      if (what === 'restore') await this.#readDiskSize()
-      this.#history.say({ type: SNAPSHOT_EVENTS[what], detail: { name } })
-    })
+  async changeSnapshot(what: SnapshotChange, name: string): Promise<void> {
+    await this.#atRest(() => this.#disk.changeSnapshot(what, name))
   }
 
   /** Deletes it with all its files. @throws CloisterError `vm.still-running`, `vm.busy` */
@@ -275,7 +245,7 @@ export class Machine {
     await this.#atRest(async () => {
       this.#isReleased = true
       this.#forgetRestart()
-      await this.#writes.settle().catch(() => undefined)
+      await this.#kept.settle().catch(() => undefined)
       await this.#history.end()
       await this.#context.store.remove(this.view.id)
     })
@@ -357,13 +327,13 @@ export class Machine {
     run?.guest.close()
     await run?.vm.release()
     await run?.console.end()
-    await this.#writes.settle().catch(() => undefined)
+    await this.#kept.settle().catch(() => undefined)
     await this.#history.end()
   }
 
   async #start(session?: SevSession): Promise<void> {
     using _claim = await this.#context.claimRun(this.view)
-    await this.#readDiskSize()
+    await this.#disk.readSize()
     const before = this.view
     const { why: _why, error: _error, endedAt: _endedAt, ...rest } = withoutTroubles(before)
     this.#record.view = { ...rest, stages: [], hasAgent: false }
@@ -372,7 +342,7 @@ export class Machine {
     const startedAt = new Date().toISOString()
     const boots = before.boots + 1
     try {
-      await this.#setSurely({ state: 'starting', startedAt, boots })
+      await this.#kept.setSurely({ state: 'starting', startedAt, boots })
     } catch (error) {
       this.#record.view = before
       this.#context.changed(before)
@@ -393,7 +363,7 @@ export class Machine {
       try {
         const { accelerator, process } = vm.state
         // A QEMU that nobody could find again must not run on.
-        await this.#setSurely(
+        await this.#kept.setSurely(
           { state: 'running', accelerator, pid: process.pid, ...bundleOf(image) },
           { vm: vm.state },
         )
@@ -426,34 +396,19 @@ export class Machine {
     const until = stopUntil === undefined ? undefined : Date.parse(stopUntil)
     if (until !== undefined) this.#stop = { force: false, isLate: false, until }
     const heard = await this.#context.backend.howVmEnded(before)
-    const vm = await this.#adopt(before)
+    const vm = await adoptRun(this.#context.backend, before)
     if (vm === undefined) {
       if (state === 'stopping') return this.#end(STOPPED)
       if (heard !== undefined) return this.#exited(heard)
       const isOtherBoot = before.bootId !== (await this.#context.backend.hostBootId())
       return this.#end(lostEnd(isOtherBoot))
     }
-    await this.#set({ hasAgent: false, ...(state === 'starting' && { state: 'running' }) })
+    await this.#kept.set({ hasAgent: false, ...(state === 'starting' && { state: 'running' }) })
     // It was let go on; where there is still no space, it is told anew.
-    this.#resumed()
+    this.#news.resumed()
     await this.#attach(vm)
     this.#history.say({ type: 'found-again', detail: { pid: vm.state.process.pid } })
     if (until !== undefined) void vm.stop({ timeoutMs: Math.max(0, until - Date.now()) })
-  }
-
-  async #adopt(state: NonNullable<MachineRecord['vm']>): Promise<Vm | undefined> {
-    const { backend } = this.#context
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await backend.adoptVm(state)
-      } catch (error) {
-        if (attempt === ADOPT_ATTEMPTS) {
-          await backend.discardVm(state)
-          throw error
-        }
-        await new Promise((resolve) => setTimeout(resolve, ADOPT_PAUSE_MS))
-      }
-    }
   }
 
   async #attach(vm: Vm): Promise<void> {
@@ -463,16 +418,16 @@ export class Machine {
       targets: this.#record.targets,
     }
     const run = await openRun(vm, places, {
-      onAgent: () => this.#agentAnswered(),
-      onDiskFull: () => this.#diskFull(),
-      onResumed: () => this.#resumed(),
+      onAgent: () => this.#news.agentAnswered(),
+      onDiskFull: () => this.#news.diskFull(),
+      onResumed: () => this.#news.resumed(),
       log: (error) => this.#log(error),
     })
     this.#run = { ...run, ended: vm.exited.then((exit) => this.#exited(exit)) }
-    vm.stages.forEach((stage) => this.#addStage(stage))
-    vm.onStage((stage) => this.#addStage(stage))
-    if (vm.vtpm === 'lost') this.#vtpmLost()
-    else vm.onVtpmLost(() => this.#vtpmLost())
+    vm.stages.forEach((stage) => this.#news.stageReached(stage))
+    vm.onStage((stage) => this.#news.stageReached(stage))
+    if (vm.vtpm === 'lost') this.#news.vtpmLost()
+    else vm.onVtpmLost(() => this.#news.vtpmLost())
   }
 
   async #exited(exit: VmExit): Promise<void> {
@@ -533,59 +488,14 @@ export class Machine {
     delete this.#record.vm
     delete this.#record.stopUntil
     this.#record.view = { ...view, hasAgent: false }
-    await this.#set({ ...end, endedAt: new Date().toISOString() })
+    await this.#kept.set({ ...end, endedAt: new Date().toISOString() })
     const why = end.state === 'failed' ? end.error.why : end.why
     this.#history.say({ type: end.state, why: why.slice(0, 2000) })
-  }
-
-  async #readDiskSize(): Promise<void> {
-    const { virtualBytes } = await this.#context.backend.machines.inspectDisk(this.#files.disk)
-    await this.#set({ diskMiB: Math.ceil(virtualBytes / MIB) })
   }
 
   #running(): Run {
     if (this.#run === undefined) throw new CloisterError('vm.not-running')
     return this.#run
-  }
-
-  #agentAnswered(): void {
-    if (this.view.hasAgent) return
-    this.#history.say({ type: 'agent-answered' })
-    void this.#set({ hasAgent: true })
-  }
-
-  #vtpmLost(): void {
-    if (this.view.vtpmLostAt !== undefined) return
-    this.#history.say({
-      type: 'vtpm-lost',
-      why: 'swtpm has ended: the guest has no TPM until a restart',
-    })
-    void this.#set({ vtpmLostAt: new Date().toISOString() })
-  }
-
-  #diskFull(): void {
-    if (this.view.diskFullAt !== undefined) return
-    this.#history.say({
-      type: 'disk-full',
-      why: 'the guest stands still until the host has space again',
-    })
-    void this.#set({ diskFullAt: new Date().toISOString() })
-  }
-
-  #resumed(): void {
-    const { diskFullAt, ...view } = this.view
-    if (diskFullAt === undefined) return
-    this.#record.view = view
-    this.#history.say({ type: 'resumed' })
-    void this.#set({})
-  }
-
-  #addStage({ name, uptimeMs, at }: StageRecord): void {
-    const { stages, startedAt } = this.view
-    const number = STAGES[name]
-    if (stages.some((stage) => stage.number >= number)) return
-    const hostMs = Math.max(0, at.getTime() - Date.parse(startedAt ?? at.toISOString()))
-    void this.#set({ stages: [...stages, { number, name, guestMs: uptimeMs, hostMs }] })
   }
 
   /** @throws CloisterError `vm.busy` */
@@ -606,19 +516,6 @@ export class Machine {
     return this.#exclusive(work)
   }
 
-  /** Changes the view, and the record beside it. What cannot be written now is written with the next change: a full disk ends no machine. */
-  async #set(view: Partial<VmView>, record: Partial<MachineRecord> = {}): Promise<void> {
-    await this.#setSurely(view, record).catch((error: unknown) => this.#log(error))
-  }
-
-  /** Like {@link #set}, and rejects when it cannot be written. */
-  async #setSurely(view: Partial<VmView>, record: Partial<MachineRecord> = {}): Promise<void> {
-    Object.assign(this.#record, record)
-    this.#record.view = { ...this.view, ...view }
-    this.#context.changed(this.view)
-    await this.#writes.changed()
-  }
-
   #log(error: unknown): void {
     this.#context.log(`${this.view.name}: ${CloisterError.from(error).message}`)
   }
@@ -632,14 +529,3 @@ function bundleOf(image: GuestImage | undefined): Partial<VmView> {
   const { name, imageVersion } = image.manifest
   return { guestImage: { name, imageVersion } }
 }
-
-/** What stands in a view while something of a run is amiss. */
-function withoutTroubles({ vtpmLostAt: _vtpm, diskFullAt: _disk, ...view }: VmView) {
-  return view
-}
-
-const SNAPSHOT_EVENTS = {
-  create: 'snapshot-made',
-  restore: 'snapshot-restored',
-  delete: 'snapshot-deleted',
-} as const
