@@ -46,10 +46,12 @@ export const command: Command = {
     if (image !== undefined) await predict(view, image, hostd, invocation)
     const baseline = await storedBaseline(name, hostd, invocation)
     const { log, quote } = await quotedBoot(view, hostd, invocation)
+    output.waiting('  ...      looking for the event log in the guest')
     const { bytes, source } =
       log === undefined
         ? await bootLog(view, hostd, invocation)
         : { bytes: log, source: 'agent' as const }
+    output.waiting(undefined)
     const appraisal = await appraiseBoot(bytes, baseline, view.secureBoot, quote)
     const current = isLearning ? await learn(name, appraisal, hostd, invocation) : baseline
     const shown = {
@@ -65,7 +67,8 @@ export const command: Command = {
       checks: appraisal.checks,
     }
     await note(name, appraisal, hostd, invocation)
-    const text = () => integrityText(shown, { isFull: options['diff'] === true }, output.painter)
+    const telling = { isFull: options['diff'] === true, isRunning: view.state === 'running' }
+    const text = () => integrityText(shown, telling, output.painter)
     await output.object(shown, { name, text })
     // What was learned is the owner's word, whatever the baseline before it said.
     return isLearning ? 0 : integrityExit(appraisal)

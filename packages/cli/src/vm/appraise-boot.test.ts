@@ -60,7 +60,7 @@ test('a fresh quote over the registers of the log stands behind both phases', as
   assert.equal(integrityExit(appraisal), 0)
   const baseline = { origin: 'learned', bank: 'sha256', isNew: false }
   const shown = { name: 'web', ...appraisal, baseline, source: 'agent' as const }
-  const text = integrityText(shown, { isFull: false }, paint(false))
+  const text = integrityText(shown, { isFull: false, isRunning: true }, paint(false))
   assert.match(text, /quote {8}fresh, by the certified key/)
 })
 
@@ -132,15 +132,25 @@ test('an edited command line is refused, and told with its digests', async () =>
   assert.equal(outcome(appraisal.checks, 'integrity.late-boot'), 'fail')
   const baseline = { origin: 'learned', bank: 'sha256', isNew: false }
   const shown = { name: 'web', ...appraisal, baseline, source: 'memory' as const }
-  const text = integrityText(shown, { isFull: true }, paint(false))
+  const text = integrityText(shown, { isFull: true, isRunning: true }, paint(false))
   assert.match(text, /kernel command line changed \(PCR 8\): .*init=\/bin\/sh/)
   assert.match(text, /expected {2}fa980a8416ec[0-9a-f]{52}\n {12}received {2}3bdc1df5abf1/)
-  assert.match(integrityText(shown, { isFull: false }, paint(false)), /next: .*--diff/)
+  assert.match(
+    integrityText(shown, { isFull: false, isRunning: true }, paint(false)),
+    /next: .*--diff/,
+  )
 })
 
 test('no log is undecided; one that is none is refused', async () => {
   const baseline = await learned()
-  assert.equal(integrityExit(await appraiseBoot(undefined, baseline, true, NO_AGENT)), 3)
+  const absent = await appraiseBoot(undefined, baseline, true, NO_AGENT)
+  assert.equal(integrityExit(absent), 3)
+  const shown = { name: 'web', ...absent, baseline: null, source: null }
+  for (const [isRunning, next] of [
+    [true, /next: cloister vm ssh web -- true/],
+    [false, /next: cloister vm start web/],
+  ] as const)
+    assert.match(integrityText(shown, { isFull: false, isRunning }, paint(false)), next)
   const torn = await appraiseBoot(log('first').subarray(0, 5000), baseline, true, NO_AGENT)
   assert.equal(outcome(torn.checks, 'event-log.malformed'), 'fail')
   assert.equal(integrityExit(torn), 2)

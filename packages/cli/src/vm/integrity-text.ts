@@ -28,10 +28,16 @@ export interface ShownIntegrity {
 
 const SUBJECT_CHARACTERS = 160
 
-/** @param isFull - each difference with its digests, and those that are explained */
+export interface IntegrityTelling {
+  /** Each difference with its digests, and those that are explained. */
+  readonly isFull: boolean
+  /** Whether the VM runs: a log that is not there may come. */
+  readonly isRunning: boolean
+}
+
 export function integrityText(
   shown: ShownIntegrity,
-  { isFull }: { readonly isFull: boolean },
+  { isFull, isRunning }: IntegrityTelling,
   painter: Painter,
 ): string {
   const { name, early, late, quoted, baseline, changes, registers, secureBoot, source, checks } =
@@ -43,26 +49,30 @@ export function integrityText(
     `${name}  ${baseline?.isNew === true ? 'this boot is the baseline from now on; against the one before: ' : ''}early boot ${paintStatus(early, painter)}, late boot ${paintStatus(late, painter)}`,
     `  baseline     ${baseline === null ? 'none' : `${baseline.origin}${baseline.isNew ? ' just now' : ''}, ${baseline.bank}`}`,
     `  Secure Boot  ${secureBoot === null ? 'not known' : secureBoot ? 'on' : 'off'}`,
-    `  event log    ${LOG_WORDS[source ?? 'none']}`,
+    `  event log    ${LOG_WORDS[source ?? (isRunning ? 'not yet' : 'none')]}`,
     `  quote        ${quoteWords(quoted, checks)}`,
     ...registers
       .filter(({ status }) => status === 'unknown')
       .map(({ pcr, why }) =>
-        painter.dim(`  not known    PCR ${pcr}${why === undefined ? '' : `: ${why}`}`),
+        painter.dim(
+          `  ${baseline?.isNew === true ? 'was unknown' : 'not known  '}  PCR ${pcr}${why === undefined ? '' : `: ${why}`}`,
+        ),
       ),
     ...told.flatMap((change) => changeLines(change, isFull, painter)),
     ...(explained > 0 && !isFull
       ? [painter.dim(`  ${explained} explained: cloister vm integrity ${name} --diff`)]
       : []),
     ...checkLines(checks, painter),
-    ...next(shown).map((line) => `next: ${line}`),
+    ...next(shown, isRunning).map((line) => `next: ${line}`),
   ].join('\n')
 }
 
 const LOG_WORDS = {
   agent: 'given by the agent in the guest',
   memory: 'found in the memory of the machine',
-  none: 'none: the VM does not run, or its log was not found',
+  'not yet':
+    'none found in the memory of the machine: it may still be in its firmware, or has overwritten it',
+  none: 'none: the VM does not run',
 } as const
 
 function quoteWords(
@@ -108,8 +118,14 @@ function paintStatus(status: PhaseStatus, painter: Painter): string {
       : status
 }
 
-function next({ name, early, late, baseline, source }: ShownIntegrity): string[] {
-  if (source === null) return [`cloister vm start ${name}`]
+function next(
+  { name, early, late, baseline, source }: ShownIntegrity,
+  isRunning: boolean,
+): string[] {
+  if (source === null)
+    return isRunning
+      ? [`cloister vm ssh ${name} -- true, which waits for the boot, then this again`]
+      : [`cloister vm start ${name}`]
   if (baseline?.isNew === true) return []
   if (early === 'mismatch' || late === 'mismatch')
     return [`cloister vm integrity ${name} --diff, and --learn where you made the change yourself`]
