@@ -129,6 +129,13 @@ test(
     const malformed = await cloister(...words, services.address)
     assert.equal(malformed.code, 3)
     assert.match(malformed.talk, /fetch\.content-malformed/)
+    services.set('/tdx/certification/v4/tcb?fmspc=b0c06f000000', {
+      status: 429,
+      headers: { 'retry-after': '300' },
+    })
+    const limited = await cloister(...words, services.address)
+    assert.equal(limited.code, 3)
+    assert.match(limited.talk, /fetch\.rate-limited[^]*status 429, asks to wait 300 seconds/)
     const offline = await cloister(...words, 'http://127.0.0.1:9', '--offline')
     assert.match(offline.talk, /fetch\.offline/)
     const plain = await cloister(...words, 'http://example.org')

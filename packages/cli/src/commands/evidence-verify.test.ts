@@ -176,12 +176,18 @@ test(
       strict: Buffer.from('{"requireRevocationList":true}'),
       unknown: Buffer.from('{"requireRevocationLists":true}'),
       broken: Buffer.from('['),
+      twice: Buffer.from('{"distrustedLines":["Genoa"],"distrustedLines":[]}'),
+      mask: Buffer.from('{"requireMitigations":18446744073709551615}'),
     })
     const withPolicy = (name: string) =>
       verify(report, ...GENOA, '--expect', 'any', '--policy', join(policies, name), ...AT)
     assert.equal((await withPolicy('strict')).code, 3)
     assert.equal((await withPolicy('unknown')).code, 6)
     assert.match((await withPolicy('broken')).talk, /error policy\.malformed/)
+    assert.match((await withPolicy('twice')).talk, /error policy\.malformed[^]*stands twice/)
+    const masked = (await withPolicy('mask')).json['checks'] as Record<string, unknown>[]
+    const mitigation = masked.find(({ code }) => code === 'snp.mitigation.missing')
+    assert.equal(mitigation?.['expected'], `0x${'f'.repeat(16)}`)
   },
 )
 

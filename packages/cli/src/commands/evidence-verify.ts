@@ -1,4 +1,7 @@
 import { CloisterError } from '@cloister/protocol/error'
+import { FormatError } from '@cloister/verifier/bytes/format-error'
+import { objectOf } from '@cloister/verifier/formats/json-fields'
+import { parseCompactJson } from '@cloister/verifier/formats/json-text'
 import type { Appraisal } from '@cloister/verifier/result/appraisal'
 import { checkLines } from '../check-lines.ts'
 import { listOption, textOption, type Command, type Invocation } from '../command.ts'
@@ -173,17 +176,16 @@ function chosenTee(invocation: Invocation): EvidenceTee {
   })
 }
 
-async function policyOf(invocation: Invocation): Promise<Record<string, unknown>> {
+/** A member that stands twice, of which one reader would take the first and another the last, is no policy. */
+async function policyOf(invocation: Invocation): Promise<Readonly<Record<string, unknown>>> {
   const file = textOption(invocation, 'policy')
   if (file === undefined) return {}
   try {
-    const value: unknown = JSON.parse((await readInput(file, 1 << 20)).toString('utf8'))
-    if (typeof value === 'object' && value !== null && !Array.isArray(value))
-      return value as Record<string, unknown>
+    return objectOf('policy', 'policy', parseCompactJson('policy', await readInput(file, 1 << 20)))
   } catch (cause) {
-    if (cause instanceof CloisterError) throw cause
+    if (!(cause instanceof FormatError)) throw cause
+    throw new CloisterError('policy.malformed', { where: file, why: cause.message, cause })
   }
-  throw new CloisterError('policy.malformed', { where: file, why: 'it is not a JSON object' })
 }
 
 function instant(text: string | undefined): Date {

@@ -25,11 +25,13 @@ export async function withFetchErrors<Value>(fetching: () => Promise<Value>): Pr
     if (cause instanceof TypeError)
       throw new CloisterError('cli.usage', { why: cause.message, cause })
     if (!(cause instanceof EndorsementFetchError)) throw cause
-    const { code, url, status, problem } = cause
+    const { code, url, status, problem, retryAfterMs } = cause
+    const wait =
+      retryAfterMs === undefined ? '' : `, asks to wait ${Math.ceil(retryAfterMs / 1000)} seconds`
     throw new CloisterError(code, {
       ...(url !== undefined && { where: url }),
       ...(status !== undefined
-        ? { received: `status ${status}` }
+        ? { received: `status ${status}${wait}` }
         : problem !== undefined && { received: problem }),
       cause,
     })

@@ -8,18 +8,20 @@ import { appraiseTcb } from './appraise-tcb.ts'
 import type { TcbCheckCode, TcbRequest } from './appraise-tcb.ts'
 import type { PreparedDcapEndorsements } from './endorsements.ts'
 
-/** @param early - absent: nothing was compared, and the result says so */
+/** @param early - absent: nothing was compared, and the result says so; a policy that refuses by it is left undecided */
 export function appraiseEarly(
   request: TcbRequest,
   early: PreparedDcapEndorsements | undefined,
   checks: CheckSink<TcbCheckCode>,
 ): void {
   const code = 'dcap.tcb.early-status'
+  const demanded = request.policy.refuseFailingEarlyTcb === true
   if (early === undefined) {
-    checks.add(code, 'not-checked')
+    checks.add(code, demanded ? 'undecided' : 'not-checked', {
+      expected: 'early collateral to compare with',
+    })
     return
   }
-  const demanded = request.policy.refuseFailingEarlyTcb === true
   const own = new CheckList<TcbCheckCode>()
   const tcb = appraiseTcb({ ...request, endorsements: early }, own)
   const failed = own.checks.find(({ outcome }) => outcome === 'fail' || outcome === 'undecided')

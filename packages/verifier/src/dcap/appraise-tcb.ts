@@ -219,8 +219,11 @@ function judgeStatus(tcb: DcapTcb, policy: DcapPolicy, now: Date, checks: Checks
   const received = [status, ...tcb.advisories].join(' ')
   if (!checks.require('dcap.tcb.revoked', status !== 'Revoked', { received })) return
   const outcome = status === 'UpToDate' ? 'pass' : isAccepted(tcb, policy, now) ? 'warning' : 'fail'
-  const expected = ['UpToDate', ...(policy.acceptTcbStatuses ?? [])].join(' or ')
-  checks.add('dcap.tcb.status', outcome, { expected, received })
+  const level = policy.graceDays === undefined ? '' : `, level of ${tcb.tcbDate}`
+  checks.add('dcap.tcb.status', outcome, {
+    expected: acceptedStatuses(policy),
+    received: received + level,
+  })
   const minimum = policy.minimumEvaluationDataNumber
   const number = `${tcb.evaluationDataNumber}`
   if (minimum === undefined)
@@ -230,6 +233,20 @@ function judgeStatus(tcb: DcapTcb, policy: DcapPolicy, now: Date, checks: Checks
       expected: `at least ${minimum}`,
       received: number,
     })
+}
+
+/** In words, with what else must hold for a status that is not the current one. */
+function acceptedStatuses({
+  acceptTcbStatuses = [],
+  acceptAdvisories,
+  graceDays,
+}: DcapPolicy): string {
+  const others = acceptTcbStatuses.filter((status) => status !== 'UpToDate')
+  if (others.length === 0) return 'UpToDate'
+  const only = acceptAdvisories?.join(' ') ?? ''
+  const named = acceptAdvisories === undefined ? '' : ` with no advisories but ${only || 'none'}`
+  const days = graceDays === undefined ? '' : ` until ${graceDays} days after the level's date`
+  return `UpToDate, or ${others.join(' or ')}${named}${days}`
 }
 
 function isAccepted(tcb: DcapTcb, policy: DcapPolicy, now: Date): boolean {

@@ -272,6 +272,11 @@ const CASES: readonly Case[] = [
   {
     code: 'dcap.tcb.early-status',
     outcome: 'undecided',
+    policy: { refuseFailingEarlyTcb: true },
+  },
+  {
+    code: 'dcap.tcb.early-status',
+    outcome: 'undecided',
     early: dated(-9, -8),
     policy: { refuseFailingEarlyTcb: true },
   },

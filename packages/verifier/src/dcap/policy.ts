@@ -12,7 +12,7 @@ export interface DcapPolicy {
   readonly graceDays?: number
   /** Least `tcbEvaluationDataNumber` of TCB info and QE identity. */
   readonly minimumEvaluationDataNumber?: number
-  /** Refuses what the early collateral does not accept, which is a warning otherwise; needs `earlyEndorsements` to say anything. */
+  /** Refuses what the early collateral does not accept, which is a warning otherwise; without `earlyEndorsements` the Evidence is undecided. */
   readonly refuseFailingEarlyTcb?: boolean
   /** PPIDs, platform instance ids (16 bytes in hex) or FMSPCs (6 bytes in hex) of which the platform must have one. */
   readonly allowedPlatforms?: readonly string[]

@@ -126,6 +126,14 @@ test('an accepted status is a warning, bounded by advisories and grace', WITH_VE
   assert.equal((await run({ acceptTcbStatuses, acceptAdvisories: [] })).status, 'contraindicated')
   assert.equal((await run({ acceptTcbStatuses, graceDays: 1 })).status, 'contraindicated')
   assert.equal((await run({ acceptTcbStatuses, graceDays: 10_000 })).status, 'warning')
+  const words = async (policy: Parameters<typeof run>[0]) =>
+    (await run(policy)).checks.find(({ code }) => code === 'dcap.tcb.status')
+  assert.equal((await words({}))?.expected, 'UpToDate')
+  const named = await words({ acceptTcbStatuses, acceptAdvisories: ['INTEL-SA-00960'] })
+  assert.equal(named?.expected, 'UpToDate, or OutOfDate with no advisories but INTEL-SA-00960')
+  const dated = await words({ acceptTcbStatuses, graceDays: 1 })
+  assert.equal(dated?.expected, "UpToDate, or OutOfDate until 1 days after the level's date")
+  assert.match(dated?.received ?? '', /^OutOfDate .*, level of 20\d\d-\d\d-\d\dT/)
   assert.equal((await run({ acceptTcbStatuses: ['SWHardeningNeeded'] })).status, 'contraindicated')
 })
 

@@ -219,5 +219,6 @@ function checkPlatform(pck: PckIdentity, { allowedPlatforms }: DcapPolicy, check
     return
   }
   const listed = allowedPlatforms.some((id) => ids.includes(id.toLowerCase()))
-  checks.require('dcap.platform.not-allowed', listed, { received })
+  const expected = `one of ${allowedPlatforms.length} platforms`
+  checks.require('dcap.platform.not-allowed', listed, { expected, received })
 }

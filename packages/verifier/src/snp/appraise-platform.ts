@@ -17,7 +17,9 @@ export function appraisePlatform(
   policy: SnpPolicy,
   checks: Checks,
 ): void {
-  checks.require('snp.product.distrusted', !policy.distrustedLines?.includes(verified.line), {
+  const { distrustedLines = [] } = policy
+  checks.require('snp.product.distrusted', !distrustedLines.includes(verified.line), {
+    expected: distrustedLines.length === 0 ? undefined : `not ${distrustedLines.join(' or ')}`,
     received: verified.line,
   })
   checkTcbOrder(verified, policy, checks)
