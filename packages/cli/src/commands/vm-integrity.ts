@@ -53,6 +53,8 @@ export const command: Command = {
         : { bytes: log, source: 'agent' as const }
     output.waiting(undefined)
     const appraisal = await appraiseBoot(bytes, baseline, view.secureBoot, quote)
+    // Of this boot against the baseline of until now.
+    await note(name, appraisal, hostd, invocation)
     const current = isLearning ? await learn(name, appraisal, hostd, invocation) : baseline
     const shown = {
       name,
@@ -66,7 +68,6 @@ export const command: Command = {
       source,
       checks: appraisal.checks,
     }
-    await note(name, appraisal, hostd, invocation)
     const telling = { isFull: options['diff'] === true, isRunning: view.state === 'running' }
     const text = () => integrityText(shown, telling, output.painter)
     await output.object(shown, { name, text })

@@ -219,3 +219,26 @@ test('a log of SHA-1 alone is refused, and another boot loader is a mismatch of 
   const other = await appraiseBoot(log('other-loader'), await learned(), true, NO_AGENT)
   assert.equal(outcome(other.checks, 'integrity.early-boot'), 'fail')
 })
+
+test('integrityText() tells what was started before the steps of GRUB, and counts those where they are many', async () => {
+  const appraisal = await appraiseBoot(log('command-line'), await learned(), true, NO_AGENT)
+  const kernel = appraisal.changes.find(({ component }) => component === 'kernel command line')
+  assert.ok(kernel)
+  const step = { ...kernel, component: 'grub command', subject: 'insmod gzio' } as const
+  const baseline = { origin: 'learned', bank: 'sha256', isNew: false }
+  const told = (steps: number, isFull: boolean) => {
+    const changes = [...Array.from({ length: steps }, () => step), kernel]
+    const shown = { name: 'web', ...appraisal, changes, baseline, source: 'memory' as const }
+    return integrityText(shown, { isFull, isRunning: true }, paint(false))
+      .split('\n')
+      .filter((line) => line.startsWith('  differs'))
+      .map((line) => line.replace(/^  differs +/, '').replace(/:.*/, ''))
+  }
+  assert.deepEqual(told(4, false), [
+    'kernel command line changed (PCR 8)',
+    '4 commands of GRUB (PCR 8)',
+  ])
+  const few = ['kernel command line changed (PCR 8)', 'grub command changed (PCR 8)']
+  assert.deepEqual(told(1, false), few)
+  assert.equal(told(4, true).length, 5)
+})

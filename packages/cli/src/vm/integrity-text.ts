@@ -43,7 +43,9 @@ export function integrityText(
   const { name, early, late, quoted, baseline, changes, registers, secureBoot, source, checks } =
     shown
   const mismatches = changes.filter(({ isExplained }) => !isExplained)
-  const told = isFull ? changes : mismatches
+  const told = tellingFirst(isFull ? changes : mismatches)
+  const steps = isFull ? 0 : told.filter(isStep).length
+  const isFolded = steps > MAX_STEPS
   const explained = changes.length - mismatches.length
   return [
     `${name}  ${baseline?.isNew === true ? 'this boot is the baseline from now on; against the one before: ' : ''}early boot ${paintStatus(early, painter)}, late boot ${paintStatus(late, painter)}`,
@@ -58,13 +60,32 @@ export function integrityText(
           `  ${baseline?.isNew === true ? 'was unknown' : 'not known  '}  PCR ${pcr}${why === undefined ? '' : `: ${why}`}`,
         ),
       ),
-    ...told.flatMap((change) => changeLines(change, isFull, painter)),
+    ...told
+      .filter((change) => !isFolded || !isStep(change))
+      .flatMap((change) => changeLines(change, isFull, painter)),
+    ...(isFolded
+      ? [
+          `  ${painter.red('differs  ')} ${steps} commands of GRUB (PCR 8): cloister vm integrity ${name} --diff`,
+        ]
+      : []),
     ...(explained > 0 && !isFull
       ? [painter.dim(`  ${explained} explained: cloister vm integrity ${name} --diff`)]
       : []),
     ...checkLines(checks, painter),
     ...next(shown, isRunning).map((line) => `next: ${line}`),
   ].join('\n')
+}
+
+/** GRUB measures each command of a configuration: dozens differ where one line of it was written anew. */
+const MAX_STEPS = 3
+
+function isStep({ component }: BootChange): boolean {
+  return component === 'grub command'
+}
+
+/** What was started, and with what, before the steps that led there. */
+function tellingFirst(changes: readonly BootChange[]): BootChange[] {
+  return [...changes.filter((change) => !isStep(change)), ...changes.filter(isStep)]
 }
 
 const LOG_WORDS = {
