@@ -1,6 +1,7 @@
 /** The appraisal of Azure confidential VMs on AMD SEV-SNP: the SNP report vouches for the vTPM's key, the vTPM for what booted. */
 import { AMD_ROOTS } from '../snp/anchors.ts'
 import type { SnpRoot } from '../snp/anchors.ts'
+import { checkSnpPolicy } from '../snp/policy-keys.ts'
 import { appraiseSnpUnder } from '../snp/appraise.ts'
 import type { SnpEndorsements } from '../snp/appraise.ts'
 import type { SnpClaims } from '../snp/claims.ts'
@@ -60,6 +61,7 @@ export async function appraiseAzSnpUnder(
   const { expect, ...others } = options
   const { now } = others
   if (!(now instanceof Date) || Number.isNaN(now.getTime())) throw new TypeError('now is required')
+  checkSnpPolicy(others.policy ?? {})
   const { vtpm: expected, hardware } = readVtpmExpect(expect)
   const checks = new CheckList<AzSnpCheckCode>()
   const tee = 'az-snp'

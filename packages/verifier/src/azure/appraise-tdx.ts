@@ -9,7 +9,9 @@ import { CheckList } from '../result/check.ts'
 import type { EndorsementCache } from '../result/endorsement-cache.ts'
 import { appraiseTdxUnder } from '../tdx/appraise.ts'
 import type { TdxClaims } from '../tdx/claims.ts'
+import { TDX_POLICY_KEYS } from '../tdx/policy.ts'
 import type { TdxExpect, TdxPolicy } from '../tdx/policy.ts'
+import { checkPolicy } from '../result/policy-values.ts'
 import type { AzTdxCheckCode } from './check-codes.ts'
 import { parseAzTdxEvidence } from './evidence-json.ts'
 import type { AzTdxEvidence } from './evidence.ts'
@@ -63,6 +65,7 @@ export async function appraiseAzTdxUnder(
   const { expect, ...others } = options
   const { now } = others
   if (!(now instanceof Date) || Number.isNaN(now.getTime())) throw new TypeError('now is required')
+  checkPolicy(others.policy ?? {}, TDX_POLICY_KEYS)
   const { vtpm: expected, hardware } = readVtpmExpect(expect)
   const checks = new CheckList<AzTdxCheckCode>()
   const tee = 'az-tdx'
