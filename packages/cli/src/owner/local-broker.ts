@@ -76,7 +76,8 @@ export async function serveBroker(
   const pidFile = join(directories.broker, 'pid')
   writeFileSync(pidFile, `${process.pid}\n`, { mode: 0o600 })
   options.started(broker.url)
-  if (pinned !== undefined && pinned.url !== broker.url)
+  // Guests of a broker with another key would find nobody there whom they take.
+  if (pinned !== undefined && pinned.url !== broker.url && pinned.spki.includes(broker.spki))
     void leadGuests(directories, { from: pinned, to: broker }, options.signal).then(
       (names) => names.length > 0 && options.talk(`led to it: ${names.join(', ')}`),
       (error: unknown) =>
