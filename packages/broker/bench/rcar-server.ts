@@ -5,11 +5,11 @@
 import {
   createCipheriv,
   createDecipheriv,
-  createHash,
   createPublicKey,
   createSecretKey,
   diffieHellman,
   generateKeyPairSync,
+  hash,
   randomBytes,
   sign,
   verify,
@@ -67,10 +67,9 @@ const AUDITED = [7000, 2800].map((size) => Buffer.alloc(size, 'x'))
 function nativeCryptography(): number {
   const start = cpu()
   verify('sha384', data, p384.publicKey, report)
-  for (const algorithm of ['sha384', 'sha256', 'sha256'])
-    createHash(algorithm).update(data).digest()
+  for (const algorithm of ['sha384', 'sha256', 'sha256']) hash(algorithm, data, 'buffer')
   sign('sha256', data, p256.privateKey)
-  for (const entry of AUDITED) createHash('sha256').update(entry).digest()
+  for (const entry of AUDITED) hash('sha256', entry, 'buffer')
   for (const record of RECORDS) tls.update(record)
   for (const bytes of [32, 16, 16]) randomBytes(bytes)
   for (let opened = 0; opened < 2; opened++) {
@@ -82,7 +81,7 @@ function nativeCryptography(): number {
   const ephemeral = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   ephemeral.publicKey.export({ format: 'jwk' })
   const agreed = diffieHellman({ privateKey: ephemeral.privateKey, publicKey })
-  const wrappingKey = createSecretKey(createHash('sha256').update(agreed).digest())
+  const wrappingKey = createSecretKey(hash('sha256', agreed, 'buffer'))
   const wrap = createCipheriv('id-aes256-wrap', wrappingKey, Buffer.alloc(8, 0xa6))
   wrap.update(randomBytes(32))
   wrap.final()

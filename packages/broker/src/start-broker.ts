@@ -22,6 +22,7 @@ import { loadIdentity } from './identity.ts'
 import { Sessions } from './kbs/sessions.ts'
 import { BROKER_LIMITS, type BrokerLimits } from './limits.ts'
 import type { BrokerParts } from './parts.ts'
+import { AuditJournal } from './storage/audit-journal.ts'
 import { loadAuditKey } from './storage/audit-key.ts'
 import { AuditLog } from './storage/audit-log.ts'
 import { Database } from './storage/database.ts'
@@ -85,8 +86,13 @@ export async function startBrokerUnder(
   const now = options.now ?? Date.now
   const limits = { ...BROKER_LIMITS, ...options.limits }
   mkdirSync(options.directory, { recursive: true, mode: 0o700 })
-  const database = new Database(join(options.directory, 'broker.db'))
+  const files = new DisposableStack()
   try {
+    const database = new Database(join(options.directory, 'broker.db'))
+    files.defer(() => {
+      database.close()
+    })
+    const journal = files.use(new AuditJournal(join(options.directory, 'audit.journal')))
     const { host } = options.listen
     const tls = loadIdentity(options.directory, {
       name: 'tls',
@@ -96,6 +102,7 @@ export async function startBrokerUnder(
     })
     const parts = createParts(options, {
       database,
+      journal,
       limits,
       now,
       appraisers: { ...HARDWARE_APPRAISERS, ...fakes },
@@ -126,11 +133,12 @@ export async function startBrokerUnder(
     url ||= `https://${host.includes(':') ? `[${host}]` : host}:${address.port}`
     let stopped: Promise<void> | undefined
     const end = async () => {
-      await using _database = { [Symbol.asyncDispose]: async () => database.close() }
+      using _files = files
       await using _refresher = refresher
       using _memory = memory
       await server.close()
       parts.strangers.flush(now())
+      parts.audit.settle()
     }
     const stop = () => (stopped ??= end())
     refresher?.start()
@@ -138,13 +146,14 @@ export async function startBrokerUnder(
     const { tokenSigner } = parts
     return { url, address, spki: tls.spki, tokenSigner, stop, [Symbol.asyncDispose]: stop }
   } catch (error) {
-    database.close()
+    files.dispose()
     throw error
   }
 }
 
 interface Resources {
   readonly database: Database
+  readonly journal: AuditJournal
   readonly limits: BrokerLimits
   readonly now: () => number
   readonly appraisers: Appraisers
@@ -152,7 +161,7 @@ interface Resources {
 
 function createParts(
   options: BrokerOptions,
-  { database, limits, now, appraisers }: Resources,
+  { database, journal, limits, now, appraisers }: Resources,
 ): BrokerParts {
   const { directory, simulatedRoots = [], onBug = reportBug } = options
   const hasSecrets = database.prepare('SELECT 1 FROM secret_versions LIMIT 1').get() !== undefined
@@ -175,11 +184,11 @@ function createParts(
       now: now(),
     }),
   )
-  const audit = new AuditLog(
-    database,
-    loadAuditKey(join(directory, 'audit.key')),
-    limits.auditBytes,
-  )
+  const audit = new AuditLog(database, {
+    key: loadAuditKey(join(directory, 'audit.key')),
+    journal,
+    limitBytes: limits.auditBytes,
+  })
   return {
     version: PRODUCT_VERSION,
     limits,

@@ -1,6 +1,7 @@
 /**
  * The append-only record of every decision with its checks: a transparency log, whose entries are leaves of a Merkle tree (RFC 6962, C2SP tlog-tiles).
- * Entry and full tiles are written in one transaction, the tree's edge is in memory and follows from them; checkpoints are signed when somebody asks.
+ * Entries go into a journal first, and from there into the table, many in one transaction and in it the tiles that they fill; the tree's edge is in memory and follows from them;
+ * checkpoints are signed when somebody asks.
  * It has a bound: beyond it the oldest bundles of entries go, their hashes stay, and an entry tells it.
  */
 import { auditLeaf, LOG_EVENT } from '@cloister/protocol/audit-entry'
@@ -10,6 +11,7 @@ import { encodeLogKey, logKey, signCheckpoint } from '@cloister/protocol/tlog/ch
 import { leafHash } from '@cloister/protocol/tlog/merkle'
 import { encodeBundle, TILE_WIDTH, type TileName } from '@cloister/protocol/tlog/tiles'
 import { newRequestId } from '../request-id.ts'
+import type { AuditJournal } from './audit-journal.ts'
 import type { AuditKey } from './audit-key.ts'
 import { count, type Database, type Durability } from './database.ts'
 import { TreeEdge, type FullTile } from './tree-edge.ts'
@@ -25,24 +27,40 @@ export interface AuditQuery {
 /** What stays of the bound when it was reached, so that cuts are seldom. */
 const KEPT_SHARE = 0.75
 
+/** What the table has of an entry beside its text. */
+interface Row {
+  readonly index: number
+  readonly time: number
+  readonly requestId: string
+  readonly workload: string | null
+}
+
+export interface AuditLogOptions {
+  readonly key: AuditKey
+  readonly journal: AuditJournal
+  /** Of the entries' texts; the files are somewhat larger. */
+  readonly limitBytes: number
+}
+
 export class AuditLog {
   readonly #database: Database
   readonly #key: AuditKey
+  readonly #journal: AuditJournal
   readonly #insert
   readonly #insertTile
   readonly #tree: TreeEdge
   readonly #limitBytes: number
+  /** In the journal and not in the table yet, oldest first. */
+  #waiting: Row[] = []
   /** Of the texts that are kept. */
   #bytes: number
   #checkpoint: { readonly size: number; readonly note: string } | undefined
 
-  /**
-   * @param limitBytes of the entries' texts; the file is somewhat larger
-   * @throws CloisterError `broker.storage` when the log does not go on from the checkpoint that it signed last
-   */
-  constructor(database: Database, key: AuditKey, limitBytes: number) {
+  /** @throws CloisterError `broker.storage` when the log does not go on from the checkpoint that it signed last, or the journal not from the log */
+  constructor(database: Database, { key, journal, limitBytes }: AuditLogOptions) {
     this.#database = database
     this.#key = key
+    this.#journal = journal
     this.#limitBytes = limitBytes
     this.#insert = database.prepare(
       'INSERT INTO audit_entries (position, time, request_id, workload, entry) VALUES (?, ?, ?, ?, ?)',
@@ -76,21 +94,41 @@ export class AuditLog {
   }
 
   /** @param alongside - runs in the transaction of the entry */
-  #write(entry: AuditContent, durability: Durability, alongside?: () => void): void {
-    const leaf = auditLeaf(entry)
-    const growth = this.#tree.growth(leafHash(leaf))
-    const { time, requestId, workload = null } = entry
-    const insert = () => this.#insert.run(this.#tree.size, time, requestId, workload, leaf)
-    if (growth.full.length === 0 && alongside === undefined)
-      this.#database.writeOne(durability, insert)
-    else
-      this.#database.write(durability, () => {
-        insert()
+  #write(content: AuditContent, durability: Durability, alongside?: () => void): void {
+    const leaf = auditLeaf(content)
+    const hash = leafHash(leaf)
+    const growth = this.#tree.growth(hash)
+    const row = rowOf(this.#tree.size, content)
+    const mayWait = durability === 'ordered' && alongside === undefined && growth.full.length === 0
+    if (mayWait && this.#journal.hasRoomFor(leaf)) {
+      this.#journal.append(row.index, leaf, hash)
+      this.#waiting.push(row)
+    } else
+      this.settle(() => {
+        this.#insertRow(row, leaf)
         this.#store(growth.full)
         alongside?.()
       })
     this.#tree.grow(growth)
     this.#bytes += Buffer.byteLength(leaf)
+  }
+
+  /**
+   * Moves what waits in the journal into the table. Synced before it leaves the journal, so that no loss of power takes entries from the middle.
+   *
+   * @param alongside - runs in the same transaction, after it
+   */
+  settle(alongside?: () => void): void {
+    this.#database.write('durable', () => {
+      for (const [n, row] of this.#waiting.entries()) this.#insertRow(row, this.#journal.leaf(n))
+      alongside?.()
+    })
+    this.#waiting = []
+    this.#journal.clear()
+  }
+
+  #insertRow({ index, time, requestId, workload }: Row, leaf: string): void {
+    this.#insert.run(index, time, requestId, workload, leaf)
   }
 
   /** Takes out the oldest entries, in whole bundles, and says so in one that stays. */
@@ -126,11 +164,26 @@ export class AuditLog {
   }
 
   count(): number {
-    return count(this.#database, 'SELECT count(*) AS n FROM audit_entries')
+    const inTable = count(this.#database, 'SELECT count(*) AS n FROM audit_entries')
+    return inTable + this.#waiting.length
   }
 
   /** Newest first. */
-  find({ requestId, workload, before, limit }: AuditQuery): readonly AuditLeaf[] {
+  find(query: AuditQuery): readonly AuditLeaf[] {
+    const { limit } = query
+    const newest = this.#waitingLeaves((row) => isAskedFor(row, query))
+      .toReversed()
+      .slice(0, limit)
+    return [...newest, ...this.#findInTable({ ...query, limit: limit - newest.length })]
+  }
+
+  #waitingLeaves(isWanted: (row: Row) => boolean): readonly AuditLeaf[] {
+    return this.#waiting.flatMap((row, n) =>
+      isWanted(row) ? { index: row.index, leaf: this.#journal.leaf(n) } : [],
+    )
+  }
+
+  #findInTable({ requestId, workload, before, limit }: AuditQuery): readonly AuditLeaf[] {
     const filters = {
       'request_id = ?': requestId,
       'workload = ?': workload,
@@ -152,7 +205,7 @@ export class AuditLog {
     if (this.#checkpoint?.size === size) return this.#checkpoint.note
     const root = this.#tree.root()
     const note = signCheckpoint(this.#key.origin, { size, root }, this.#key.key)
-    this.#database.write('durable', () => {
+    this.settle(() => {
       this.#database
         .prepare('INSERT OR REPLACE INTO audit_checkpoint (id, size, root) VALUES (1, ?, ?)')
         .run(size, root)
@@ -177,13 +230,16 @@ export class AuditLog {
 
   #bundle(from: number, width: number): Uint8Array | undefined {
     if (from + width > this.#tree.size) return undefined
+    const end = from + width
     const rows = this.#database
       .prepare(
         'SELECT entry FROM audit_entries WHERE position >= ? AND position < ? ORDER BY position',
       )
-      .all(from, from + width)
-    if (rows.length < width) throw new CloisterError('broker.audit-pruned')
-    return encodeBundle(rows.map((row) => Buffer.from(String(row['entry']))))
+      .all(from, end)
+    const waiting = this.#waitingLeaves(({ index }) => index >= from && index < end)
+    const leaves = [...rows.map((row) => String(row['entry'])), ...waiting.map(({ leaf }) => leaf)]
+    if (leaves.length < width) throw new CloisterError('broker.audit-pruned')
+    return encodeBundle(leaves.map((leaf) => Buffer.from(leaf)))
   }
 
   /** Up to 255 entries are in no full tile yet; all are where the log was a chain of hashes before. */
@@ -198,7 +254,27 @@ export class AuditLog {
       for (const row of rest) this.#takeUp(String(row['entry']))
       if (chain !== undefined)
         this.#beginAfter(`${LOG_EVENT.chain} ${String(chain['sequence'])} ${String(chain['hash'])}`)
+      this.#replay()
     })
+    this.#journal.clear()
+  }
+
+  /** What an earlier process left in the journal. It may have ended after the entries were in the table, and before they left the journal. */
+  #replay(): void {
+    const find = this.#database.prepare('SELECT entry FROM audit_entries WHERE position = ?')
+    for (const { position, leaf, content } of this.#journal.read()) {
+      const { size } = this.#tree
+      const text = position < size ? find.get(position)?.['entry'] : undefined
+      if (position > size || (text !== undefined && text !== leaf))
+        throw new CloisterError('broker.storage', {
+          why: 'the journal of the audit does not go on from the audit',
+          expected: `entry ${size} as the next one`,
+          received: `another entry ${position}`,
+        })
+      if (position < size) continue
+      this.#insertRow(rowOf(position, content), leaf)
+      this.#takeUp(leaf)
+    }
   }
 
   /** The chain's last hash becomes an entry; what the chain held stands before it. */
@@ -207,9 +283,9 @@ export class AuditLog {
     const last = this.#database
       .prepare('SELECT max(time) AS time FROM audit_entries WHERE position = ?')
       .get(size - 1)
-    const entry = ownEntry(Number(last?.['time'] ?? 0), subject)
-    const leaf = auditLeaf(entry)
-    this.#insert.run(size, entry.time, entry.requestId, null, leaf)
+    const content = ownEntry(Number(last?.['time'] ?? 0), subject)
+    const leaf = auditLeaf(content)
+    this.#insertRow(rowOf(size, content), leaf)
     this.#takeUp(leaf)
     this.#database.prepare('DELETE FROM audit_chain').run()
   }
@@ -237,6 +313,18 @@ export class AuditLog {
       received: isThere ? 'other entries' : `${this.#tree.size} entries`,
     })
   }
+}
+
+function rowOf(index: number, { time, requestId, workload }: AuditContent): Row {
+  return { index, time, requestId, workload: workload ?? null }
+}
+
+function isAskedFor(row: Row, { requestId, workload, before }: AuditQuery): boolean {
+  return (
+    (requestId === undefined || row.requestId === requestId) &&
+    (workload === undefined || row.workload === workload) &&
+    (before === undefined || row.index < before)
+  )
 }
 
 function ownEntry(time: number, subject: string): AuditContent {

@@ -231,16 +231,6 @@ export class Database {
     }
   }
 
-  /** Runs one statement, which is a transaction by itself. @throws CloisterError `host.disk-full` */
-  writeOne<Result>(durability: Durability, statement: () => Result): Result {
-    this.#setDurability(durability)
-    try {
-      return statement()
-    } catch (error) {
-      throw diskFull(error) ?? error
-    }
-  }
-
   #setDurability(durability: Durability): void {
     if (durability === this.#durability) return
     this.#sqlite.exec(`PRAGMA synchronous = ${durability === 'durable' ? 'FULL' : 'NORMAL'}`)
