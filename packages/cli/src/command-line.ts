@@ -2,8 +2,7 @@
 import { parseArgs, type ParseArgsOptionsConfig } from 'node:util'
 import { directories } from '@cloister/protocol/directories'
 import { CloisterError } from '@cloister/protocol/error'
-import type { FoundCommand } from './command-table.ts'
-import type { Command, CommandLine, OptionSpec } from './command.ts'
+import type { Command, CommandLine, FoundCommand, OptionSpec } from './command.ts'
 import { nearestWords } from './edit-distance.ts'
 import { OUTPUT_FORMATS, type OutputFormat } from './output.ts'
 

@@ -1,6 +1,6 @@
 /** Every command with its one-line summary, grouped as help shows them. Modules load only when their command runs. */
 import { CloisterError } from '@cloister/protocol/error'
-import type { Command } from './command.ts'
+import type { Command, CommandList, FoundCommand } from './command.ts'
 import { nearestWords } from './edit-distance.ts'
 
 interface TableEntry {
@@ -404,12 +404,6 @@ const TABLE: Readonly<Record<string, TableEntry>> = {
   },
 }
 
-export interface FoundCommand {
-  readonly name: string
-  /** How many words of the command line name it: 1 to 3. */
-  readonly words: number
-}
-
 /** The command that the first words name. @throws CloisterError `cli.unknown-command` */
 export function findCommand(argv: readonly string[]): FoundCommand {
   const [first = '', second = ''] = argv
@@ -436,6 +430,11 @@ export async function loadCommand(found: FoundCommand): Promise<Command> {
 
 export function summaries(): readonly { name: string; group: string; summary: string }[] {
   return Object.entries(TABLE).map(([name, { group, summary }]) => ({ name, group, summary }))
+}
+
+export const COMMANDS: CommandList = {
+  summaries,
+  load: async (name) => (await entry(name).load()).command,
 }
 
 function entry(name: string): TableEntry {

@@ -31,6 +31,25 @@ export interface Invocation extends CommandLine {
   readonly output: Output
   /** Fires on interruption and on `--timeout`. */
   readonly signal: AbortSignal
+  readonly commands: CommandList
+}
+
+/** A command as the command line names it. */
+export interface FoundCommand {
+  readonly name: string
+  /** How many words of the command line name it: 1 to 3. */
+  readonly words: number
+}
+
+/** All commands, for one that speaks of the others. */
+export interface CommandList {
+  summaries(): readonly {
+    readonly name: string
+    readonly group: string
+    readonly summary: string
+  }[]
+  /** @throws CloisterError `cli.unknown-command` */
+  load(name: string): Promise<Command>
 }
 
 export interface Command {

@@ -1,7 +1,7 @@
 /** Entry of `cloister`: reads the command line, runs one command, prints one error, sets the exit code. */
 import { diskFull } from '@cloister/protocol/disk-full'
 import { CloisterError } from '@cloister/protocol/error'
-import { findCommand, isGroup, loadCommand } from './command-table.ts'
+import { COMMANDS, findCommand, isGroup, loadCommand } from './command-table.ts'
 import { concreteFixes } from './concrete-fixes.ts'
 import { parseCommandLine } from './command-line.ts'
 import { printHelp } from './help.ts'
@@ -29,7 +29,9 @@ async function main(argv: readonly string[]): Promise<number> {
   const output = openOutput(line)
   using interrupt = interruption(line.timeoutMs)
   try {
-    return (await command.run({ ...line, output, signal: interrupt.signal })) ?? 0
+    return (
+      (await command.run({ ...line, output, signal: interrupt.signal, commands: COMMANDS })) ?? 0
+    )
   } catch (error) {
     // Whatever an interrupted step makes of it, the interruption is the cause; a command may say more about it.
     const says = error instanceof CloisterError && error.code === 'cli.interrupted'

@@ -9,6 +9,7 @@ import type { Expr, Local } from './compile/ir.ts'
 import { checkRecursion } from './compile/recursion.ts'
 import { Resolver } from './compile/resolver.ts'
 import { buildRuleTree, type RuleTree } from './compile/rule-tree.ts'
+import { compileSet } from './compile/set-compiler.ts'
 import type { CryptoProvider } from './crypto.ts'
 import { RegoError } from './error.ts'
 import { Context, emptySlots, type Frame } from './evaluate/context.ts'
@@ -123,7 +124,7 @@ export class Policy {
     const documents = new Documents(
       root,
       sets.reduce((size, { id }) => Math.max(size, id + 1), 0),
-      { traced },
+      { traced, compileSet },
     )
     documents.compile(sets)
     return documents

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { describe, test, type TestContext } from 'node:test'
 import { command } from './completion.ts'
+import { COMMANDS } from '../command-table.ts'
 import { openOutput } from '../output.ts'
 import type { Invocation } from '../command.ts'
 
@@ -20,7 +21,12 @@ async function script(shell: string, t: TestContext): Promise<string> {
     timeoutMs: undefined,
     directories: {} as Invocation['directories'],
   } as const
-  await command.run({ ...line, output: openOutput(line), signal: new AbortController().signal })
+  await command.run({
+    ...line,
+    output: openOutput(line),
+    signal: new AbortController().signal,
+    commands: COMMANDS,
+  })
   t.mock.restoreAll()
   return written.join('')
 }

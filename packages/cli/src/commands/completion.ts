@@ -1,14 +1,13 @@
 import { CloisterError } from '@cloister/protocol/error'
 import { COMMON_OPTIONS } from '../command-line.ts'
-import { findCommand, loadCommand, summaries } from '../command-table.ts'
-import type { Command, OptionSpec } from '../command.ts'
+import type { Command, CommandList, OptionSpec } from '../command.ts'
 
 export const command: Command = {
   usage: 'completion bash|zsh|fish',
   details:
     'For bash: source <(cloister completion bash)\nCommands, their options, files, and the names of what runs (asked of hostd when it answers).',
   positionals: [1, 1],
-  async run({ positionals: [shell = ''] }) {
+  async run({ positionals: [shell = ''], commands }) {
     const script = SCRIPTS[shell]
     if (script === undefined)
       throw new CloisterError('cli.usage', {
@@ -17,16 +16,20 @@ export const command: Command = {
         received: shell.slice(0, 40),
         fix: ['cloister help completion'],
       })
-    process.stdout.write(await script())
+    process.stdout.write(await script(commands))
   },
 }
 
-const SCRIPTS: Readonly<Record<string, () => Promise<string>>> = { bash, zsh, fish }
+const SCRIPTS: Readonly<Record<string, (commands: CommandList) => Promise<string>>> = {
+  bash,
+  zsh,
+  fish,
+}
 
 /** Words that may follow; the empty key holds the first words. */
-function nextWords(): Map<string, Set<string>> {
+function nextWords(commands: CommandList): Map<string, Set<string>> {
   const tree = new Map([['', new Set(['help', 'version'])]])
-  for (const { name } of summaries()) {
+  for (const { name } of commands.summaries()) {
     const words = name.split(' ')
     for (const [index, word] of words.entries()) {
       const before = words.slice(0, index).join(' ')
@@ -36,16 +39,19 @@ function nextWords(): Map<string, Set<string>> {
   return tree
 }
 
-async function optionsOf(name: string): Promise<Readonly<Record<string, OptionSpec>>> {
-  const { options } = await loadCommand(findCommand(name.split(' ')))
+async function optionsOf(
+  commands: CommandList,
+  name: string,
+): Promise<Readonly<Record<string, OptionSpec>>> {
+  const { options } = await commands.load(name)
   return { ...options, ...COMMON_OPTIONS }
 }
 
 /** Commands whose first argument is NAME: a workload, or with `vm` before it a VM. */
-async function namedCommands(): Promise<string[]> {
+async function namedCommands(commands: CommandList): Promise<string[]> {
   const names: string[] = []
-  for (const { name } of summaries()) {
-    const { usage } = await loadCommand(findCommand(name.split(' ')))
+  for (const { name } of commands.summaries()) {
+    const { usage } = await commands.load(name)
     const takesName = usage.startsWith(`${name} NAME`)
     const isOfGuest = name.startsWith('vm ') || !name.includes(' ')
     if (takesName && isOfGuest && name !== 'vm create') names.push(name)
@@ -53,18 +59,18 @@ async function namedCommands(): Promise<string[]> {
   return names
 }
 
-async function bash(): Promise<string> {
-  const tree = [...nextWords()].map(
+async function bash(commands: CommandList): Promise<string> {
+  const tree = [...nextWords(commands)].map(
     ([before, words]) => `    '${before}') echo '${[...words].join(' ')}' ;;`,
   )
   const options: string[] = []
-  for (const { name } of summaries())
+  for (const { name } of commands.summaries())
     options.push(
-      `    '${name}') echo '${Object.keys(await optionsOf(name))
+      `    '${name}') echo '${Object.keys(await optionsOf(commands, name))
         .map((option) => `--${option}`)
         .join(' ')}' ;;`,
     )
-  const named = await namedCommands()
+  const named = await namedCommands(commands)
   const list = (of: readonly string[]) => of.map((name) => `'${name}'`).join('|')
   return `_cloister_next() {
   case $1 in
@@ -101,26 +107,26 @@ complete -o default -F _cloister cloister ./cloister
 `
 }
 
-async function zsh(): Promise<string> {
-  return `autoload -U +X bashcompinit && bashcompinit\n${await bash()}`
+async function zsh(commands: CommandList): Promise<string> {
+  return `autoload -U +X bashcompinit && bashcompinit\n${await bash(commands)}`
 }
 
-async function fish(): Promise<string> {
+async function fish(commands: CommandList): Promise<string> {
   const quoted = (text: string) => `'${text.replaceAll("'", '')}'`
   const lines = [
     // A command's words in order: options in between end it.
     'function __cloister_at\n  set -l words (commandline -opc)\n  test (string join " " -- $words[2..-1]) = "$argv[1]"\nend',
     'function __cloister_in\n  set -l words (commandline -opc)\n  string match -q -- "$argv[1]*" (string join " " -- $words[2..-1])\nend',
   ]
-  for (const [before, words] of nextWords())
+  for (const [before, words] of nextWords(commands))
     for (const word of words) {
       const name = before === '' ? word : `${before} ${word}`
-      const summary = summaries().find((entry) => entry.name === name)?.summary
+      const summary = commands.summaries().find((entry) => entry.name === name)?.summary
       const says = summary === undefined ? '' : ` -d ${quoted(summary)}`
       lines.push(`complete -c cloister -f -n '__cloister_at "${before}"' -a ${word}${says}`)
     }
-  for (const { name } of summaries())
-    for (const [option, spec] of Object.entries(await optionsOf(name))) {
+  for (const { name } of commands.summaries())
+    for (const [option, spec] of Object.entries(await optionsOf(commands, name))) {
       const value = spec.type === 'string' ? ' -r' : ''
       const short = spec.short === undefined ? '' : ` -s ${spec.short}`
       lines.push(

@@ -2,10 +2,10 @@
  * What resolving makes of the tree: every name is a local, `input`, `data` or a function, `:=` is unification
  * with a fresh local, and calls know their function. Ordering and code generation work on this.
  */
+import type { Body, Module, Rule, Term as SourceTerm } from '../ast.ts'
 import type { Builtin } from '../builtins/registry.ts'
 import type { Location } from '../error.ts'
 import type { Value } from '../value.ts'
-import type { RuleSet } from './rule-tree.ts'
 
 /** A variable of a rule. */
 export interface Local {
@@ -92,6 +92,33 @@ export interface ResolvedRule {
   readonly branches: readonly Branch[]
   readonly slots: number
   readonly loc: Location
+}
+
+/** A rule as written, with the part of its head that lies behind the static path. */
+export interface RuleSource {
+  readonly module: Module
+  readonly rule: Rule
+  /** One of the rule's bodies; absent when it has none. */
+  readonly body?: Body
+  readonly keys: readonly SourceTerm[]
+}
+
+export type RuleKind = 'complete' | 'function' | 'partial'
+
+/** All rules that define the document at one path. */
+export interface RuleSet {
+  readonly id: number
+  readonly path: readonly string[]
+  kind: RuleKind
+  /** Parameters of a function. */
+  readonly arity: number
+  /** Written with parentheses. Without parameters it is a document that can be called. */
+  readonly callable: boolean
+  readonly sources: RuleSource[]
+  readonly defaults: RuleSource[]
+  /** Filled by the resolver. */
+  resolved: readonly ResolvedRule[]
+  resolvedDefaults: readonly ResolvedRule[]
 }
 
 export function isCallee(value: Term | Callee): value is Callee {

@@ -1,6 +1,6 @@
 /** Rego has no recursion: a document that needs itself is refused before anything runs. */
+import type { RuleSet } from './ir.ts'
 import { RegoError } from '../error.ts'
-import type { RuleSet } from './rule-tree.ts'
 
 export function checkRecursion(uses: ReadonlyMap<RuleSet, ReadonlySet<RuleSet>>): void {
   const state = new Map<RuleSet, 'open' | 'done'>()

@@ -1,4 +1,5 @@
 /** Gives every name its meaning: syntax tree in, resolved rules and queries out. */
+import type { RuleSet, RuleSource } from './ir.ts'
 import type * as ast from '../ast.ts'
 import type { Builtins } from '../builtins/registry.ts'
 import { RegoError, type Location } from '../error.ts'
@@ -14,7 +15,7 @@ import type {
   With,
   WithTarget,
 } from './ir.ts'
-import type { DataNode, RuleSet, RuleSource } from './rule-tree.ts'
+import type { DataNode } from './rule-tree.ts'
 import { Scope, Slots } from './scope.ts'
 import {
   holdsRules,

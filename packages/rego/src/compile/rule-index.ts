@@ -5,7 +5,7 @@
 import type { Context } from '../evaluate/context.ts'
 import { keyOf, lookup, type Key, type Value } from '../value.ts'
 import type { Expr, ResolvedRule, Term } from './ir.ts'
-import type { CompiledRule } from './set-compiler.ts'
+import type { CompiledRule } from './compiled-set.ts'
 
 type Candidates = (context: Context, args: readonly Value[] | undefined) => readonly CompiledRule[]
 type Read = (context: Context, args: readonly Value[] | undefined) => Value | undefined

@@ -1,7 +1,7 @@
 /** The tree of virtual documents: packages, and in them the sets of rules that define one document each. */
-import type { Body, Module, Rule, Term } from '../ast.ts'
+import type { Module, Rule, Term } from '../ast.ts'
 import { RegoError, type Location } from '../error.ts'
-import type { ResolvedRule } from './ir.ts'
+import type { RuleKind, RuleSet, RuleSource } from './ir.ts'
 
 export class DataNode {
   readonly path: readonly string[]
@@ -26,33 +26,6 @@ export class DataNode {
   at(path: readonly string[]): DataNode | undefined {
     return path.reduce<DataNode | undefined>((node, name) => node?.children.get(name), this)
   }
-}
-
-/** A rule as written, with the part of its head that lies behind the static path. */
-export interface RuleSource {
-  readonly module: Module
-  readonly rule: Rule
-  /** One of the rule's bodies; absent when it has none. */
-  readonly body?: Body
-  readonly keys: readonly Term[]
-}
-
-export type RuleKind = 'complete' | 'function' | 'partial'
-
-/** All rules that define the document at one path. */
-export interface RuleSet {
-  readonly id: number
-  readonly path: readonly string[]
-  kind: RuleKind
-  /** Parameters of a function. */
-  readonly arity: number
-  /** Written with parentheses. Without parameters it is a document that can be called. */
-  readonly callable: boolean
-  readonly sources: RuleSource[]
-  readonly defaults: RuleSource[]
-  /** Filled by the resolver. */
-  resolved: readonly ResolvedRule[]
-  resolvedDefaults: readonly ResolvedRule[]
 }
 
 export interface RuleTree {

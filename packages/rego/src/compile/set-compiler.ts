@@ -1,44 +1,16 @@
 /** Compiles the rules of one document: arguments, bodies, what they yield, and an index over them. */
 import { RegoError } from '../error.ts'
-import type { Context, Frame } from '../evaluate/context.ts'
+import type { Frame } from '../evaluate/context.ts'
 import type { Documents } from '../evaluate/documents.ts'
 import { compileWatch } from '../explain/watch.ts'
 import { equal, type Value } from '../value.ts'
 import { BodyCompiler } from './body-compiler.ts'
-import type { Eval, Match, Step } from './closures.ts'
-import type { Branch, ResolvedRule } from './ir.ts'
+import type { Eval, Step } from './closures.ts'
+import type { Branch, ResolvedRule, RuleSet } from './ir.ts'
+import type { CompiledRule, CompiledSet } from './compiled-set.ts'
 import type { Bound } from './order.ts'
 import { buildIndex } from './rule-index.ts'
-import type { RuleKind, RuleSet } from './rule-tree.ts'
 import { Slots } from './scope.ts'
-
-export interface CompiledBranch {
-  readonly branch: Branch
-  readonly run: Step
-}
-
-export interface CompiledRule {
-  readonly args: readonly Match[]
-  readonly branches: readonly CompiledBranch[]
-  readonly slots: number
-  /** How many keys a partial rule has. */
-  readonly keys: number
-  readonly loc: ResolvedRule['loc']
-}
-
-export interface CompiledSet {
-  readonly set: RuleSet
-  readonly kind: RuleKind
-  readonly sinkKind: 'set' | 'object'
-  readonly defaults: readonly CompiledRule[]
-  /** All rules yield one and the same constant: the first that holds decides. */
-  readonly sameConstant: boolean
-  /** The rules that may hold, in order. */
-  readonly candidates: (
-    context: Context,
-    args: readonly Value[] | undefined,
-  ) => readonly CompiledRule[]
-}
 
 export function compileSet(set: RuleSet, documents: Documents, traced: boolean): CompiledSet {
   const compile = (rule: ResolvedRule): CompiledRule => compileRule(rule, documents, traced)

@@ -1,6 +1,6 @@
-/** What a body sees: documents, caches, and the variables of its rule. */
-import type { Callee } from '../compile/ir.ts'
-import type { Attempt, Tracer } from '../explain/tracer.ts'
+/** What a body sees: documents, caches, the variables of its rule, and whom it tells what happens while a policy is explained. */
+import type { Branch, Callee, RuleSet } from '../compile/ir.ts'
+import type { Location } from '../error.ts'
 import { lookup, type Value } from '../value.ts'
 import type { Run } from './run.ts'
 import type { Sink } from './sink.ts'
@@ -88,4 +88,38 @@ export interface Frame {
   isDefault: boolean
   /** Present while explaining. */
   attempt: Attempt | undefined
+}
+
+/** A part of an expression whose value is worth showing. */
+export interface Probe {
+  readonly text: string
+  readonly evaluate: (frame: Frame) => Value | undefined
+  /** The document it reads, for redaction: `['input', 'token']`. Absent: a variable or a call. */
+  readonly path: readonly string[] | undefined
+}
+
+/** An expression of a rule's body, in the order of evaluation. */
+export interface Watched {
+  readonly index: number
+  readonly loc: Location
+  readonly probes: readonly Probe[]
+}
+
+/** One body of a rule while it is tried. */
+export interface Attempt {
+  reach(watched: Watched, frame: Frame): void
+  /** The member for which the body of `every` did not hold. */
+  counterexample(member: Value): void
+  finish(result: Value | undefined): void
+}
+
+/** What the evaluator tells an explanation while a policy runs. */
+export interface Tracer {
+  enter(set: RuleSet, args: readonly Value[] | undefined, loc?: Location): void
+  leave(value: Value | undefined): void
+  /** A document whose value is known already. */
+  again(set: RuleSet): void
+  attempt(branch: Branch, frame: Frame): Attempt
+  mismatch(rule: { readonly loc: Location }): void
+  builtinError(message: string, loc: Location): void
 }

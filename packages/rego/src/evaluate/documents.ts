@@ -1,34 +1,45 @@
 /** The virtual documents of a compiled policy: evaluates rules, once for each context. */
+import type { RuleSet } from '../compile/ir.ts'
 import { RegoError, type Location } from '../error.ts'
 import type { Match } from '../compile/closures.ts'
-import { compileSet, type CompiledSet, type CompiledRule } from '../compile/set-compiler.ts'
-import type { DataNode, RuleSet } from '../compile/rule-tree.ts'
+import type { CompiledRule, CompiledSet } from '../compile/compiled-set.ts'
+import type { DataNode } from '../compile/rule-tree.ts'
 import { equal, ObjectBuilder, RegoObject, type Value } from '../value.ts'
 import { emptySlots, PENDING, UNDEFINED, type Context, type Frame } from './context.ts'
 import { Sink } from './sink.ts'
+
+/** The compiler knows the documents that it compiles for, so they are given it. */
+export type CompileSet = (set: RuleSet, documents: Documents, traced: boolean) => CompiledSet
+
+export interface DocumentsOptions {
+  readonly traced: boolean
+  readonly compileSet: CompileSet
+}
 
 export class Documents {
   readonly root: DataNode
   readonly size: number
   readonly #compiled: (CompiledSet | undefined)[] = []
   readonly #traced: boolean
+  readonly #compileSet: CompileSet
   /** The document being compiled, and what each one uses. */
   #current: RuleSet | undefined
   readonly uses = new Map<RuleSet, Set<RuleSet>>()
   /** Documents whose evaluation may print: all their rules run, so that every print is seen. */
   readonly #printing = new Set<RuleSet>()
 
-  constructor(root: DataNode, size: number, options: { traced: boolean }) {
+  constructor(root: DataNode, size: number, options: DocumentsOptions) {
     this.root = root
     this.size = size
     this.#traced = options.traced
+    this.#compileSet = options.compileSet
   }
 
   compile(sets: readonly RuleSet[]): void {
     for (const set of sets) {
       this.#current = set
       this.uses.set(set, new Set())
-      this.#compiled[set.id] = compileSet(set, this, this.#traced)
+      this.#compiled[set.id] = this.#compileSet(set, this, this.#traced)
     }
     this.#current = undefined
     this.#spreadPrinting()

@@ -1,8 +1,6 @@
 /** Builds an explanation from what the evaluator tells. */
-import type { Branch } from '../compile/ir.ts'
-import type { RuleSet } from '../compile/rule-tree.ts'
+import type { Branch, RuleSet } from '../compile/ir.ts'
 import type { Location } from '../error.ts'
-import type { Frame } from '../evaluate/context.ts'
 import { stringify, type Value } from '../value.ts'
 import {
   closestSteps,
@@ -14,7 +12,7 @@ import {
   type SeenValue,
 } from './explanation.ts'
 import { REDACTED, Redaction } from './redaction.ts'
-import type { Attempt, Tracer, Watched } from './tracer.ts'
+import type { Attempt, Frame, Tracer, Watched } from '../evaluate/context.ts'
 
 /** How many documents, calls and attempts an explanation keeps. */
 const MAX_RECORDS = 5000

@@ -2,7 +2,7 @@
 import type { BodyCompiler, Watch } from '../compile/body-compiler.ts'
 import type { Expr, Local, Term } from '../compile/ir.ts'
 import { visitTerm } from '../compile/order.ts'
-import type { Probe, Watched } from './tracer.ts'
+import type { Probe, Watched } from '../evaluate/context.ts'
 
 export const compileWatch: Watch = (expr, { index, bound, compiler }) => {
   const watched: Watched = { index, loc: expr.loc, probes: probesOf(expr, bound, compiler) }
