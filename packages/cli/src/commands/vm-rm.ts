@@ -37,7 +37,7 @@ export const command: Command = {
     const keepDiskKeys = options['keep-disk-key'] === true
     const question = await questionFor(views, broker, keepDiskKeys)
     if (!(await confirmGrave(question, options['yes'] === true, signal)))
-      throw new CloisterError('cli.declined')
+      throw new CloisterError('cli.declined', { why: `no yes came to: ${question}` })
     const removed: { name: string; keptSecrets: string[] }[] = []
     for (const { name, boot } of views) {
       if (options['force'] === true) await hostd.vms.stop(name, { force: true }, { signal })
