@@ -1,27 +1,21 @@
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { FakeServices } from '@cloister/verifier/testing/fake-services'
 import { WITH_VECTORS, vector, vectorPath } from '@cloister/verifier/testing/vectors'
+import { runCloister, type Ended } from '../testing/run-cloister.ts'
 
-const MAIN = join(import.meta.dirname, '../main.ts')
 const home = mkdtempSync(join(tmpdir(), 'cloister-fetch-'))
 after(() => {
   rmSync(home, { recursive: true, force: true })
 })
 
 /** The command line at the time of the recorded collateral. */
-async function cloister(...words: string[]): Promise<{ code: number; out: string; talk: string }> {
+async function cloister(...words: string[]): Promise<Ended> {
   const clock = 'data:text/javascript,Date.now=()=>1751328000000'
-  const { promise, resolve } = Promise.withResolvers<{ code: number; out: string; talk: string }>()
-  const env = { ...process.env, CLOISTER_HOME: home, CLOISTER_RUNTIME_DIR: join(home, 'run') }
-  execFile(process.execPath, ['--import', clock, MAIN, ...words], { env }, (error, out, talk) => {
-    resolve({ code: error === null ? 0 : Number(error.code), out, talk })
-  })
-  return promise
+  return await runCloister(words, { home, node: ['--import', clock] })
 }
 
 function recorded() {

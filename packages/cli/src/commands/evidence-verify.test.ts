@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { WITH_VECTORS, vector, vectorPath } from '@cloister/verifier/testing/vectors'
+import { runCloister } from '../testing/run-cloister.ts'
 
-const MAIN = join(import.meta.dirname, '../main.ts')
 const home = mkdtempSync(join(tmpdir(), 'cloister-verify-'))
 after(() => {
   rmSync(home, { recursive: true, force: true })
@@ -19,14 +18,9 @@ interface Answer {
 }
 
 async function verify(...words: readonly string[]): Promise<Answer> {
-  const { promise, resolve } = Promise.withResolvers<Answer>()
-  const env = { ...process.env, CLOISTER_HOME: home, CLOISTER_RUNTIME_DIR: join(home, 'run') }
-  const all = [MAIN, 'evidence', 'verify', ...words, '-o', 'json']
-  execFile(process.execPath, all, { env, maxBuffer: 16 << 20 }, (error, out, talk) => {
-    const json = out === '' ? {} : (JSON.parse(out) as Record<string, unknown>)
-    resolve({ code: error === null ? 0 : Number(error.code), json, talk })
-  })
-  return promise
+  const all = ['evidence', 'verify', ...words, '-o', 'json']
+  const { code, out, talk } = await runCloister(all, { home })
+  return { code, json: out === '' ? {} : (JSON.parse(out) as Record<string, unknown>), talk }
 }
 
 const GENOA = ['--tee', 'snp', '--endorsements', vectorPath('snp/genoa-v5/vcek.der')]

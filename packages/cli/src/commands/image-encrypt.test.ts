@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,8 +6,7 @@ import { after, before, describe, test } from 'node:test'
 import { buildImage } from '@cloister/oci/build-image'
 import { LayoutWriter } from '@cloister/oci/layout-writer'
 import { freePort } from '../free-port.ts'
-
-const MAIN = new URL('../main.ts', import.meta.url).pathname
+import { runCloister } from '../testing/run-cloister.ts'
 
 describe('image encrypt', () => {
   const home = mkdtempSync(join(tmpdir(), 'cl-encrypt-'))
@@ -16,12 +14,8 @@ describe('image encrypt', () => {
 
   /** What a command prints with `-o json`. */
   async function cloister(...words: readonly string[]) {
-    const env = { ...process.env, CLOISTER_HOME: home, CLOISTER_RUNTIME_DIR: join(home, 'run') }
-    return await new Promise<{ key?: string; path?: string; error?: { code: string } }>((resolve) =>
-      execFile(process.execPath, [MAIN, ...words, '-o', 'json'], { env }, (_, stdout) => {
-        resolve(JSON.parse(stdout))
-      }),
-    )
+    const { out } = await runCloister([...words, '-o', 'json'], { home })
+    return JSON.parse(out) as { key?: string; path?: string; error?: { code: string } }
   }
   const encrypt = (...words: readonly string[]) => cloister('image', 'encrypt', plain, ...words)
   const secrets = async () =>

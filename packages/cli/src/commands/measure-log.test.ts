@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { runMeasure } from '../testing/run-measure.ts'
+import { runCloister } from '../testing/run-cloister.ts'
 
 const BOOTS = join(import.meta.dirname, '../../../verifier/test/boots')
 const home = mkdtempSync(join(tmpdir(), 'cloister-measure-'))
@@ -11,7 +11,7 @@ after(() => {
   rmSync(home, { recursive: true, force: true })
 })
 
-const measure = async (...words: string[]) => await runMeasure(home, words)
+const measure = async (...words: string[]) => await runCloister(['measure', ...words], { home })
 
 const boot = (name: string) => join(BOOTS, `${name}.bin`)
 

@@ -7,7 +7,7 @@ import { after, test } from 'node:test'
 import { TDVF_SECTION } from '@cloister/verifier/formats/tdvf'
 import { tdvfArea, tdvfFirmware } from '@cloister/verifier/testing/tdvf-firmware'
 import { WITH_VECTORS, vectorPath } from '@cloister/verifier/testing/vectors'
-import { runMeasure } from '../testing/run-measure.ts'
+import { runCloister } from '../testing/run-cloister.ts'
 
 const home = mkdtempSync(join(tmpdir(), 'cloister-measure-'))
 after(() => {
@@ -15,7 +15,7 @@ after(() => {
 })
 
 const measure = async (...words: string[]) =>
-  await runMeasure(home, ['--tee', 'tdx', '--firmware', firmware, ...words])
+  await runCloister(['measure', '--tee', 'tdx', '--firmware', firmware, ...words], { home })
 
 const firmware = join(home, 'firmware.fd')
 writeFileSync(

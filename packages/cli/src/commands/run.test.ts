@@ -1,13 +1,11 @@
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import { buildImage } from '@cloister/oci/build-image'
 import { LayoutWriter } from '@cloister/oci/layout-writer'
-
-const MAIN = new URL('../main.ts', import.meta.url).pathname
+import { runCloister } from '../testing/run-cloister.ts'
 
 describe('run', () => {
   const directory = mkdtempSync(join(tmpdir(), 'cl-run-'))
@@ -18,13 +16,9 @@ describe('run', () => {
 
   /** The code of the refusal. */
   async function refused(...words: readonly string[]): Promise<string | undefined> {
-    const env = { ...process.env, CLOISTER_HOME: home, CLOISTER_RUNTIME_DIR: join(home, 'run') }
-    const all = [MAIN, 'run', ...words, '--tee', 'simulated', '-o', 'json']
-    return await new Promise((resolve) =>
-      execFile(process.execPath, all, { env }, (_, stdout) => {
-        resolve((JSON.parse(stdout) as { error?: { code: string } }).error?.code)
-      }),
-    )
+    const all = ['run', ...words, '--tee', 'simulated', '-o', 'json']
+    const { out } = await runCloister(all, { home })
+    return (JSON.parse(out) as { error?: { code: string } }).error?.code
   }
 
   test('looks for its image before anything is installed, built or started', async () => {
