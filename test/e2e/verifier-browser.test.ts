@@ -19,7 +19,7 @@ const STAND_INS = join(import.meta.dirname, 'browser')
 const SKIP = { skip: missingTools('chromium') || WITH_VECTORS.skip }
 /** Sweeps of bits ask one question ten thousand times; they run in Node. */
 const SWEEPS = /changed bit|every bit/
-const NEEDS_NODE = /\bBuffer\b|\bprocess\b/
+const NEEDS_NODE = /\bBuffer\b|\bprocess\b|\bmock\b/
 
 const folder = mkdtempSync(join(tmpdir(), 'cloister-browser-'))
 const pages = new Map<string, string>()

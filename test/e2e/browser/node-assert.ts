@@ -71,6 +71,7 @@ function isSame(a: unknown, b: unknown): boolean {
 }
 
 function show(value: unknown): string {
-  const text = typeof value === 'string' ? value : JSON.stringify(value)
+  const plain = (_: string, part: unknown) => (typeof part === 'bigint' ? `${part}n` : part)
+  const text = typeof value === 'string' ? value : JSON.stringify(value, plain)
   return (text ?? String(value)).slice(0, 300)
 }
