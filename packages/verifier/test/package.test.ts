@@ -12,9 +12,13 @@ const ROOT = resolve(import.meta.dirname, '..')
 const folder = mkdtempSync(join(tmpdir(), 'cloister-verifier-'))
 after(() => rmSync(folder, { recursive: true, force: true }))
 
-const EXAMPLE =
-  /```js\n([\s\S]*?)```/.exec(readFileSync(join(ROOT, 'README.md'), 'utf8'))?.[1] ?? ''
+const EXAMPLE = exampleOf('README.md')
+const EAR_EXAMPLE = exampleOf('../../docs/reference/ear.md')
 const MAX_SNP_BUNDLE = 40 * 1024
+
+function exampleOf(page: string): string {
+  return /```js\n([\s\S]*?)```/.exec(readFileSync(join(ROOT, page), 'utf8'))?.[1] ?? ''
+}
 
 function run(command: string, args: readonly string[], cwd: string): string {
   return execFileSync(command, args, { cwd, encoding: 'utf8' })
@@ -36,6 +40,8 @@ test(
     )
     writeFileSync(join(project, 'example.js'), EXAMPLE)
     assert.equal(run('node', ['example.js'], project), 'affirming []\n')
+    writeFileSync(join(project, 'ear.js'), EAR_EXAMPLE)
+    assert.equal(run('node', ['ear.js'], project), 'affirming\n')
     // The same as TypeScript, against the types of the package.
     writeFileSync(join(project, 'example.ts'), EXAMPLE)
     // Every name under which something can be imported is there, with types that need none of Node's.

@@ -194,6 +194,8 @@ test('what is left out or misspelt is usage: 6', WITH_VECTORS, async () => {
     [report, ...GENOA, '--expect', 'any', '--expect', 'colour=any'],
     [report, ...GENOA, '--expect', 'any', '--at', 'yesterday'],
     [join(home, 'absent'), ...GENOA, '--expect', 'any'],
+    [report, ...GENOA, '--expect', 'any', '--accept', 'OutOfDate'],
+    [report, ...GENOA, '--expect', 'any', '--early', vectorPath('tdx/v4-b0c0/collateral.json')],
   ]
   const answers = await Promise.all(usages.map((words) => verify(...words)))
   assert.deepEqual(

@@ -110,11 +110,24 @@ function exitOf({ status }: Appraisal<unknown>, strict: boolean): number {
   }
 }
 
+/** An option that a TEE cannot follow would be one that nobody notices. @throws CloisterError `cli.usage` */
+function refuseWithoutStatus(tee: EvidenceTee, invocation: Invocation): void {
+  const stray = ['accept', 'early'].find((name) => listOption(invocation, name).length > 0)
+  if (stray === undefined || tee.hasTcbStatus === true) return
+  const names = Object.entries(EVIDENCE_TEES).filter(([, { hasTcbStatus }]) => hasTcbStatus)
+  throw new CloisterError('cli.usage', {
+    why: `--${stray} is about a TCB status by Intel's collateral`,
+    expected: `--tee ${names.map(([name]) => name).join('|')}`,
+    received: textOption(invocation, 'tee') ?? '',
+  })
+}
+
 async function appraiseFile(tee: EvidenceTee, invocation: Invocation): Promise<Appraisal<unknown>> {
   const [file = ''] = invocation.positionals
   const expect = readExpect(listOption(invocation, 'expect'), tee)
   const evidence = await readInput(file, EVIDENCE_BYTES)
   const early = listOption(invocation, 'early')
+  refuseWithoutStatus(tee, invocation)
   const endorsements = await sortEndorsements(listOption(invocation, 'endorsements'))
   await addFetched(evidence, endorsements, invocation)
   for (const unknown of endorsements.unknown)

@@ -20,6 +20,8 @@ export interface EvidenceTee {
   /** Fields that must be expected, `any` at least; then those that may be. */
   readonly demanded: readonly string[]
   readonly optional: readonly string[]
+  /** Intel's collateral gives its platform a status, of which some may be accepted, and one that will come. */
+  readonly hasTcbStatus?: true
   appraise(request: EvidenceRequest): Promise<Appraisal<unknown>>
 }
 
@@ -68,6 +70,7 @@ export const EVIDENCE_TEES: Readonly<Record<string, EvidenceTee>> = {
   tdx: {
     demanded: ['reportData', 'mrTd', 'mrConfigId', 'rtmr0', 'rtmr1', 'rtmr2', 'rtmr3'],
     optional: ['mrOwner', 'mrOwnerConfig'],
+    hasTcbStatus: true,
     async appraise(request) {
       const { appraiseTdx } = await import('@cloister/verifier/tdx/appraise')
       const { recogniseQuote } = await import('@cloister/verifier/dcap/recognise')
@@ -77,6 +80,7 @@ export const EVIDENCE_TEES: Readonly<Record<string, EvidenceTee>> = {
   sgx: {
     demanded: ['reportData', 'mrEnclave', 'mrSigner'],
     optional: ['configId', 'isvFamilyId', 'isvExtProdId'],
+    hasTcbStatus: true,
     async appraise(request) {
       const { appraiseSgx } = await import('@cloister/verifier/sgx/appraise')
       const { recogniseQuote } = await import('@cloister/verifier/dcap/recognise')
@@ -166,6 +170,7 @@ export const EVIDENCE_TEES: Readonly<Record<string, EvidenceTee>> = {
   'az-tdx': {
     demanded: ['reportData', 'mrTd', 'mrConfigId', 'rtmr0', 'rtmr1', 'rtmr2', 'rtmr3', ...PCRS],
     optional: ['userData', 'initData', 'mrOwner', 'mrOwnerConfig'],
+    hasTcbStatus: true,
     async appraise(request) {
       const { appraiseAzTdx } = await import('@cloister/verifier/azure/appraise-tdx')
       return await appraiseAzTdx(request.evidence, quoteOptions(request))
