@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
@@ -138,6 +138,21 @@ test(
     assert.deepEqual([strict.code, strict.json['status']], [2, 'warning'])
   },
 )
+
+test('a folder may hold links and base64; a folder in it is named', WITH_VECTORS, async () => {
+  const vcek = Buffer.from(vector('snp/genoa-v5/vcek.der'))
+  const base64 = Buffer.from(vcek.toString('base64').replaceAll(/.{64}/g, '$&\n'))
+  const within = folder('linked', { 'notes.md': Buffer.from('# nothing\n') })
+  mkdirSync(join(within, '..data'))
+  writeFileSync(join(within, '..data', 'vcek'), base64)
+  symlinkSync(join('..data', 'vcek'), join(within, 'vcek'))
+  mkdirSync(join(within, 'more'))
+  const words = [report, '--tee', 'snp', '--endorsements', within, '--expect', 'any', ...AT]
+  const { code, talk } = await verify(...words)
+  assert.equal(code, 0)
+  assert.deepEqual(talk.match(/not an endorsement: .*/g)?.length, 2)
+  assert.match(talk, /not an endorsement: .*linked\/more\//)
+})
 
 test('another expectation is refused with both values', WITH_VECTORS, async () => {
   const wanted = 'ab'.repeat(48)

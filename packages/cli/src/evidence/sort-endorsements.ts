@@ -3,6 +3,7 @@ import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CloisterError } from '@cloister/protocol/error'
 import { DerReader } from '@cloister/verifier/formats/der-reader'
+import { recogniseBinary } from '@cloister/verifier/formats/binary-text'
 import { parsePem } from '@cloister/verifier/formats/pem'
 import { parseOcspResponse } from '@cloister/verifier/formats/ocsp'
 import { readKeyKind } from '@cloister/verifier/formats/x509-algorithm'
@@ -31,6 +32,8 @@ export interface SortedEndorsements {
   readonly unknown: string[]
 }
 
+/** First byte of everything in DER that is read here. */
+const DER_SEQUENCE = 0x30
 const LIMITS = { files: 1000, fileBytes: 16 << 20 } as const
 
 /** @throws CloisterError `cli.file-unreadable`, `endorsements.malformed` for a bundle that is none */
@@ -45,13 +48,15 @@ export async function sortEndorsements(paths: readonly string[]): Promise<Sorted
     publicKeys: [],
     unknown: [],
   }
-  const files = (await Promise.all(paths.map(filesBelow))).flat()
+  const found = (await Promise.all(paths.map(filesBelow))).flat()
+  const files = found.flatMap(({ path, isRead }) => (isRead ? [path] : []))
+  sorted.unknown.push(...found.flatMap(({ path, isRead }) => (isRead ? [] : [path])))
   if (files.length > LIMITS.files)
     throw new CloisterError('cli.file-unreadable', {
       why: `these are more than ${LIMITS.files} files`,
     })
   for (const file of files) {
-    const bytes = await readFile(file)
+    const bytes = await readEndorsement(file)
     if (isBundle(bytes)) addBundle(readBundle(file, bytes), sorted)
     else if (!sortFile(bytes, sorted)) sorted.unknown.push(file)
   }
@@ -73,6 +78,14 @@ export function addBundle(bundle: EndorsementBundle, sorted: SortedEndorsements)
   for (const kind of BUNDLED) sorted[kind].push(...found[kind])
 }
 
+async function readEndorsement(file: string): Promise<Buffer> {
+  try {
+    return await readFile(file)
+  } catch (cause) {
+    throw new CloisterError('cli.file-unreadable', { where: file, cause })
+  }
+}
+
 function readBundle(file: string, bytes: Uint8Array): EndorsementBundle {
   try {
     return parseBundle(bytes)
@@ -89,16 +102,31 @@ export function endorsementsOfAmd(sorted: SortedEndorsements): SortedEndorsement
   return { ...sorted, revocationLists: sorted.revocationLists.filter(isOfAmd) }
 }
 
-async function filesBelow(path: string): Promise<string[]> {
+interface Found {
+  readonly path: string
+  /** False for a folder in the folder, and for a file that is too large: they do not count, and that is told. */
+  readonly isRead: boolean
+}
+
+/** Links are followed, for the files of a mounted secret are links; what else a folder holds is passed over. */
+async function filesBelow(path: string): Promise<readonly Found[]> {
   try {
     const found = await stat(path)
-    if (found.isFile() && found.size <= LIMITS.fileBytes) return [path]
+    if (found.isFile() && found.size <= LIMITS.fileBytes) return [{ path, isRead: true }]
     if (!found.isDirectory()) throw new Error('it is no regular file of a sensible size')
-    const entries = await readdir(path, { withFileTypes: true })
-    return entries.filter((entry) => entry.isFile()).map((entry) => join(path, entry.name))
+    const names = await readdir(path)
+    return (await Promise.all(names.map(async (name) => await entryOf(path, name)))).flat()
   } catch (cause) {
     throw new CloisterError('cli.file-unreadable', { where: path, cause })
   }
+}
+
+async function entryOf(folder: string, name: string): Promise<readonly Found[]> {
+  const path = join(folder, name)
+  const found = await stat(path).catch(() => undefined)
+  if (found?.isFile() === true) return [{ path, isRead: found.size <= LIMITS.fileBytes }]
+  const isShown = found?.isDirectory() === true && !name.startsWith('.')
+  return isShown ? [{ path: `${path}/`, isRead: false }] : []
 }
 
 function sortFile(bytes: Buffer, sorted: SortedEndorsements): boolean {
@@ -106,8 +134,11 @@ function sortFile(bytes: Buffer, sorted: SortedEndorsements): boolean {
   if (text.startsWith('-----BEGIN')) return sortPem(text, sorted)
   if (text.includes('<SoftwareIdentity ')) return sorted.manifests.push(bytes) > 0
   if (text.startsWith('{')) return sortJson(bytes, text, sorted)
-  const hex = /^[0-9a-fA-F\s]+$/.test(text) ? Buffer.from(text.replaceAll(/\s/g, ''), 'hex') : bytes
-  return sortDer(hex, sorted)
+  if (text.startsWith('[')) return sortWrapped(text, sorted)
+  return sortDer(
+    attempt(() => recogniseBinary('endorsement', bytes, [DER_SEQUENCE])) ?? bytes,
+    sorted,
+  )
 }
 
 function sortPem(text: string, sorted: SortedEndorsements): boolean {
@@ -138,7 +169,7 @@ function sortJson(bytes: Buffer, text: string, sorted: SortedEndorsements): bool
   return true
 }
 
-/** JSON whose text members are PEM or base64 DER, such as a certificate service's answer. */
+/** JSON whose text members are PEM or base64 DER, such as a certificate service's answer, or a list of such texts. */
 function sortWrapped(text: string, sorted: SortedEndorsements): boolean {
   const value = attempt(() => JSON.parse(text) as Record<string, unknown>)
   if (value === undefined) return false
