@@ -43,9 +43,12 @@ export function decideRelease(
   if (policy.kind === 'tpm')
     return denied('release.anchors', { expected: 'tpm', received: attestation.anchors })
   const asked = { secret, policy, registry, ...context }
-  if (attestation.anchors === 'intel')
-    return decided(TDX_RULES.flatMap((rule) => rule({ ...asked, attestation }) ?? []))
-  return decided(SNP_RULES.flatMap((rule) => rule({ ...asked, attestation }) ?? []))
+  if (attestation.anchors === 'intel') {
+    const request = { ...asked, attestation }
+    return decided(TDX_RULES.flatMap((rule) => rule(request) ?? []))
+  }
+  const request = { ...asked, attestation }
+  return decided(SNP_RULES.flatMap((rule) => rule(request) ?? []))
 }
 
 function decided(checks: readonly ReleaseCheck[]): ReleaseDecision {

@@ -395,10 +395,10 @@ export function check(
   passed: boolean,
   { expected, received }: { readonly expected?: string; readonly received?: string },
 ): ReleaseCheck {
-  return {
-    code,
-    outcome: passed ? 'pass' : 'fail',
-    ...(expected !== undefined && { expected }),
-    ...(received !== undefined && { received }),
-  }
+  const outcome = passed ? 'pass' : 'fail'
+  if (expected === undefined)
+    return received === undefined ? { code, outcome } : { code, outcome, received }
+  return received === undefined
+    ? { code, outcome, expected }
+    : { code, outcome, expected, received }
 }

@@ -1,8 +1,9 @@
 /** The secrets that the broker keeps: values sealed and versioned, each with its release policy or none. */
 import type { KeyObject } from 'node:crypto'
 import { AnyReleasePolicySchema, type AnyReleasePolicy } from '@cloister/protocol/broker-admin-api'
+import { CloisterError } from '@cloister/protocol/error'
 import { count, type Database } from './database.ts'
-import { openSecret, sealSecret } from './envelope.ts'
+import { openSecret, sealSecret, type SealedSecret } from './envelope.ts'
 import { Remembered } from './remembered.ts'
 
 /** A secret without its value. */
@@ -23,6 +24,9 @@ export interface NewSecret {
   readonly policy?: AnyReleasePolicy | undefined
 }
 
+/** Sealed values that are remembered, as keys are; of larger ones each release reads the database. Bytes. */
+const SMALL = 4096
+
 /** Older versions are kept for roll-back by hand; more than this many are forgotten. */
 const KEPT_VERSIONS = 8
 
@@ -38,6 +42,8 @@ export class SecretStore {
   readonly #findOf
   /** A fleet asks for the same few secrets again and again. */
   readonly #byPath = new Remembered<Secret>()
+  /** The current values, sealed, by path. */
+  readonly #small = new Remembered<SealedSecret>()
   /** By their stored text. */
   readonly #policies = new Remembered<AnyReleasePolicy>()
 
@@ -130,11 +136,25 @@ export class SecretStore {
 
   /** Opens the current value; the caller has decided that it may. */
   reveal(secret: Secret): Buffer {
-    const row = this.#findValue.get(secret.path, secret.version)
-    return openSecret(this.#kek, secret, {
-      wrappedKey: row?.['wrapped_key'] as Uint8Array,
-      ciphertext: row?.['ciphertext'] as Uint8Array,
-    })
+    const sealed =
+      this.#small.get(secret.path, () => {
+        const stored = this.#findSealed(secret)
+        return stored.ciphertext.length <= SMALL ? stored : undefined
+      }) ?? this.#findSealed(secret)
+    return openSecret(this.#kek, secret, sealed)
+  }
+
+  #findSealed({ path, version }: Secret): SealedSecret {
+    const row = this.#findValue.get(path, version)
+    if (row === undefined)
+      throw new CloisterError('broker.storage', {
+        where: path,
+        why: `version ${version} of the secret is missing`,
+      })
+    return {
+      wrappedKey: row['wrapped_key'] as Uint8Array,
+      ciphertext: row['ciphertext'] as Uint8Array,
+    }
   }
 
   #change<Result>(change: () => Result): Result {
@@ -142,6 +162,7 @@ export class SecretStore {
       return this.#database.write('durable', change)
     } finally {
       this.#byPath.forget()
+      this.#small.forget()
     }
   }
 

@@ -109,6 +109,25 @@ test('openSecret() refuses another key, path, version and every flipped bit', ()
   }
 })
 
+test('SecretStore reveals what was put last, small or large, and a missing version is told', (t) => {
+  const held = database(t)
+  const secrets = new SecretStore(held, newKek())
+  const path = 'default/demo/x'
+  for (const size of [0, 1, 32, 4096, 4097, 1 << 20]) {
+    const value = randomBytes(size)
+    secrets.put({ path, allowSimulated: true, value }, 1)
+    const found = secrets.find(path)!
+    for (let times = 0; times < 3; times++) {
+      const revealed = secrets.reveal(found)
+      assert.deepEqual(revealed, value)
+      // As callers do; the next one must not get zeros.
+      revealed.fill(0)
+    }
+  }
+  held.prepare('DELETE FROM secret_versions').run()
+  assert.throws(() => secrets.reveal(secrets.find(path)!), { code: 'broker.storage' })
+})
+
 test('SecretStore keeps versions, keeps a policy that is not replaced, and deletes all', (t) => {
   const secrets = new SecretStore(database(t), newKek())
   const policy = ReleasePolicySchema.parse(fakePolicy())
