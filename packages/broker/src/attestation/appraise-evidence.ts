@@ -163,7 +163,8 @@ function bringsSimulatedRoot(
 ): boolean {
   return (
     simulatedRoots.length > 0 &&
-    certificates.some((der) => simulatedRoots.includes(fingerprint(der)))
+    // The root comes last as a rule.
+    certificates.findLast((der) => simulatedRoots.includes(fingerprint(der))) !== undefined
   )
 }
 

@@ -4,6 +4,7 @@
  */
 import { createSecretKey, randomBytes } from 'node:crypto'
 import type { BrokerLimits } from '../limits.ts'
+import { takeRandom } from '../randomness.ts'
 import { Shares } from '../shares.ts'
 import { open, seal } from '../storage/seal.ts'
 import { SpentNumbers } from './spent-numbers.ts'
@@ -66,7 +67,7 @@ export class Sessions {
 
   open(tee: string, now: number): OpenSession {
     const expiresAt = now + this.#limits.sessionMs
-    const nonce = randomBytes(NONCE_BYTES)
+    const nonce = takeRandom(NONCE_BYTES)
     const sealed = Buffer.alloc(SEALED.teeOffset + tee.length)
     sealed.writeUIntBE(this.#spent.give(), 0, SEALED.numberBytes)
     sealed.writeUIntBE(expiresAt, SEALED.endOffset, SEALED.endBytes)

@@ -1,5 +1,6 @@
 /** Bytes under a key of the broker: AES-256-GCM with a random iv. */
-import { createCipheriv, createDecipheriv, randomBytes, type KeyObject } from 'node:crypto'
+import { createCipheriv, createDecipheriv, type KeyObject } from 'node:crypto'
+import { takeRandom } from '../randomness.ts'
 
 const IV_BYTES = 12
 const TAG_BYTES = 16
@@ -7,7 +8,7 @@ const ALGORITHM = 'aes-256-gcm'
 
 /** @param aad - what it is for, authenticated with it. @returns iv, ciphertext, tag */
 export function seal(key: KeyObject, aad: Buffer, value: Uint8Array): Buffer {
-  const iv = randomBytes(IV_BYTES)
+  const iv = takeRandom(IV_BYTES)
   const cipher = createCipheriv(ALGORITHM, key, iv).setAAD(aad)
   return Buffer.concat([iv, cipher.update(value), cipher.final(), cipher.getAuthTag()])
 }
