@@ -77,19 +77,32 @@ export async function fetchManifest(
         throw new EndorsementFetchError('fetch.content-mismatch', {
           problem: 'another digest than its own',
         })
-      await refuseUnsigned(manifest, client.now, root)
+      await refuseOther(id, manifest, client.now, root)
       return { value: manifest }
     },
   })
   return value
 }
 
-async function refuseUnsigned(manifest: Uint8Array, now: Date, root: string): Promise<void> {
+/** The service may err, or lie: what the manifest says of itself is signed, what stands around it is not. */
+async function refuseOther(
+  id: string,
+  manifest: Uint8Array,
+  now: Date,
+  root: string,
+): Promise<void> {
   const checks = new CheckList<NvidiaCheckCode>()
-  await verifyManifests([manifest], { now, root }, checks)
+  const [verified] = await verifyManifests([manifest], { now, root }, checks)
   const failed = checks.checks.find(({ outcome }) => outcome === 'fail')
   if (failed?.code === 'nvidia.manifest.malformed')
     throw new FormatError(FORMAT, 'rim', 0, failed.received ?? 'malformed')
   if (failed !== undefined)
     throw new EndorsementFetchError('fetch.content-unsigned', { problem: failed.code })
+  const version = verified?.manifest.version
+  // Ids of VBIOSes leave the dots out.
+  const plain = (text: string) => text.replaceAll('.', '').toUpperCase()
+  if (version === undefined || plain(version) !== plain(id.slice(id.lastIndexOf('_') + 1)))
+    throw new EndorsementFetchError('fetch.content-mismatch', {
+      problem: `a manifest of ${version?.slice(0, 64) ?? 'no version'}`,
+    })
 }

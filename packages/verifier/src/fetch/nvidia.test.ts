@@ -126,6 +126,8 @@ test('fetchManifest() refuses what is not that manifest, signed', async () => {
   await fails(ask('<html></html>'), 'fetch.content-malformed')
   const foreign = fakeManifest(new FakeNvidia(), '1.2', [{ index: 0, hashes: ['06'.repeat(48)] }])
   await fails(ask(wrapped(DRIVER_ID, foreign)), 'fetch.content-unsigned')
+  const older = fakeManifest(MAKER, '1.1', [{ index: 0, hashes: ['06'.repeat(48)] }])
+  await fails(ask(wrapped(DRIVER_ID, older)), 'fetch.content-mismatch')
   await assert.rejects(fetchManifest('../x', { client: newClient(), address, root }), TypeError)
 })
 
