@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
+import { readAuditLeaf } from '@cloister/protocol/audit-entry'
+import { AuditListSchema } from '@cloister/protocol/broker-admin-api'
 import { FakeAmd } from '@cloister/verifier/testing/fake-amd'
 import { FakeGuest, fakeInitdata } from './testing/fake-guest.ts'
 import { registerDemo, SECRET_PATH, startTestBroker } from './testing/test-broker.ts'
@@ -30,4 +34,28 @@ test('a registered guest on a pinned simulated processor gets a secret that allo
   await registerDemo(t, { initdata, value, anchors: 'simulated', mode: 'simulated' })
   const guest = new FakeGuest({ amd, initdata })
   assert.deepEqual(await t.client.resource(guest, SECRET_PATH), value)
+})
+
+test('a second broker on the same directory is refused and leaves the first one its audit', async () => {
+  const amd = new FakeAmd({ names: 'simulated' })
+  await using t = await startTestBroker({ simulatedRoots: [amd.fingerprint] })
+  const initdata = fakeInitdata()
+  await registerDemo(t, {
+    initdata,
+    value: Buffer.from('s'),
+    anchors: 'simulated',
+    mode: 'simulated',
+  })
+  const guest = new FakeGuest({ amd, initdata })
+  await t.client.resource(guest, SECRET_PATH)
+  const journal = join(t.directory, 'audit.journal')
+  const waiting = readFileSync(journal)
+  assert.equal(waiting.toString().split('\n').length - 1, 2)
+  await assert.rejects(startTestBroker({ directory: t.directory }), { code: 'broker.storage' })
+  assert.deepEqual(readFileSync(journal), waiting)
+  await t.client.resource(guest, SECRET_PATH)
+  const list = AuditListSchema.parse(await t.owner('GET', '/audit?workload=demo&limit=9'))
+  assert.equal(list.entries.map(readAuditLeaf).filter(({ kind }) => kind !== 'admin').length, 4)
+  await t.broker.stop()
+  assert.equal(readFileSync(journal).length, 0)
 })

@@ -25,6 +25,11 @@ const BESIDE_LEAF = 15 + 64 + 3
 /** Of a code unit of a text in UTF-8. */
 const MOST_BYTES = 3
 
+/** What to do about a journal that is not the log's. */
+export const RESTORE: readonly string[] = [
+  'restore broker.db and audit.journal from the same backup',
+]
+
 export interface JournalLine {
   /** Of the entry in the log. */
   readonly position: number
@@ -113,6 +118,7 @@ export class AuditJournal implements Disposable {
       throw new CloisterError('broker.storage', {
         where: this.#file,
         why: `what the journal has as entry ${position} of the audit is none`,
+        fix: RESTORE,
         cause,
       })
     }

@@ -11,7 +11,7 @@ import { encodeLogKey, logKey, signCheckpoint } from '@cloister/protocol/tlog/ch
 import { leafHash } from '@cloister/protocol/tlog/merkle'
 import { encodeBundle, TILE_WIDTH, type TileName } from '@cloister/protocol/tlog/tiles'
 import { newRequestId } from '../request-id.ts'
-import type { AuditJournal } from './audit-journal.ts'
+import { RESTORE, type AuditJournal } from './audit-journal.ts'
 import type { AuditKey } from './audit-key.ts'
 import { count, type Database, type Durability } from './database.ts'
 import { TreeEdge, type FullTile } from './tree-edge.ts'
@@ -270,6 +270,7 @@ export class AuditLog {
           why: 'the journal of the audit does not go on from the audit',
           expected: `entry ${size} as the next one`,
           received: `another entry ${position}`,
+          fix: RESTORE,
         })
       if (position < size) continue
       this.#insertRow(rowOf(position, content), leaf)
