@@ -59,6 +59,9 @@ export function httpExchange(connect: () => Promise<Duplex>): HttpExchange {
             : new CloisterError('agent.broker-unreachable', { cause: error }),
       )
     outgoing.once('error', fail)
+    // A request without a connection yet hears of its abort only when there is one.
+    const abort = () => fail(signal.reason)
+    signal.addEventListener('abort', abort, { once: true })
     outgoing.once('response', (response) => {
       const chunks: Buffer[] = []
       let bytes = 0
@@ -77,7 +80,7 @@ export function httpExchange(connect: () => Promise<Duplex>): HttpExchange {
       })
     })
     outgoing.end(body)
-    return promise
+    return promise.finally(() => signal.removeEventListener('abort', abort))
   }
 }
 
