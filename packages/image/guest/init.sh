@@ -141,8 +141,12 @@ stage 30 verity
 mkdir /newroot /sysroot
 mount -t erofs -o ro,nodev /dev/mapper/root /newroot || fail root-failed
 
-# --- stage 40: the other drivers, while a Node that does nothing brings its pages into memory: the agent starts sooner by them
-chroot /newroot /usr/bin/node -r https -r zlib -r child_process -e 0 &
+# --- stage 40: the other drivers. With a second processor a Node that does nothing brings its pages into memory meanwhile: the agent starts sooner by them
+read -r online </sys/devices/system/cpu/online
+case $online in
+  0) ;;
+  *) chroot /newroot /usr/bin/node -r https -r zlib -r child_process -e 0 & ;;
+esac
 load_modules required optional
 tee=
 if [ -e /dev/sev-guest ] || [ -e /dev/tdx_guest ]; then tee=present; fi
