@@ -414,17 +414,23 @@ test('a chain of hashes becomes a tree that begins with it, and names its head',
   }
 })
 
+/** The beginning of a program for a process of its own, which opens the `log` of the folder that is its argument. */
+function opensLog(limitBytes: number): string {
+  return `
+  import { AuditJournal } from ${JSON.stringify(new URL('audit-journal.ts', import.meta.url).href)}
+  import { AuditLog } from ${JSON.stringify(new URL('audit-log.ts', import.meta.url).href)}
+  import { loadAuditKey } from ${JSON.stringify(new URL('audit-key.ts', import.meta.url).href)}
+  import { Database } from ${JSON.stringify(new URL('database.ts', import.meta.url).href)}
+  const database = new Database(process.argv[1] + '/broker.db')
+  const key = loadAuditKey(process.argv[1] + '/audit.key')
+  const journal = new AuditJournal(process.argv[1] + '/audit.journal')
+  const log = new AuditLog(database, { key, journal, limitBytes: ${limitBytes} })`
+}
+
 test('kill -9 at any moment leaves a log that goes on from every checkpoint it gave away', async (t) => {
   const directory = home(t)
   const program = `
-    import { AuditJournal } from ${JSON.stringify(new URL('audit-journal.ts', import.meta.url).href)}
-    import { AuditLog } from ${JSON.stringify(new URL('audit-log.ts', import.meta.url).href)}
-    import { loadAuditKey } from ${JSON.stringify(new URL('audit-key.ts', import.meta.url).href)}
-    import { Database } from ${JSON.stringify(new URL('database.ts', import.meta.url).href)}
-    const database = new Database(process.argv[1] + '/broker.db')
-    const key = loadAuditKey(process.argv[1] + '/audit.key')
-    const journal = new AuditJournal(process.argv[1] + '/audit.journal')
-    const log = new AuditLog(database, { key, journal, limitBytes: 60_000 })
+    ${opensLog(60_000)}
     for (let n = 1; ; n++) {
       log.append({ time: n, requestId: '0'.repeat(32), kind: 'release', outcome: 'allowed', checks: [] })
       if (n % 50 === 0) process.stdout.write(JSON.stringify(log.checkpoint()) + '\\n')
@@ -458,14 +464,7 @@ test('kill -9 loses no entry that append came back from, and none changes its pl
   const directory = home(t)
   const program = `
     import { writeSync } from 'node:fs'
-    import { AuditJournal } from ${JSON.stringify(new URL('audit-journal.ts', import.meta.url).href)}
-    import { AuditLog } from ${JSON.stringify(new URL('audit-log.ts', import.meta.url).href)}
-    import { loadAuditKey } from ${JSON.stringify(new URL('audit-key.ts', import.meta.url).href)}
-    import { Database } from ${JSON.stringify(new URL('database.ts', import.meta.url).href)}
-    const database = new Database(process.argv[1] + '/broker.db')
-    const key = loadAuditKey(process.argv[1] + '/audit.key')
-    const journal = new AuditJournal(process.argv[1] + '/audit.journal')
-    const log = new AuditLog(database, { key, journal, limitBytes: 1 << 30 })
+    ${opensLog(1 << 30)}
     const from = log.count()
     for (let n = from + 1; ; n++) {
       log.append({ time: n, requestId: '0'.repeat(32), kind: 'release', outcome: 'allowed', checks: [] })
