@@ -11,7 +11,7 @@ import {
 } from '@cloister/verifier/launch/sev-digest'
 import { prepareSnpLaunch } from '@cloister/verifier/snp/launch-digest'
 import { mrTdSteps } from '@cloister/verifier/tdx/mr-td'
-import type { RtmrEvent } from '@cloister/verifier/tdx/rtmr'
+import { extendRtmr, type RtmrEvent } from '@cloister/verifier/tdx/rtmr'
 import {
   kernelEvents,
   kernelHashes,
@@ -142,19 +142,24 @@ function sectionName({ type }: TdvfSection): string {
 async function rtmrContributions(boot: DirectBoot): Promise<FirmwareContribution[]> {
   if (boot.kernel === undefined) return []
   const { rtmr1, rtmr2 } = await kernelEvents(boot.kernel, boot)
-  return [...eventContributions('RTMR1', rtmr1), ...eventContributions('RTMR2', rtmr2)]
+  return [
+    ...(await eventContributions('RTMR1', rtmr1)),
+    ...(await eventContributions('RTMR2', rtmr2)),
+  ]
 }
 
-function eventContributions(
+async function eventContributions(
   register: string,
   events: readonly RtmrEvent[],
-): FirmwareContribution[] {
+): Promise<FirmwareContribution[]> {
+  const rows: FirmwareContribution[] = []
   let value: Uint8Array = new Uint8Array(48)
-  return events.map(({ what, digest }) => {
-    value = createHash('sha384').update(value).update(digest).digest()
+  for (const { what, digest } of events) {
+    value = await extendRtmr(value, digest)
     const contents = toHex(digest)
-    return { register, what, address: null, size: null, contents, digest: toHex(value) }
-  })
+    rows.push({ register, what, address: null, size: null, contents, digest: toHex(value) })
+  }
+  return rows
 }
 
 const LAUNCH = 'launch digest'

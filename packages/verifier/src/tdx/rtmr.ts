@@ -16,13 +16,16 @@ export const BOOT_ACTION = {
 export const EFI_GLOBAL_VARIABLE = '8be4df61-93ca-11d2-aa0d-00e098032b8c'
 export const EFI_IMAGE_SECURITY_DATABASE = 'd719b2cb-3d3a-4596-a3bc-dad00e67656f'
 
+/** The register after one more event. @param digest - 48 bytes. @throws RangeError */
+export async function extendRtmr(register: Uint8Array, digest: Uint8Array): Promise<Uint8Array> {
+  if (digest.length !== DIGEST) throw new RangeError(`an event digest has 48 bytes`)
+  return runtimeCrypto.digest('SHA-384', concatBytes(register, digest))
+}
+
 /** The register after these events, from zero. @param digests - 48 bytes each, in order. @throws RangeError */
 export async function replayRtmr(digests: readonly Uint8Array[]): Promise<Uint8Array> {
   let register: Uint8Array = new Uint8Array(DIGEST)
-  for (const digest of digests) {
-    if (digest.length !== DIGEST) throw new RangeError(`an event digest has 48 bytes`)
-    register = await runtimeCrypto.digest('SHA-384', concatBytes(register, digest))
-  }
+  for (const digest of digests) register = await extendRtmr(register, digest)
   return register
 }
 
