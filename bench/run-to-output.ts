@@ -38,8 +38,8 @@ export async function run(): Promise<Figure> {
   }
   const places = directories(environment)
   try {
-    const layout = await smallImage(work)
     cloister(['guest-image', 'build', '-q'], environment)
+    const layout = await smallImage(work, places)
     cloister(['broker', 'start', '--detach', '--listen', '127.0.0.1:18466', '-q'], environment)
     await timeRun(layout, 'warm-up', environment)
     const floors: number[] = []
@@ -76,12 +76,13 @@ function cloister(words: readonly string[], environment: NodeJS.ProcessEnv): voi
 }
 
 /** A layout with busybox, as the guest image's own package has it. */
-async function smallImage(work: string): Promise<string> {
-  const { images } = directories()
+async function smallImage(
+  work: string,
+  { images }: ReturnType<typeof directories>,
+): Promise<string> {
   const packages = join(images, 'base', 'packages')
   const archive = readdirSync(packages).find((file) => file.startsWith('busybox-static_'))
-  if (archive === undefined)
-    throw new Error('build the guest image first: cloister guest-image build')
+  if (archive === undefined) throw new Error('the guest image has no busybox-static')
   execFileSync('dpkg-deb', ['-x', join(packages, archive), join(work, 'busybox')])
   mkdirSync(join(work, 'rootfs/bin'), { recursive: true })
   const found = ['usr/bin/busybox', 'bin/busybox']
