@@ -17,8 +17,8 @@ fi
 ulimit -H -n 1048576
 export PATH=/usr/sbin:/usr/bin HOME=/run LANG=C.UTF-8 DM_DISABLE_UDEV=1
 
-# glibc gives each thread an arena of its own, and keeps what was freed at the end of each: memory that the container could have.
-export MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=131072
+# glibc gives each thread an arena of its own, and keeps what was freed at the end of each and between what stays: memory that the container could have.
+export MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=32768 MALLOC_TRIM_THRESHOLD_=131072
 read -r arguments </usr/lib/cloister/agent.arguments
 # shellcheck disable=SC2086 # words
 /usr/bin/node $arguments &

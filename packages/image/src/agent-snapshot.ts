@@ -2,14 +2,14 @@
  * Makes the agent a snapshot of V8's heap: all its modules are loaded when the image is built, not when a guest starts. The same sources and
  * the same Node give the same bytes on every machine.
  */
-import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { copyFile, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { bundleScript } from './agent-bundle.ts'
 import type { BuildContext } from './run.ts'
 import { run } from './run.ts'
 
-const BEFORE_SNAPSHOT = new URL('../guest/before-snapshot.cjs', import.meta.url)
+const LOADER = new URL('../guest/load-agent.cjs', import.meta.url)
 
 /** Of V8's flags, all that say what a processor may have. */
 const PROCESSOR_FEATURES =
@@ -46,15 +46,18 @@ export async function snapshotAgent(
 ): Promise<Uint8Array> {
   const directory = await mkdtemp(join(work, 'snapshot-'))
   try {
-    const before = await readFile(BEFORE_SNAPSHOT, 'utf8')
     const bundle = await bundleScript(entry)
-    // One script, for a snapshot has no other files: the bundle sees the `require` that the first part gives.
-    const script = `;((require) => {${bundle}\n})(((module) => {${before}\nreturn module.exports})({}).require)\n`
-    await writeFile(join(directory, 'agent.cjs'), inAscii(script))
+    await writeFile(join(directory, 'agent.cjs'), inAscii(`((require) => {${bundle}\n})\n`))
+    await copyFile(LOADER, join(directory, 'load-agent.cjs'))
     // Names that are the same everywhere, for the snapshot holds them. Its hash seed is exchanged when it is loaded.
     await symlink(node, join(directory, 'node'))
     const here = (file: string) => `/proc/self/cwd/${file}`
-    const files = ['--snapshot-blob', here('agent.snapshot'), '--build-snapshot', here('agent.cjs')]
+    const files = [
+      '--snapshot-blob',
+      here('agent.snapshot'),
+      '--build-snapshot',
+      here('load-agent.cjs'),
+    ]
     await run('./node', ['--no-warnings', '--random-seed=1', ...SNAPSHOT_FLAGS, ...files], {
       ...context,
       cwd: directory,

@@ -11,12 +11,13 @@ import {
   TargetSchema,
   WorkloadNameSchema,
 } from './hostd-api.ts'
+import { SEED_BYTES, VmSeedSchema } from './vm-seed.ts'
 
 /** Bounds of one machine. */
 export const VM_LIMITS = {
   diskMiB: { min: 1, max: 1 << 26 },
   /** User-data or network configuration of a seed, bytes. */
-  seedBytes: 1 << 20,
+  seedBytes: SEED_BYTES,
   snapshots: 64,
   /** One event with its detail, bytes of JSON. */
   eventBytes: 64 << 10,
@@ -64,31 +65,6 @@ const SecureBootKeysSchema = z.union([
     dbx: z.array(Der).max(256).default([]),
   }),
 ])
-
-/** A NoCloud seed. Instance id and host name are those of the machine. */
-export const VmSeedSchema = z.strictObject({
-  /** User-data: cloud-config, a script or MIME; base64. */
-  userData: z
-    .base64()
-    .max(2 * VM_LIMITS.seedBytes)
-    .optional(),
-  /** Lines of `authorized_keys` for the image's default user. */
-  sshKeys: z
-    .array(
-      z
-        .string()
-        .max(16 << 10)
-        // One line of text, for it becomes one line of a file in the guest.
-        .regex(/^[\x20-\x7e]+$/),
-    )
-    .max(64)
-    .default([]),
-  /** Network configuration version 2, YAML; base64. */
-  networkConfig: z
-    .base64()
-    .max(2 * VM_LIMITS.seedBytes)
-    .optional(),
-})
 
 const SafeName = z.string().regex(/^[a-z0-9][a-z0-9.-]{0,62}$/)
 const cpus = z.int().min(1).max(HOSTD_LIMITS.cpus)

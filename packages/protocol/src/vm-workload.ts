@@ -61,7 +61,7 @@ const RootSchema = z.strictObject({
 })
 
 const CloudInitSchema = z.strictObject({
-  /** Broker resource: a seed, JSON as `VmSeedSchema` of `hostd-vm-api`. Only an attested guest reads it, so keys may stand in it. */
+  /** Broker resource: a seed, JSON as `VmSeedSchema` of `vm-seed`. Only an attested guest reads it, so keys may stand in it. */
   seed: ResourcePathSchema,
 })
 

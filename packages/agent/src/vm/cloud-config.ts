@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { CloisterError } from '@cloister/protocol/error'
-import { VmSeedSchema } from '@cloister/protocol/hostd-vm-api'
+import { VmSeedSchema } from '@cloister/protocol/vm-seed'
 
 /**
  * A file for /etc/cloud/cloud.cfg.d: JSON is YAML. ds-identify reads lines, so the list stands on one of its own.

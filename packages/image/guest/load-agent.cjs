@@ -1,11 +1,12 @@
 /**
- * Runs before the agent is loaded into its snapshot: keeps out of the snapshot what would be the same in all guests and must not be, what
- * would differ from one build to the next, and what Node cannot keep in one.
+ * Loads the agent into its snapshot. Keeps out of it what would be the same in all guests and must not be, what would differ from one build to
+ * the next, and what Node cannot keep.
  */
 'use strict'
-
-module.exports = (() => {
-  const { startupSnapshot } = require('node:v8')
+;(() => {
+  const { readFileSync } = require('node:fs')
+  const { setFlagsFromString, startupSnapshot } = require('node:v8')
+  const { runInThisContext } = require('node:vm')
   /** Put back when a guest begins. */
   const originals = []
   const replace = (object, name, value) => {
@@ -93,5 +94,13 @@ module.exports = (() => {
   )
   const lateModule = (name) =>
     new Proxy({}, { get: (_, member) => process.getBuiltinModule(name)[member] })
-  return { require: (name) => (late.has(name) ? lateModule(name) : require(name)) }
+
+  // Compiled whole, not function by function when a guest first calls each: that takes a guest longer than all the rest of its start.
+  const filename = '/proc/self/cwd/agent.cjs'
+  // By any other encoding Node asks for the file's times, and keeps them.
+  const source = readFileSync(filename, 'utf8')
+  setFlagsFromString('--no-lazy')
+  const agent = runInThisContext(source, { filename })
+  setFlagsFromString('--lazy')
+  agent((name) => (late.has(name) ? lateModule(name) : require(name)))
 })()
