@@ -44,6 +44,8 @@ export interface GuestParts {
   readonly log: Log
 }
 
+/** By then the first requests after the start are done. */
+const COLLECT_AFTER_MS = 10_000
 /** After a failure the host may still ask for the request id before the VM ends. */
 const LAST_QUESTIONS_MS = 3_000
 const TARGET_TIMEOUT_MS = 60_000
@@ -189,6 +191,7 @@ export class Guest {
   started(): void {
     const { clock, log } = this.#parts
     this.reach('started')
+    setTimeout(collectStart, COLLECT_AFTER_MS).unref()
     void renewTokens(
       this.broker,
       () => clock.now(),
@@ -244,6 +247,11 @@ export class Guest {
       requestId: this.broker.requestId,
     }
   }
+}
+
+/** Gives back what the start left, and compiled code that is not in use: memory that the workload could have. Absent where Node was not told to have it. */
+function collectStart(): void {
+  globalThis.gc?.({ type: 'major', flavor: 'last-resort' })
 }
 
 function describe(thrown: unknown): string {

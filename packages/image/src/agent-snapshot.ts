@@ -22,6 +22,8 @@ const PROCESSOR_FEATURES =
 export const SNAPSHOT_FLAGS = [
   // The agent makes no code at run time: V8 asks for no memory that can be written and executed, and what runs once is no slower interpreted.
   '--jitless',
+  // The agent calls the collector once its workload runs.
+  '--expose-gc',
   // Nothing of the agent evaluates text.
   '--disallow-code-generation-from-strings',
   '--mcpu=generic',
