@@ -32,6 +32,7 @@ import type { Log } from './service/dispatch.ts'
 
 const RUN = '/run/cloister'
 const UNPACK_WORKER = `/${GUEST_PROGRAMS.directory}/${GUEST_PROGRAMS.unpackWorker}`
+const SCRATCH_TEMPLATE = `/${GUEST_PROGRAMS.directory}/${GUEST_PROGRAMS.scratchTemplate}`
 /** systemd ends no process of root whose name begins so (systemd.io, "Storage daemons for the root file system"). */
 const VM_PROCESS_NAME = '@cloister-agent'
 
@@ -106,6 +107,7 @@ function startHelpers(from: ReportsFrom, { ports, disks }: BootOptions) {
   const device = disks.devices.get(GUEST_DISKS.scratch)
   const mounted = makeScratch({
     mountPoint: SCRATCH,
+    template: SCRATCH_TEMPLATE,
     run: (command, _, runOptions = {}) => shell.run(command, runOptions),
     ...(device !== undefined && { device }),
   })

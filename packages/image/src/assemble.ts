@@ -31,6 +31,7 @@ import {
 } from './recipe.ts'
 import { packRoot } from './root-image.ts'
 import { layOutRoot } from './root-tree.ts'
+import { scratchTemplate } from './scratch-template.ts'
 import { sourcesInput } from './sources.ts'
 import { withoutVariables } from './tdx-firmware.ts'
 import { newestPackageTime, unpackPackages } from './unpack.ts'
@@ -74,6 +75,7 @@ export async function assemble(options: AssembleOptions): Promise<GuestImageMani
   const programs = new Map([
     ...(await agentProgram(node.path, options)),
     ...(await bundleAgent(UNPACK_WORKER_ENTRY, GUEST_PROGRAMS.unpackWorker)),
+    [GUEST_PROGRAMS.scratchTemplate, await scratchTemplate(tree, work, epoch, options)],
   ])
 
   onProgress?.('initrd')

@@ -42,7 +42,7 @@ export interface RootContents {
   readonly packages: string
   /** Path of the Node binary. */
   readonly node: string
-  /** The agent and its threads, by file name. */
+  /** The agent and what it uses, by file name. */
   readonly programs: ReadonlyMap<string, string | Uint8Array>
   /** For `/etc/cloister-image`: what the agent may know about the image it runs in. */
   readonly identity: { readonly imageVersion: number; readonly epoch: number }

@@ -1,17 +1,23 @@
 import assert from 'node:assert/strict'
-import { appendFile, mkdir, readFile, readdir, stat, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, open, readFile, readdir, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { before, describe, test } from 'node:test'
 
 import { CloisterError } from '@cloister/protocol/error'
 import { MEASURED_VCPU_COUNTS, MEASURED_VCPU_TYPES } from '@cloister/protocol/guest-image-manifest'
+import { DEFAULT_SCRATCH_MIB, scratchBlocks } from '@cloister/protocol/scratch-space'
+import { readScratchTemplate, TEMPLATE_HEAD_BLOCKS } from '@cloister/protocol/scratch-template'
 import { predictSnpLaunchDigest } from '@cloister/verifier/snp/launch-digest'
 
 import { buildGuestImage } from '../src/build.ts'
 import type { GuestImage } from '../src/images.ts'
 import { MANIFEST_FILE, checkGuestImage } from '../src/images.ts'
-import { copyInputs, readLock } from '../src/inputs.ts'
+import { copyInputs, PACKAGES_DIRECTORY, readLock } from '../src/inputs.ts'
+import { BLOCK_BYTES } from '../src/root-image.ts'
+import { runPackaged } from '../src/run-packaged.ts'
+import { scratchTemplate } from '../src/scratch-template.ts'
 import { temporaryDirectory } from '../src/testing/temporary-directory.ts'
+import { unpackPackages } from '../src/unpack.ts'
 import { verifyGuestImage } from '../src/verify.ts'
 import { PROBE_AGENT, testImage } from './test-image.ts'
 
@@ -44,6 +50,31 @@ describe('a built guest image', { skip: unsupported && 'images are built on x86_
     } finally {
       process.umask(umask)
     }
+  })
+
+  test('holds a template of scratch space that is the same wherever it is made, and sound', async (context) => {
+    const directory = await temporaryDirectory(context)
+    const tree = join(directory, 'packages')
+    const { packages } = (await readLock(image.directory))!
+    const files = packages.map(({ file }) => join(image.directory, PACKAGES_DIRECTORY, file))
+    await unpackPackages(files, tree, {})
+    const { epoch } = image.manifest
+    const template = Buffer.from(await scratchTemplate(tree, directory, epoch, {}))
+    const { blocks, runs } = readScratchTemplate(template)
+    assert.equal(blocks, scratchBlocks(DEFAULT_SCRATCH_MIB * 2 ** 20))
+    assert.ok(runs.length <= 4, 'a guest starts a program for each')
+    assert.ok(template.equals(await scratchTemplate(tree, tree, epoch, {})))
+
+    const disk = join(directory, 'disk')
+    await using handle = await open(disk, 'wx')
+    await handle.truncate(blocks * BLOCK_BYTES)
+    let at = TEMPLATE_HEAD_BLOCKS * BLOCK_BYTES
+    for (const { first, count } of runs) {
+      await handle.write(template, at, count * BLOCK_BYTES, first * BLOCK_BYTES)
+      at += count * BLOCK_BYTES
+    }
+    // Its exit code is not 0 for anything that it would mend.
+    await runPackaged(tree, 'usr/sbin/e2fsck', ['-f', '-n', disk], {})
   })
 
   test('is told from one with another agent by its root hash, command lines and digests', async (context) => {

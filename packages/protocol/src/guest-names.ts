@@ -19,7 +19,7 @@ export const GUEST_DISKS = {
   scratch: 'cloister-scratch',
 } as const
 
-/** Programs of the root file system that Node runs: the agent, and the thread in which it unpacks layers. */
+/** Files of the root file system: the agent, the thread in which it unpacks layers, and what they use. */
 export const GUEST_PROGRAMS = {
   directory: 'usr/lib/cloister',
   /** Node's arguments to run the agent, on one line. */
@@ -29,6 +29,8 @@ export const GUEST_PROGRAMS = {
   /** The agent as a module, in an image that was built with another one than ours. */
   agent: 'agent.mjs',
   unpackWorker: 'unpack-worker.mjs',
+  /** A new file system; see `scratch-template.ts`. */
+  scratchTemplate: 'scratch.template',
 } as const
 
 /** Disks of a machine of `cloister vm`, beside those of a measured boot. */

@@ -43,6 +43,28 @@ test('programs get their settings and what comes through their descriptors, and 
   assert.equal(absent.status, 127)
 })
 
+test('input that nobody takes fails nothing, nor does a shell that cannot be started', async (t) => {
+  await place(t)
+  const pipes = [Buffer.alloc(1 << 20), Buffer.alloc(1)]
+  const shell = new HelperShell()
+  const results = [
+    shell.run(['/nonexistent/program'], { pipes }),
+    shell.run(['true'], { pipes }),
+  ] as const
+  shell.start()
+  const [absent, unwilling] = await Promise.all(results)
+  assert.equal(absent.status, 127)
+  assert.equal(unwilling.status, 0)
+
+  const { PATH } = process.env
+  t.after(() => (process.env['PATH'] = PATH))
+  process.env['PATH'] = '/nonexistent'
+  const none = new HelperShell()
+  const result = none.run(['true'], { pipes })
+  none.start()
+  assert.notEqual((await result).status, 0)
+})
+
 test('what a program writes comes as it comes, and ends with the program alone', async (t) => {
   await place(t)
   const shell = new HelperShell()

@@ -55,7 +55,12 @@ export class HelperShell {
     const script = `${program}; printf '\\n%s' "$?" >&${result}`
     this.#jobs.push({ script, own: [result, ...inputs] })
     await Promise.all(
-      inputs.map(async (input, index) => (await this.#stream(input)).end(pipes[index])),
+      inputs.map(async (input, index) => {
+        const stream = await this.#stream(input)
+        // A program that does not want its input, or never began, closes it.
+        stream.on('error', () => undefined)
+        stream.end(pipes[index])
+      }),
     )
     const text = (await buffer(await this.#stream(result))).toString()
     const end = text.lastIndexOf('\n')

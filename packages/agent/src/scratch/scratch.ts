@@ -4,47 +4,44 @@
  * host changes cannot be read. Without one: a tmpfs with a bound.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { totalmem } from 'node:os'
 import { basename } from 'node:path'
 import { CloisterError } from '@cloister/protocol/error'
+import { SCRATCH_TAG_BYTES, scratchBlocks } from '@cloister/protocol/scratch-space'
+import { readScratchTemplate } from '@cloister/protocol/scratch-template'
 import type { RunOptions, RunProgram } from '../guest/program.ts'
+import { formatStep } from './format-step.ts'
 
 export interface ScratchOptions {
   /** Absent: there is no disk. */
   readonly device?: string
   readonly mountPoint: string
+  /** File of the image: a file system as mkfs would make it on a disk of the default size. */
+  readonly template: string
   readonly run: RunProgram
+  /** By default what the kernel says. */
+  readonly diskBytes?: (device: string) => number
 }
 
 /** Where it is mounted in the guest. */
 export const SCRATCH = '/var/lib/cloister'
 const MAPPING = 'cloister-scratch'
 const MAPPED = `/dev/mapper/${MAPPING}`
-const TAGGED = `${MAPPING}-tags`
+/** The root is the first; with a number of its own the table of the second mapping can name it. */
+const TAGGED = { name: `${MAPPING}-tags`, minor: 1 } as const
 /** Two of AES-256-XTS, one of HMAC-SHA-256, in the order of the kernel's `authenc`. */
 const KEY_BYTES = 3 * 32
-const CIPHER = 'capi:authenc(hmac(sha256),xts(aes))-plain64'
-const TAG_BYTES = 32
+/** A backslash stands before a comma that is part of a table. */
+const CIPHER = String.raw`capi:authenc(hmac(sha256)\,xts(aes))-plain64`
 const HEX = '0123456789abcdef'
+const SECTOR_BYTES = 512
 const SECTORS_PER_BLOCK = 8
-/** Of its superblock and a journal that is never used dm-integrity needs less; a tag for each block comes on top. */
-const RESERVED_SECTORS = 2048
-const BLOCKS_PER_TAG_BLOCK = 4096 / TAG_BYTES
-/** A block that was never written has no tag and cannot be read: those that mkfs and mount look at are zeroed. */
-const HEAD_MIB = 2
-const TAIL_KIB = 128
-/** No journal and no spare superblocks: nothing here is read after the boot that wrote it. */
-const MKFS = [
-  'mkfs.ext4',
-  '-q',
-  '-O',
-  '^has_journal,sparse_super2,^resize_inode',
-  '-E',
-  'num_backup_sb=0,nodiscard,lazy_itable_init=1',
-  '-m',
-  '0',
-] as const
+/**
+ * A block that was never written has no tag and cannot be read, and the kernel must not try: so nothing is read ahead of the inodes that are asked for.
+ * Nor need the tables of inodes be filled with zeros beforehand, 127 MiB on a disk of the default size.
+ */
+const MOUNT_OPTIONS = 'noatime,nodev,noinit_itable,inode_readahead_blks=0'
 /** Part of the memory that a container without a scratch disk may fill with files. */
 const MEMORY_SHARE = 0.5
 
@@ -62,37 +59,62 @@ async function mountMemory({ mountPoint, run }: ScratchOptions): Promise<void> {
   await must(run, ['busybox', 'mount', '-t', 'tmpfs', '-o', options, 'tmpfs', mountPoint])
 }
 
+async function mountDisk(device: string, options: ScratchOptions): Promise<void> {
+  const { mountPoint, template, run, diskBytes = kernelsDiskBytes } = options
+  const blocks = scratchBlocks(diskBytes(device))
+  const script = steps(formatStep(blocks, readTemplate(template), MAPPED))
+  const key = hexKey()
+  const mappings = mappingsOf(device, blocks, key)
+  try {
+    const settings = { device, template, mount: mountPoint }
+    await must(run, ['busybox', 'sh', '-c', script], { settings, pipes: [mappings] })
+  } finally {
+    key.fill(0)
+    mappings.fill(0)
+  }
+}
+
 /**
  * All steps in one shell, for they wait for nothing but each other, and the agent has other things to do meanwhile: what it prints last is the step
  * that failed. There is no header and no passphrase, which cryptsetup would take as long for as for all the rest: dm-integrity formats the disk whose
- * first block is zero, and the table with the key comes through a pipe and is nowhere else.
+ * first block is zero, and the tables with the key come through a pipe and are nowhere else. While somebody has the mapping open, what was written to
+ * it stays in memory, and mount need not read it.
  */
-const STEPS = `
-step=size && read -r sectors <"$size" && whole=$(((sectors - ${RESERVED_SECTORS}) / ${SECTORS_PER_BLOCK})) &&
-blocks=$((whole - whole / ${BLOCKS_PER_TAG_BLOCK + 1} - 1)) && [ "$blocks" -gt ${(HEAD_MIB << 8) + TAIL_KIB / 4} ] && length=$((blocks * ${SECTORS_PER_BLOCK})) &&
-step=clear && busybox dd if=/dev/zero of="$device" oflag=direct bs=4096 count=1 &&
-step=integrity && dmsetup create ${TAGGED} --table "0 $length integrity $device 0 ${TAG_BYTES} D 3 journal_sectors:1 block_size:4096 fix_padding" &&
-step=crypt && { printf '0 %s crypt ${CIPHER} ' "$length" && busybox cat <&3 && printf ' 0 /dev/mapper/${TAGGED} 0 2 integrity:${TAG_BYTES}:aead sector_size:4096\\n'; } | dmsetup create ${MAPPING} &&
-step=head && busybox dd if=/dev/zero of=${MAPPED} oflag=direct bs=1048576 count=${HEAD_MIB} &&
-step=tail && busybox dd if=/dev/zero of=${MAPPED} oflag=direct bs=4096 seek=$((blocks - ${TAIL_KIB / 4})) count=${TAIL_KIB / 4} &&
-step=mkfs && ${MKFS.join(' ')} ${MAPPED} &&
-step=mount && busybox mount -t ext4 -o noatime,nodev ${MAPPED} "$mount" && exit 0
+function steps(format: string): string {
+  return `
+step=clear && dd if=/dev/zero of="$device" oflag=direct bs=4096 count=1 &&
+step=map && dmsetup create --concise <&3 &&
+step=open && exec 4<${MAPPED} &&
+${format} &&
+step=mount && mount -t ext4 -o ${MOUNT_OPTIONS} ${MAPPED} "$mount" && exit 0
 echo "at $step" >&2
 exit 1
 `
+}
 
-async function mountDisk(device: string, { mountPoint, run }: ScratchOptions): Promise<void> {
-  const key = hexKey()
+/** Both mappings for `dmsetup create --concise`: name, UUID (none), minor number (the second: any), flags and table of each. */
+function mappingsOf(device: string, blocks: number, key: Uint8Array): Buffer {
+  const range = `0 ${blocks * SECTORS_PER_BLOCK}`
+  const { name, minor } = TAGGED
+  const integrity = `${range} integrity ${device} 0 ${SCRATCH_TAG_BYTES} D 3 journal_sectors:1 block_size:4096 fix_padding`
+  const aead = `0 /dev/dm-${minor} 0 2 integrity:${SCRATCH_TAG_BYTES}:aead sector_size:4096`
+  return Buffer.concat([
+    Buffer.from(`${name},,${minor},rw,${integrity};${MAPPING},,,rw,${range} crypt ${CIPHER} `),
+    key,
+    Buffer.from(` ${aead}`),
+  ])
+}
+
+function readTemplate(file: string) {
   try {
-    const settings = {
-      device,
-      size: `/sys/class/block/${basename(device)}/size`,
-      mount: mountPoint,
-    }
-    await must(run, ['busybox', 'sh', '-c', STEPS], { settings, pipes: [key] })
-  } finally {
-    key.fill(0)
+    return readScratchTemplate(readFileSync(file))
+  } catch (cause) {
+    throw new CloisterError('agent.scratch-failed', { where: file, cause })
   }
+}
+
+function kernelsDiskBytes(device: string): number {
+  return SECTOR_BYTES * Number(readFileSync(`/sys/class/block/${basename(device)}/size`, 'utf8'))
 }
 
 /** Made byte by byte, for a string could not be cleared. */

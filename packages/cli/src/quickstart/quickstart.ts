@@ -6,6 +6,7 @@ import { ensureHostd } from '@cloister/hostd/ensure'
 import type { GuestImage } from '@cloister/image/images'
 import { CloisterError } from '@cloister/protocol/error'
 import type { StageRecord, WorkloadView } from '@cloister/protocol/hostd-api'
+import { DEFAULT_SCRATCH_MIB } from '@cloister/protocol/scratch-space'
 import { runAttack, type Attack, type AttackResult, type Battlefield } from '../attacks/attack.ts'
 import type { Invocation } from '../command.ts'
 import type { Output } from '../output.ts'
@@ -223,7 +224,7 @@ function demoPlan(demo: DemoImage, port: number): RunPlan {
     resources: [],
     cpus: CPUS,
     memoryMiB: 1024,
-    scratchMiB: 2048,
+    scratchMiB: DEFAULT_SCRATCH_MIB,
     args: [],
     entrypoint: undefined,
     logs: false,

@@ -4,6 +4,7 @@ import { REGISTRY_CA_OPTION } from '../image/registry-ca.ts'
 import { instances, INSTANCES_OPTION } from './instances-option.ts'
 import { MEASURED_VCPU_COUNTS } from '@cloister/protocol/guest-image-manifest'
 import { HOSTD_LIMITS, WorkloadNameSchema } from '@cloister/protocol/hostd-api'
+import { DEFAULT_SCRATCH_MIB } from '@cloister/protocol/scratch-space'
 import { badOption, mebibytes, publishedPort } from '../option-values.ts'
 import { resourcePath } from '../owner/resource-path.ts'
 
@@ -78,7 +79,7 @@ export const RUN_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   disk: {
     type: 'string',
     value: 'SIZE',
-    help: 'scratch disk for image and writes; default 8G, sparse',
+    help: `scratch disk for image and writes; default ${DEFAULT_SCRATCH_MIB / 1024}G, sparse`,
   },
   name: { type: 'string', value: 'NAME', help: 'name of the workload; default from the image' },
   tee: {
@@ -123,7 +124,11 @@ export function readRunPlan(line: CommandLine): RunPlan {
     resources: listOption(line, 'resource').map(resourcePath),
     cpus: vcpus(textOption(line, 'cpus') ?? '1'),
     memoryMiB: mebibytes('memory', textOption(line, 'memory') ?? '1G', HOSTD_LIMITS.memoryMiB),
-    scratchMiB: mebibytes('disk', textOption(line, 'disk') ?? '8G', HOSTD_LIMITS.scratchMiB),
+    scratchMiB: mebibytes(
+      'disk',
+      textOption(line, 'disk') ?? `${DEFAULT_SCRATCH_MIB}M`,
+      HOSTD_LIMITS.scratchMiB,
+    ),
     args: line.rest,
     entrypoint: textOption(line, 'entrypoint'),
     logs: line.options['logs'] === true,

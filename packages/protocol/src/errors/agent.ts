@@ -233,7 +233,7 @@ export const AGENT_ERRORS = {
   'agent.scratch-failed': {
     title: 'The guest cannot make its scratch space',
     why: 'formatting, opening or mounting the encrypted disk failed',
-    fix: ['run the workload with more --scratch'],
+    fix: ['run the workload with a larger --disk'],
     status: 500,
     exit: 1,
   },
