@@ -1,6 +1,7 @@
 /** Runs containers by crun. What the agent needs of a runtime is an interface, so that tests need none. */
 import { spawn, type ChildProcess } from 'node:child_process'
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdirSync, statSync, writeFileSync } from 'node:fs'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -84,8 +85,8 @@ export function crunRuntime({ run, directory }: CrunOptions): Runtime {
 
   return {
     async start(id, spec, outputs) {
-      await mkdir(place(id), { recursive: true, mode: 0o700 })
-      await writeFile(join(place(id), 'config.json'), JSON.stringify(spec), { mode: 0o600 })
+      mkdirSync(place(id), { recursive: true, mode: 0o700 })
+      writeFileSync(join(place(id), 'config.json'), JSON.stringify(spec), { mode: 0o600 })
       return launch(id, 'init', ['run', `--bundle=${place(id)}`, id], outputs)
     },
     async exec(id, execId, process, outputs) {
@@ -118,7 +119,7 @@ async function exitOf(child: ChildProcess, log: string, pidFile: string): Promis
   child.once('error', ended.reject)
   child.once('exit', (code, signal) => ended.resolve(signal === null ? (code ?? 1) : 137))
   const status = await ended.promise
-  if (await hasPid(pidFile)) return status
+  if (hasPid(pidFile)) return status
   const said = await readFile(log, 'utf8').catch(() => '')
   throw new CloisterError('agent.runtime-failed', { why: said.trim().slice(-300) })
 }
@@ -128,13 +129,14 @@ async function started(pidFile: string, exited: Promise<number>): Promise<void> 
     () => true,
     () => true,
   )
-  while (!(await hasPid(pidFile)))
+  while (!hasPid(pidFile))
     if (await Promise.race([ended, sleep(START_POLL_MS, false)])) {
       await exited
       return
     }
 }
 
-async function hasPid(pidFile: string): Promise<boolean> {
-  return (await readFile(pidFile, 'latin1').catch(() => '')) !== ''
+/** Without a promise: by promises each look takes 4 ms of an emulated processor, which crun needs meanwhile. */
+function hasPid(pidFile: string): boolean {
+  return (statSync(pidFile, { throwIfNoEntry: false })?.size ?? 0) > 0
 }
