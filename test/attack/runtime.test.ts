@@ -103,6 +103,11 @@ describe('a running guest', { skip: await findQemu(), timeout: 900_000 }, () => 
       assert.ok((await field.qemu.recorded(name)) > 0, `nothing was recorded of ${name}`)
   })
 
+  test('filters the system calls of its container', async () => {
+    assert.equal(await said('filters'), '1')
+    assert.equal(await said('namespace'), 'refused')
+  })
+
   test('whose clock was moved ten years ahead runs by the time of the broker', async () => {
     await assertCorrectedClock(10)
   })

@@ -16,7 +16,8 @@ export const SECRET_FILE = '/run/secrets/canary'
 const DATA_FILE = 'data'
 
 /**
- * Proves once that it has the secret, and when it thinks that is; keeps a copy of the secret in its scratch space; then reads from there for
+ * Proves once that it has the secret, and when it thinks that is, and that its system calls are filtered: nothing else keeps it from a user
+ * namespace of its own. It keeps a copy of the secret in its scratch space; then reads from there for
  * as long as it lives.
  */
 const PROGRAM = `#!/bin/sh
@@ -24,13 +25,15 @@ cat ${SECRET_FILE} /${DATA_FILE} >/kept
 sync
 echo "secret $(sha256sum <${SECRET_FILE})"
 echo "time $(date +%s)"
+echo "filters $(grep -c '^Seccomp:.2$' /proc/self/status)"
+echo "namespace $(unshare -U true 2>/dev/null && echo made || echo refused)"
 while :; do
   dd if=/${DATA_FILE} of=/dev/null bs=4096 iflag=direct 2>/dev/null || echo "no data"
   sleep 1
 done
 `
 
-const APPLETS = ['sh', 'cat', 'sync', 'sha256sum', 'date', 'dd', 'sleep']
+const APPLETS = ['sh', 'cat', 'sync', 'sha256sum', 'date', 'grep', 'unshare', 'true', 'dd', 'sleep']
 
 export interface SealPlan {
   /** Folder whose content becomes the one layer. */

@@ -5,7 +5,7 @@
 import type { ImageConfig } from '@cloister/oci/manifest'
 import type { Workload } from '@cloister/protocol/workload'
 import { containerCommand } from './container-command.ts'
-import { SECCOMP } from './seccomp.ts'
+import { SECCOMP_ANNOTATIONS, SECCOMP_PROFILE } from './seccomp.ts'
 import type { ContainerUser } from './user.ts'
 
 export interface SpecInput {
@@ -106,6 +106,7 @@ export function containerSpec(input: SpecInput): OciSpec {
     process: containerProcess(input),
     root: { path: rootfs, readonly: workload.container.readonlyRootfs },
     hostname: workload.name,
+    annotations: SECCOMP_ANNOTATIONS,
     mounts: [...mounts(), ...writablePlaces(input), ...files.map(fileMount)],
     linux: {
       cgroupsPath: `/cloister/${workload.container.id}`,
@@ -114,7 +115,7 @@ export function containerSpec(input: SpecInput): OciSpec {
         devices: [{ allow: false, access: 'rwm' }],
         pids: { limit: PIDS_LIMIT },
       },
-      seccomp: SECCOMP,
+      seccomp: SECCOMP_PROFILE,
       maskedPaths: MASKED_PATHS,
       readonlyPaths: READONLY_PATHS,
     },

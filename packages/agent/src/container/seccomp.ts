@@ -4,9 +4,18 @@
  * forbidden, as programs expect. Where a capability would be needed anyway the list is a second wall.
  */
 import { ALLOWED_CALLS } from './allowed-calls.ts'
+import {
+  ALLOW,
+  encodeProgram,
+  fail,
+  seccompProgram,
+  type ArgumentRule,
+  type Verdict,
+} from './seccomp-program.ts'
+import { CALL_NUMBERS } from './system-calls.ts'
 
 /** Denied with EPERM, where all others are unknown (ENOSYS). */
-const DENIED = [
+export const DENIED_CALLS = [
   'acct',
   'add_key',
   'bpf',
@@ -65,58 +74,47 @@ const DENIED = [
   'vmsplice',
 ] as const
 
-const EPERM = 1
-const ENOSYS = 38
+const EPERM = fail(1)
+const ENOSYS = fail(38)
 /** CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET: namespaces of one's own. */
 const NAMESPACE_FLAGS = 0x7e02_0000
-
 /** What `personality` may be given: Linux, 32-bit addresses, an old kernel's name, both, and the question what it is. */
 const PERSONALITIES = [0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff]
 /** AF_VSOCK leads to the host past everything else. */
 const AF_VSOCK = 40
 
-export const SECCOMP = {
-  defaultAction: 'SCMP_ACT_ERRNO',
-  defaultErrnoRet: ENOSYS,
-  // Not 32-bit x86: its `socketcall` keeps its arguments in memory, which a filter cannot read, and libseccomp brings it in with `socket`.
-  architectures: ['SCMP_ARCH_X86_64', 'SCMP_ARCH_X32'],
-  syscalls: [
-    { names: ALLOWED_CALLS, action: 'SCMP_ACT_ALLOW' },
-    {
-      names: ['clone'],
-      action: 'SCMP_ACT_ALLOW',
-      args: [{ index: 0, value: NAMESPACE_FLAGS, valueTwo: 0, op: 'SCMP_CMP_MASKED_EQ' }],
-    },
-    ...PERSONALITIES.map((value) => ({
-      names: ['personality'],
-      action: 'SCMP_ACT_ALLOW',
-      args: [{ index: 0, value, op: 'SCMP_CMP_EQ' }],
-    })),
-    {
-      names: ['socket'],
-      action: 'SCMP_ACT_ALLOW',
-      args: [{ index: 0, value: AF_VSOCK, op: 'SCMP_CMP_NE' }],
-    },
-    { names: DENIED, action: 'SCMP_ACT_ERRNO', errnoRet: EPERM },
-    ...namespaceBits().map((bit) => ({
-      names: ['clone'],
-      action: 'SCMP_ACT_ERRNO',
-      errnoRet: EPERM,
-      args: [{ index: 0, value: bit, valueTwo: bit, op: 'SCMP_CMP_MASKED_EQ' }],
-    })),
-    {
-      names: ['socket'],
-      action: 'SCMP_ACT_ERRNO',
-      errnoRet: EPERM,
-      args: [{ index: 0, value: AF_VSOCK, op: 'SCMP_CMP_EQ' }],
-    },
-    // clone3 is unknown to programs, for its flags lie in memory, which a filter cannot read: they fall back to clone.
-  ],
+/**
+ * In the kernel these are `unsigned long clone_flags` of which the lower half is taken, `unsigned int personality` and `int family`.
+ * clone3 is unknown to programs, for its flags lie in memory, which a filter cannot read: they fall back to clone.
+ */
+const BY_ARGUMENT = {
+  clone: { test: 'has-bit-of', words: [NAMESPACE_FLAGS], holds: EPERM, otherwise: ALLOW },
+  personality: { test: 'is', words: PERSONALITIES, holds: ALLOW, otherwise: ENOSYS },
+  socket: { test: 'is', words: [AF_VSOCK], holds: EPERM, otherwise: ALLOW },
+} as const satisfies Readonly<Record<string, ArgumentRule>>
+
+/**
+ * crun gives the kernel the program as it stands here, in base64, keeps it for further processes, and leaves the profile. It is made when the
+ * image is built: nothing is compiled in a guest.
+ */
+export const SECCOMP_ANNOTATIONS = {
+  'run.oci.seccomp_bpf_data': encodeProgram(
+    seccompProgram(
+      new Map<number, Verdict>([
+        ...ALLOWED_CALLS.map((name) => [callNumber(name), ALLOW] as const),
+        ...DENIED_CALLS.map((name) => [callNumber(name), EPERM] as const),
+        ...Object.entries(BY_ARGUMENT).map(([name, rule]) => [callNumber(name), rule] as const),
+      ]),
+      ENOSYS,
+    ),
+  ).toString('base64'),
 } as const
 
-function namespaceBits(): number[] {
-  const bits: number[] = []
-  for (let bit = 1; bit <= NAMESPACE_FLAGS; bit *= 2)
-    if (Math.floor(NAMESPACE_FLAGS / bit) % 2 === 1) bits.push(bit)
-  return bits
+/** What a runtime applies that does not know the annotation: no container runs without the filter. */
+export const SECCOMP_PROFILE = { defaultAction: 'SCMP_ACT_KILL_PROCESS' } as const
+
+function callNumber(name: string): number {
+  const number = CALL_NUMBERS.get(name)
+  if (number === undefined) throw new TypeError(`No system call is named ${name}`)
+  return number
 }
