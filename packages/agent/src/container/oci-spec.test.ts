@@ -4,6 +4,7 @@ import type { ImageConfig } from '@cloister/oci/manifest'
 import { WorkloadSchema, type WorkloadInput } from '@cloister/protocol/workload'
 import { isCode } from '@cloister/protocol/testing'
 import { containerSpec } from './oci-spec.ts'
+import { SECCOMP_ANNOTATIONS, SECCOMP_PROFILE } from './seccomp.ts'
 
 const DIGEST = `sha256:${'11'.repeat(32)}`
 
@@ -87,7 +88,8 @@ test('a container sees no devices of the guest, no attestation interface, and ga
     linux.namespaces.map(({ type }) => type),
     ['mount', 'pid', 'ipc', 'uts', 'cgroup'],
   )
-  assert.ok(linux.seccomp)
+  assert.deepEqual(linux.seccomp, SECCOMP_PROFILE)
+  assert.deepEqual(spec['annotations'], SECCOMP_ANNOTATIONS)
   assert.equal(spec.process.noNewPrivileges, true)
   const { bounding = [], effective = [] } = spec.process.capabilities
   for (const capability of ['CAP_SYS_ADMIN', 'CAP_MKNOD', 'CAP_NET_RAW', 'CAP_SYS_TIME'])
