@@ -56,6 +56,21 @@ test('TeePortServer answers requests in order, with their ids', async () => {
   assert.ok(answers.every((answer) => 'report' in answer))
 })
 
+test('TeePortServer answers a run of requests not faster than one in 20 ms', async () => {
+  const times: number[] = []
+  const timed: AnswerRequest = (asked) => {
+    times.push(performance.now())
+    return echo(asked)
+  }
+  await talk(timed, [request().repeat(4)], 4)
+  const gaps = times.slice(1).map((time, index) => time - (times[index] ?? 0))
+  // Timers are whole milliseconds.
+  assert.ok(
+    gaps.every((gap) => gap >= 19),
+    gaps.join(', '),
+  )
+})
+
 const MALFORMED: Readonly<Record<string, string>> = {
   'no JSON': 'x\n',
   'another operation': request({ op: 'derive-key' }),

@@ -1,13 +1,14 @@
 /**
  * The host's end of one guest's port `cloister.tee`. It is bound to that VM's launch context when it is made, so no request can name
- * another's. Attacker-controlled: lines are bounded, requests are answered one at a time, and each costs the guest a pause.
+ * another's. Attacker-controlled: lines are bounded, requests are answered one at a time, and after each the next one waits for a pause.
  */
 import { connect, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { TEE_PORT_LIMITS, TEE_PORT_NO_ID, TeeRequestSchema } from '@cloister/protocol/tee-port'
 import type { TeeAnswer, TeeRequest } from '@cloister/protocol/tee-port'
 import { LineSplitter } from '../line-splitter.ts'
 
-/** A signature is half a millisecond of our time; the real processor throttles guests, too. */
+/** Between an answer and the next: a signature is half a millisecond of our time, and the real processor throttles guests, too. */
 const PAUSE_MS = 20
 
 /** A report and its certificate table, for what the request asks. */
@@ -37,10 +38,10 @@ export class TeePortServer implements AsyncDisposable {
     this.#socket.pause()
     for (const line of this.#lines.push(chunk)) {
       const answer = this.#handle(line)
-      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
-      if (this.#socket.destroyed) return
       // A guest that asks and does not read its answers waits: else they would pile up here.
       if (!this.#socket.write(`${JSON.stringify(answer)}\n`)) await this.#drained()
+      await sleep(PAUSE_MS)
+      if (this.#socket.destroyed) return
     }
     this.#socket.resume()
   }
