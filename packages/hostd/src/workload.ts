@@ -222,6 +222,8 @@ export class Workload {
     const { readWorkload } = await import('./start-plan.ts')
     const { signal } = this.#leave
     const { container, step } = this.#record.value
+    // Opened while the guest starts it: its output is waited for.
+    this.logs().catch(() => undefined)
     await startContainer({
       link,
       workload: readWorkload(this.initdata),
@@ -230,10 +232,13 @@ export class Workload {
       onStep: (step) => void this.#record.change({}, { step }),
     })
     watch.stop()
+    // Asked before anybody hears that it runs and asks the guest for evidence: its one processor answers in turn.
+    const logs = this.#pumpLogs(link).catch((error: unknown) => this.#say(error))
+    const exit = waitForExit(link, container.id, signal)
+    exit.catch(() => undefined)
     const startedAt = this.view.startedAt ?? new Date().toISOString()
     await this.#record.change(this.#isStopping ? {} : { state: 'running', startedAt })
-    const logs = this.#pumpLogs(link).catch((error: unknown) => this.#say(error))
-    const exitCode = await waitForExit(link, container.id, signal)
+    const exitCode = await exit
     await this.#record.change({ exitCode })
     await within(logs, DRAIN_MS)
     return exitCode
