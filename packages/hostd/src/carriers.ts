@@ -1,9 +1,9 @@
 /** Where streams lead that a guest opens: the fixed list of the start request, nothing else. */
-import { createServer } from 'node:http'
 import { connect } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { Target } from '@cloister/protocol/hostd-api'
+import { createServer } from '@cloister/protocol/node-http'
 
 /** Takes a stream that the guest opened. */
 export type Carrier = (stream: Duplex) => void

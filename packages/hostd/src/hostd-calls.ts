@@ -1,9 +1,10 @@
 /** HTTP over hostd's socket: every answer parsed and bounded. To the data owner the host is hostile. */
-import { request, type IncomingMessage } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { z } from 'zod'
 import { CloisterError } from '@cloister/protocol/error'
 import { HOSTD_LIMITS, HOSTD_STREAM_PROTOCOL } from '@cloister/protocol/hostd-api'
+import { request } from '@cloister/protocol/node-http'
 import { lines } from './ndjson.ts'
 
 export interface CallOptions {

@@ -1,9 +1,10 @@
 /** hostd's HTTP server on its unix socket, which only its own user may open. */
-import { createServer, STATUS_CODES, type IncomingMessage, type Server } from 'node:http'
+import type { IncomingMessage, Server } from 'node:http'
 import { chmod, rm } from 'node:fs/promises'
 import type { Duplex } from 'node:stream'
 import { CloisterError } from '@cloister/protocol/error'
 import { HOSTD_STREAM_PROTOCOL } from '@cloister/protocol/hostd-api'
+import { createServer, STATUS_CODES } from '@cloister/protocol/node-http'
 import { sendError } from './http-exchange.ts'
 import { match, type RoutesOptions } from './route.ts'
 import { handle, UPGRADES } from './routes.ts'

@@ -32,7 +32,7 @@ export function adminPublicKey(key: KeyObject): string {
 
 /** A bearer token for one call to the broker at `url`. */
 export async function adminToken(key: KeyObject, url: string): Promise<string> {
-  const { SignJWT } = await import('jose')
+  const { SignJWT } = await import('jose/jwt/sign')
   return await new SignJWT({ role: ADMIN_ROLE })
     .setProtectedHeader({ alg: 'EdDSA' })
     .setIssuedAt()

@@ -1,7 +1,7 @@
 /** One HTTPS request over TLS that is pinned to public keys: no certificate authority is asked. */
-import { request as httpRequest } from 'node:http'
 import { connect, type TLSSocket } from 'node:tls'
 import { CloisterError } from '@cloister/protocol/error'
+import { request as httpRequest } from '@cloister/protocol/node-http'
 import { peerKeyDigest } from './peer-key-digest.ts'
 
 export interface PinnedRequest {
