@@ -47,7 +47,7 @@ export const command: Command = {
   },
 }
 
-/** Most of it is the verifier's: loaded while the guest boots. */
+/** Most of it is the verifier's: loaded while the guest boots, and not while its QEMU starts, which keeps two processors busy. */
 async function loadAppraisal() {
   return await import('../owner/appraise-workload.ts')
 }
@@ -61,12 +61,12 @@ async function bringUp(
   const { name } = prepared
   try {
     await startRun(prepared, context)
-    // What goes wrong shows when it is needed.
-    loadAppraisal().catch(() => undefined)
     output.waiting('  ...      boot')
     return await awaitRunning(name, {
       ...context,
       onStage: (stage) => {
+        // What goes wrong shows when it is needed.
+        loadAppraisal().catch(() => undefined)
         output.talk(`  ${stageText(stage)}`)
         output.waiting(`  ...      after ${stage.name}`)
       },
@@ -98,9 +98,11 @@ async function openContext(tee: RunTee, invocation: Invocation): Promise<RunCont
   })
   await assertHostCan(tee, directories, signal)
   const { image } = await ensureGuestImage({ directories, talk: output.talk, signal })
+  const hostd = openHostd(invocation)
+  // What is wrong with the broker is told first.
+  hostd.catch(() => undefined)
   const broker = await ensureBroker(directories, signal, { talk: output.talk })
-  const hostd = await openHostd(invocation)
-  return { directories, broker, hostd, guestImage: image, tee, signal }
+  return { directories, broker, hostd: await hostd, guestImage: image, tee, signal }
 }
 
 async function showPlan(

@@ -1,6 +1,11 @@
 /** What the owner tells the broker before a run: guest image, simulated root, workload revision, and who may have which secret. */
 import { createHash } from 'node:crypto'
-import type { AnchorSet, ReleasePolicyInput, SecretList } from '@cloister/protocol/broker-admin-api'
+import type {
+  AnchorSet,
+  ReleasePolicyInput,
+  SecretList,
+  WorkloadRevision,
+} from '@cloister/protocol/broker-admin-api'
 import { CloisterError } from '@cloister/protocol/error'
 import type { GuestImageManifest } from '@cloister/protocol/guest-image-manifest'
 import { encodeInitdata, initdataOf } from '@cloister/protocol/initdata'
@@ -37,14 +42,23 @@ export interface RegisteredWorkload {
   readonly unchanged: boolean
 }
 
-/** Registers the workload as a new revision, unless its current revision is the same but for the number. */
+/**
+ * Registers the workload as a new revision, unless its current revision is the same but for the number.
+ *
+ * @param options.policy - of the agent, in Rego; absent: the built-in one alone
+ * @param options.known - the broker's workloads as they are now; absent: it is asked
+ */
 export async function registerWorkload(
-  broker: BrokerClient,
+  broker: Pick<BrokerClient, 'workloads' | 'putWorkload'>,
   compose: (revision: number) => WorkloadInput | VmWorkloadInput,
-  policy?: string,
+  options: {
+    readonly policy?: string | undefined
+    readonly known?: readonly WorkloadRevision[]
+  } = {},
 ): Promise<RegisteredWorkload> {
+  const { policy, known = await broker.workloads() } = options
   const { name } = compose(1)
-  const revisions = (await broker.workloads()).filter((revision) => revision.name === name)
+  const revisions = known.filter((revision) => revision.name === name)
   const encode = (revision: number) => encodeInitdata(initdataOf(compose(revision), policy))
   const current = revisions.find(({ state }) => state === 'current')
   if (current !== undefined) {

@@ -105,11 +105,15 @@ export async function startRun(prepared: PreparedRun, context: RunContext): Prom
   const { plan, name, opened, resolved, grants } = prepared
   const { broker, hostd, guestImage, tee, directories, signal } = context
   const policy = plan.policy === undefined ? undefined : await readAgentPolicy(plan.policy)
-  if (tee === 'simulated') await broker.pinSimulatedRoot(await pinLocalSimulatedRoot(directories))
-  await registerGuestImage(broker, guestImage.manifest, { tee, debug: plan.debug })
+  const [known] = await Promise.all([
+    broker.workloads(),
+    tee === 'simulated' && pinSimulatedRoot(broker, directories),
+    registerGuestImage(broker, guestImage.manifest, { tee, debug: plan.debug }),
+  ])
   const compose = (revision: number) =>
     composeWorkload({ plan, name, revision, opened, resolved, broker: broker.pinned })
-  const { initdata, revision } = await registerWorkload(broker, compose, policy)
+  // After the others: the revision that runs is not superseded by one that gets no guest.
+  const { initdata, revision } = await registerWorkload(broker, compose, { policy, known })
   for (const path of grants)
     await broker.putReleasePolicy(path, releasePolicyFor(name, guestImage.manifest, tee))
   const detail = await hostd.start(
@@ -128,6 +132,10 @@ export async function startRun(prepared: PreparedRun, context: RunContext): Prom
     { signal },
   )
   return { detail, initdata, revision }
+}
+
+async function pinSimulatedRoot(broker: BrokerClient, directories: Directories): Promise<void> {
+  await broker.pinSimulatedRoot(await pinLocalSimulatedRoot(directories))
 }
 
 /** @throws CloisterError `initdata.policy-malformed`, here rather than in the guest */
