@@ -4,6 +4,7 @@
  */
 import { open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { CloisterError } from '@cloister/protocol/error'
 import {
   DEFAULT_SCRATCH_MIB,
   SCRATCH_BLOCK_BYTES,
@@ -15,9 +16,9 @@ import type { BuildContext } from './run.ts'
 import { runPackaged } from './run-packaged.ts'
 
 /**
- * The same in all guests. Nobody tells their file systems apart by the UUID. Who can choose names of files in one directory could choose such whose
- * hashes under this seed are equal, and make that directory slow: a loss of speed in that container alone, and the seed of a file system on a disk is no
- * secret elsewhere either. Nothing that protects the scratch space depends on them: its blocks are encrypted and authenticated under a key of each boot.
+ * The same in all guests. Nobody tells their file systems apart by the UUID. Who can choose names of files in one directory, be it from outside, can
+ * choose such whose hashes under this seed are equal, and make that directory slow: a loss of speed in that container alone, which a seed of each boot would
+ * prevent. Nothing that protects the scratch space depends on them: its blocks are encrypted and authenticated under a key of each boot.
  */
 const UUID = '6c6f6973-7465-4720-8073-637261746368'
 const DIRECTORY_HASH_SEED = UUID
@@ -44,7 +45,12 @@ export async function scratchTemplate(
     await handle.truncate(blocks * SCRATCH_BLOCK_BYTES)
     await makeFileSystem(packages, image, epoch, context)
     const start = Buffer.alloc(SEARCHED_BLOCKS * SCRATCH_BLOCK_BYTES)
-    await handle.read(start, 0, start.length, 0)
+    const { bytesRead } = await handle.read(start, 0, start.length, 0)
+    if (bytesRead < start.length)
+      throw new CloisterError('guest-image.tool-failed', {
+        where: 'mke2fs',
+        why: `${bytesRead} bytes of its file system could be read`,
+      })
     const runs = runsOf(start)
     const contents = runs.map(({ first, count }) => blockAt(start, first, count))
     return encodeScratchTemplate({ blocks, runs }, Buffer.concat(contents))

@@ -110,7 +110,10 @@ export const SECCOMP_ANNOTATIONS = {
   ).toString('base64'),
 } as const
 
-/** What a runtime applies that does not know the annotation: no container runs without the filter. */
+/**
+ * What a runtime applies that does not know the annotation: no container begins without the filter. (`crun exec` takes the program that `crun run` kept
+ * beside its state.)
+ */
 export const SECCOMP_PROFILE = { defaultAction: 'SCMP_ACT_KILL_PROCESS' } as const
 
 function callNumber(name: string): number {

@@ -114,7 +114,12 @@ function readTemplate(file: string) {
 }
 
 function kernelsDiskBytes(device: string): number {
-  return SECTOR_BYTES * Number(readFileSync(`/sys/class/block/${basename(device)}/size`, 'utf8'))
+  const file = `/sys/class/block/${basename(device)}/size`
+  try {
+    return SECTOR_BYTES * Number(readFileSync(file, 'utf8'))
+  } catch (cause) {
+    throw new CloisterError('agent.scratch-failed', { where: file, cause })
+  }
 }
 
 /** Made byte by byte, for a string could not be cleared. */

@@ -99,7 +99,7 @@ async function openContext(tee: RunTee, invocation: Invocation): Promise<RunCont
   await assertHostCan(tee, directories, signal)
   const { image } = await ensureGuestImage({ directories, talk: output.talk, signal })
   const hostd = openHostd(invocation)
-  // What is wrong with the broker is told first.
+  // What is wrong with the broker is told first; a hostd that was started for this run stays, as after any run.
   hostd.catch(() => undefined)
   const broker = await ensureBroker(directories, signal, { talk: output.talk })
   return { directories, broker, hostd: await hostd, guestImage: image, tee, signal }

@@ -1,11 +1,23 @@
 /** What of a run is told to the broker when, and what a refusal leaves. */
 import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
+import { directories, type Directories } from '@cloister/protocol/directories'
 import { CloisterError } from '@cloister/protocol/error'
 import { startRun, type PreparedRun, type RunContext } from './start-workload.ts'
 
-/** A run under SNP whose broker refuses the guest image, or stores the workload; `calls` is what it was asked. */
-async function startedAgainst(refusal: CloisterError | undefined, workloadRefusal?: CloisterError) {
+/** A run, under SNP unless told otherwise, whose broker refuses the guest image, or stores the workload; `calls` is what it was asked. */
+async function startedAgainst(
+  refusal: CloisterError | undefined,
+  workloadRefusal?: CloisterError,
+  simulated?: {
+    readonly tee: 'simulated'
+    readonly directories: Directories
+    readonly pinRefusal: CloisterError
+  },
+) {
   const calls: string[] = []
   const call = async (name: string, error?: CloisterError) => {
     await Promise.resolve()
@@ -17,12 +29,14 @@ async function startedAgainst(refusal: CloisterError | undefined, workloadRefusa
     broker: {
       pinned: { url: 'https://127.0.0.1:1', spki: ['00'.repeat(32)], tokenSigner: '' },
       workloads: () => call('workloads'),
+      pinSimulatedRoot: () => call('pin', simulated?.pinRefusal),
       putGuestImage: () => call('guest image', refusal),
       putWorkload: () => call('workload', workloadRefusal),
     },
     hostd: { start: () => call('start') },
     guestImage: { manifest: { name: 'base' } },
-    tee: 'snp',
+    tee: simulated?.tee ?? 'snp',
+    directories: simulated?.directories,
     signal: new AbortController().signal,
   } as unknown as RunContext
   const prepared = {
@@ -54,6 +68,18 @@ test('startRun: a guest image that the broker refuses leaves no workload and no 
   const { calls, outcome } = await startedAgainst(new CloisterError('owner.broker-silent'))
   assert.equal(outcome, 'owner.broker-silent')
   assert.deepEqual(calls.toSorted(), ['guest image', 'workloads'])
+})
+
+test('startRun: a broker that trusts no simulated processor is told of no simulated guest image', async (t) => {
+  const home = await mkdtemp(join(tmpdir(), 'cloister-start-'))
+  t.after(() => rm(home, { recursive: true }))
+  const { calls, outcome } = await startedAgainst(undefined, undefined, {
+    tee: 'simulated',
+    directories: directories({ CLOISTER_HOME: home, CLOISTER_RUNTIME_DIR: home }),
+    pinRefusal: new CloisterError('broker.simulated.secrets'),
+  })
+  assert.equal(outcome, 'broker.simulated.secrets')
+  assert.deepEqual(calls.toSorted(), ['pin', 'workloads'])
 })
 
 test('startRun: a workload that the broker refuses gets no guest', async () => {

@@ -103,13 +103,9 @@ export interface StartedRun {
 /** Registers everything at the broker, then hands the exact initdata to hostd. */
 export async function startRun(prepared: PreparedRun, context: RunContext): Promise<StartedRun> {
   const { plan, name, opened, resolved, grants } = prepared
-  const { broker, hostd, guestImage, tee, directories, signal } = context
+  const { broker, hostd, guestImage, tee, signal } = context
   const policy = plan.policy === undefined ? undefined : await readAgentPolicy(plan.policy)
-  const [known] = await Promise.all([
-    broker.workloads(),
-    tee === 'simulated' && pinSimulatedRoot(broker, directories),
-    registerGuestImage(broker, guestImage.manifest, { tee, debug: plan.debug }),
-  ])
+  const [known] = await Promise.all([broker.workloads(), registerImage(prepared, context)])
   const compose = (revision: number) =>
     composeWorkload({ plan, name, revision, opened, resolved, broker: broker.pinned })
   // After the others: the revision that runs is not superseded by one that gets no guest.
@@ -134,8 +130,13 @@ export async function startRun(prepared: PreparedRun, context: RunContext): Prom
   return { detail, initdata, revision }
 }
 
-async function pinSimulatedRoot(broker: BrokerClient, directories: Directories): Promise<void> {
-  await broker.pinSimulatedRoot(await pinLocalSimulatedRoot(directories))
+/** A broker that trusts no simulated processor, for it has real secrets, refuses the pin: nothing simulated is left there then. */
+async function registerImage(
+  { plan }: PreparedRun,
+  { broker, guestImage, tee, directories }: RunContext,
+): Promise<void> {
+  if (tee === 'simulated') await broker.pinSimulatedRoot(await pinLocalSimulatedRoot(directories))
+  await registerGuestImage(broker, guestImage.manifest, { tee, debug: plan.debug })
 }
 
 /** @throws CloisterError `initdata.policy-malformed`, here rather than in the guest */
