@@ -16,9 +16,8 @@ import type { BuildContext } from './run.ts'
 import { runPackaged } from './run-packaged.ts'
 
 /**
- * The same in all guests. Nobody tells their file systems apart by the UUID. Who can choose names of files in one directory, be it from outside, can
- * choose such whose hashes under this seed are equal, and make that directory slow: a loss of speed in that container alone, which a seed of each boot would
- * prevent. Nothing that protects the scratch space depends on them: its blocks are encrypted and authenticated under a key of each boot.
+ * The UUID is the same in all guests, and nobody tells their file systems apart by it: what protects the scratch space is the key of each boot, under which
+ * its blocks are encrypted and authenticated. The agent exchanges the seed.
  */
 const UUID = '6c6f6973-7465-4720-8073-637261746368'
 const DIRECTORY_HASH_SEED = UUID

@@ -3,6 +3,7 @@ import { appendFile, mkdir, open, readFile, readdir, stat, writeFile } from 'nod
 import { join } from 'node:path'
 import { before, describe, test } from 'node:test'
 
+import { HASH_SEED_BYTES, setHashSeed } from '@cloister/protocol/ext4-superblock'
 import { CloisterError } from '@cloister/protocol/error'
 import { MEASURED_VCPU_COUNTS, MEASURED_VCPU_TYPES } from '@cloister/protocol/guest-image-manifest'
 import { DEFAULT_SCRATCH_MIB, scratchBlocks } from '@cloister/protocol/scratch-space'
@@ -66,13 +67,18 @@ describe('a built guest image', { skip: unsupported && 'images are built on x86_
     assert.ok(template.equals(await scratchTemplate(tree, tree, epoch, {})))
 
     const disk = join(directory, 'disk')
-    await using handle = await open(disk, 'wx')
+    await using handle = await open(disk, 'wx+')
     await handle.truncate(blocks * BLOCK_BYTES)
     let at = TEMPLATE_HEAD_BLOCKS * BLOCK_BYTES
     for (const { first, count } of runs) {
       await handle.write(template, at, count * BLOCK_BYTES, first * BLOCK_BYTES)
       at += count * BLOCK_BYTES
     }
+    // As a guest does, whose kernel would not mount what has another checksum.
+    const first = Buffer.alloc(BLOCK_BYTES)
+    await handle.read(first, 0, BLOCK_BYTES, 0)
+    setHashSeed(first, Buffer.alloc(HASH_SEED_BYTES, 0x5a))
+    await handle.write(first, 0, BLOCK_BYTES, 0)
     // Its exit code is not 0 for anything that it would mend.
     await runPackaged(tree, 'usr/sbin/e2fsck', ['-f', '-n', disk], {})
   })

@@ -11,7 +11,7 @@ const BLOCKS_PER_MIB = 2 ** 20 / SCRATCH_BLOCK_BYTES
 const BLOCKS_PER_DESCRIPTOR_BLOCK = 64 * 128 * BLOCKS_PER_MIB
 
 /**
- * Commands joined by `&&` that set `step` as they go. The template's name is in `$template`.
+ * Commands joined by `&&` that set `step` as they go. The template's name is in `$template`; its first block comes by descriptor 4, as this boot's own.
  *
  * @param blocks - of the mapped device
  * @throws CloisterError `agent.scratch-failed` when the disk is too small
@@ -27,7 +27,8 @@ function copySteps({ runs }: ScratchTemplate, mapped: string): string {
     skip += count
     return `dd ${from} of=${mapped} seek=${first} bs=${SCRATCH_BLOCK_BYTES} count=${count} conv=notrunc`
   })
-  return ['step=template', ...copies].join(' && ')
+  const first = `dd of=${mapped} bs=${SCRATCH_BLOCK_BYTES} count=1 iflag=fullblock conv=notrunc <&4`
+  return ['step=template', ...copies, first].join(' && ')
 }
 
 function makeSteps(blocks: number, mapped: string): string {

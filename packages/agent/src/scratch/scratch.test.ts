@@ -18,6 +18,10 @@ const RUNS = [
   { first: 40, count: 1 },
 ]
 const CONTENTS = Buffer.concat(['a', 'b', 'c'].map((letter) => Buffer.alloc(4096, letter)))
+// What tells a superblock of ext4 with a checksum.
+CONTENTS.writeUInt16LE(0xef53, 1024 + 0x38)
+CONTENTS.writeUInt8(1, 1024 + 0x175)
+const HASH_SEED = { start: 1024 + 0xec, end: 1024 + 0xfc }
 
 /** Makes scratch space with a program that is only recorded. */
 async function made(t: TestContext, { mib = DEFAULT_SCRATCH_MIB, status = 0 } = {}) {
@@ -25,11 +29,17 @@ async function made(t: TestContext, { mib = DEFAULT_SCRATCH_MIB, status = 0 } = 
   t.after(() => rm(directory, { recursive: true }))
   const template = join(directory, 'template')
   await writeFile(template, encodeScratchTemplate({ blocks: BLOCKS, runs: RUNS }, CONTENTS))
-  const calls: { script: string; settings: RunOptions['settings']; tables: string }[] = []
+  const calls: {
+    script: string
+    settings: RunOptions['settings']
+    tables: string
+    first: Buffer
+  }[] = []
   const kept: Uint8Array[] = []
   const run: RunProgram = async (command, _, { settings, pipes = [] } = {}) => {
-    calls.push({ script: command.at(-1)!, settings, tables: Buffer.concat(pipes).toString() })
-    kept.push(...pipes)
+    const [tables, first] = pipes as [Buffer, Buffer]
+    calls.push({ script: command.at(-1)!, settings, tables: tables.toString(), first })
+    kept.push(tables)
     return { status, said: 'words' }
   }
   const device = '/dev/vdc'
@@ -95,16 +105,34 @@ test('a step that fails, a disk that is too small and a damaged template end it'
   await assert.rejects(makeScratch(options), isCode('agent.scratch-failed'))
 })
 
+test('the seed of directory hashes is new in each boot, and nothing else of the first block but its checksum', async (t) => {
+  const seeds = new Set<string>()
+  for (let round = 0; round < 2; round++) {
+    const { calls, done } = await made(t)
+    await done
+    const { first } = calls[0]!
+    seeds.add(first.toString('hex', HASH_SEED.start, HASH_SEED.end))
+    assert.ok(first.subarray(0, HASH_SEED.start).equals(CONTENTS.subarray(0, HASH_SEED.start)))
+    assert.ok(first.subarray(HASH_SEED.end, 2044).equals(CONTENTS.subarray(HASH_SEED.end, 2044)))
+    assert.ok(first.subarray(2048).equals(CONTENTS.subarray(2048, 4096)))
+  }
+  assert.equal(seeds.size, 2)
+})
+
 test('the steps put each run of the template in its place', async (t) => {
-  const { options, done } = await made(t)
+  const { calls, options, done } = await made(t)
   await done
   const disk = `${options.template}-disk`
   await writeFile(disk, Buffer.alloc(41 * 4096, '.'))
   const script = formatStep(BLOCKS, { blocks: BLOCKS, runs: RUNS }, disk)
   const env = { ...process.env, template: options.template }
-  assert.equal(spawnSync('sh', ['-c', script], { env }).status, 0)
+  const { first } = calls[0]!
+  const given = `${disk}-first`
+  await writeFile(given, first)
+  assert.equal(spawnSync('sh', ['-c', `exec 4<"$0" && ${script}`, given], { env }).status, 0)
   const written = await readFile(disk)
-  assert.ok(written.subarray(0, 2 * 4096).equals(CONTENTS.subarray(0, 2 * 4096)))
+  assert.ok(written.subarray(0, 4096).equals(first))
+  assert.ok(written.subarray(4096, 2 * 4096).equals(CONTENTS.subarray(4096, 2 * 4096)))
   assert.ok(written.subarray(2 * 4096, 40 * 4096).equals(Buffer.alloc(38 * 4096, '.')))
   assert.ok(written.subarray(40 * 4096).equals(CONTENTS.subarray(2 * 4096)))
 })

@@ -8,8 +8,13 @@ import { mkdirSync, readFileSync } from 'node:fs'
 import { totalmem } from 'node:os'
 import { basename } from 'node:path'
 import { CloisterError } from '@cloister/protocol/error'
-import { SCRATCH_TAG_BYTES, scratchBlocks } from '@cloister/protocol/scratch-space'
-import { readScratchTemplate } from '@cloister/protocol/scratch-template'
+import { HASH_SEED_BYTES, setHashSeed } from '@cloister/protocol/ext4-superblock'
+import {
+  SCRATCH_BLOCK_BYTES,
+  SCRATCH_TAG_BYTES,
+  scratchBlocks,
+} from '@cloister/protocol/scratch-space'
+import { readScratchTemplate, TEMPLATE_HEAD_BLOCKS } from '@cloister/protocol/scratch-template'
 import type { RunOptions, RunProgram } from '../guest/program.ts'
 import { formatStep } from './format-step.ts'
 
@@ -62,12 +67,13 @@ async function mountMemory({ mountPoint, run }: ScratchOptions): Promise<void> {
 async function mountDisk(device: string, options: ScratchOptions): Promise<void> {
   const { mountPoint, template, run, diskBytes = kernelsDiskBytes } = options
   const blocks = scratchBlocks(diskBytes(device))
-  const script = steps(formatStep(blocks, readTemplate(template), MAPPED))
+  const { plan, firstBlock } = readTemplate(template)
+  const script = steps(formatStep(blocks, plan, MAPPED))
   const key = hexKey()
   const mappings = mappingsOf(device, blocks, key)
   try {
     const settings = { device, template, mount: mountPoint }
-    await must(run, ['busybox', 'sh', '-c', script], { settings, pipes: [mappings] })
+    await must(run, ['busybox', 'sh', '-c', script], { settings, pipes: [mappings, firstBlock] })
   } finally {
     key.fill(0)
     mappings.fill(0)
@@ -84,7 +90,7 @@ function steps(format: string): string {
   return `
 step=clear && dd if=/dev/zero of="$device" oflag=direct bs=4096 count=1 &&
 step=map && dmsetup create --concise <&3 &&
-step=open && exec 4<${MAPPED} &&
+step=open && exec 5<${MAPPED} &&
 ${format} &&
 step=mount && mount -t ext4 -o ${MOUNT_OPTIONS} ${MAPPED} "$mount" && exit 0
 echo "at $step" >&2
@@ -105,9 +111,14 @@ function mappingsOf(device: string, blocks: number, key: Uint8Array): Buffer {
   ])
 }
 
+/** The template, and its first block with a seed that is new in each boot: who chooses names of files is not to know by what they are hashed. */
 function readTemplate(file: string) {
   try {
-    return readScratchTemplate(readFileSync(file))
+    const bytes = readFileSync(file)
+    const start = TEMPLATE_HEAD_BLOCKS * SCRATCH_BLOCK_BYTES
+    const firstBlock = bytes.subarray(start, start + SCRATCH_BLOCK_BYTES)
+    setHashSeed(firstBlock, randomBytes(HASH_SEED_BYTES))
+    return { plan: readScratchTemplate(bytes), firstBlock }
   } catch (cause) {
     throw new CloisterError('agent.scratch-failed', { where: file, cause })
   }
