@@ -15,17 +15,17 @@ const POLYNOMIAL = 0x82f6_3b78
 /**
  * Gives the file system another seed for the hashes by which it finds names in directories.
  *
- * @param block - its first block, 2 KiB or more; changed in place
+ * @param start - of the file system, 2 KiB or more; changed in place
  * @param seed - {@link HASH_SEED_BYTES}
  * @throws RangeError for what is no superblock with a checksum, or another length of seed
  */
-export function setHashSeed(block: Uint8Array, seed: Uint8Array): void {
-  const superblock = Buffer.from(block.buffer, block.byteOffset, block.length).subarray(
+export function setHashSeed(start: Uint8Array, seed: Uint8Array): void {
+  const superblock = Buffer.from(start.buffer, start.byteOffset, start.length).subarray(
     SUPERBLOCK.start,
     SUPERBLOCK.end,
   )
   if (superblock.length < SUPERBLOCK.end - SUPERBLOCK.start || seed.length !== HASH_SEED_BYTES)
-    throw new RangeError('a block without a superblock, or a seed of another length')
+    throw new RangeError('a start without a superblock, or a seed of another length')
   if (
     superblock.readUInt16LE(AT.magic) !== MAGIC ||
     superblock[AT.checksumType] !== CHECKSUM_BY_CRC32C

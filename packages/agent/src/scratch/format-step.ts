@@ -1,7 +1,7 @@
 /** How the file system gets onto the mapped scratch disk, as steps of a shell. */
 import { CloisterError } from '@cloister/protocol/error'
 import { SCRATCH_BLOCK_BYTES, SCRATCH_FILE_SYSTEM } from '@cloister/protocol/scratch-space'
-import { TEMPLATE_HEAD_BLOCKS, type ScratchTemplate } from '@cloister/protocol/scratch-template'
+import type { ScratchTemplate } from '@cloister/protocol/scratch-template'
 
 /** A block that was never written has no tag and cannot be read: those that mkfs and mount look at are zeroed. */
 const HEAD_MIB = 2
@@ -11,7 +11,7 @@ const BLOCKS_PER_MIB = 2 ** 20 / SCRATCH_BLOCK_BYTES
 const BLOCKS_PER_DESCRIPTOR_BLOCK = 64 * 128 * BLOCKS_PER_MIB
 
 /**
- * Commands joined by `&&` that set `step` as they go. The template's name is in `$template`; its first block comes by descriptor 4, as this boot's own.
+ * Commands joined by `&&` that set `step` as they go. The blocks of the template come by descriptor 4.
  *
  * @param blocks - of the mapped device
  * @throws CloisterError `agent.scratch-failed` when the disk is too small
@@ -21,14 +21,11 @@ export function formatStep(blocks: number, template: ScratchTemplate, mapped: st
 }
 
 function copySteps({ runs }: ScratchTemplate, mapped: string): string {
-  let skip = TEMPLATE_HEAD_BLOCKS
-  const copies = runs.map(({ first, count }) => {
-    const from = `if="$template" skip=${skip}`
-    skip += count
-    return `dd ${from} of=${mapped} seek=${first} bs=${SCRATCH_BLOCK_BYTES} count=${count} conv=notrunc`
-  })
-  const first = `dd of=${mapped} bs=${SCRATCH_BLOCK_BYTES} count=1 iflag=fullblock conv=notrunc <&4`
-  return ['step=template', ...copies, first].join(' && ')
+  const copies = runs.map(
+    ({ first, count }) =>
+      `dd of=${mapped} seek=${first} bs=${SCRATCH_BLOCK_BYTES} count=${count} iflag=fullblock conv=notrunc <&4`,
+  )
+  return ['step=template', ...copies].join(' && ')
 }
 
 function makeSteps(blocks: number, mapped: string): string {

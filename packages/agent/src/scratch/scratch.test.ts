@@ -33,12 +33,12 @@ async function made(t: TestContext, { mib = DEFAULT_SCRATCH_MIB, status = 0 } = 
     script: string
     settings: RunOptions['settings']
     tables: string
-    first: Buffer
+    contents: Buffer
   }[] = []
   const kept: Uint8Array[] = []
   const run: RunProgram = async (command, _, { settings, pipes = [] } = {}) => {
-    const [tables, first] = pipes as [Buffer, Buffer]
-    calls.push({ script: command.at(-1)!, settings, tables: tables.toString(), first })
+    const [tables, contents] = pipes as [Buffer, Buffer]
+    calls.push({ script: command.at(-1)!, settings, tables: tables.toString(), contents })
     kept.push(tables)
     return { status, said: 'words' }
   }
@@ -55,10 +55,9 @@ test('on a disk of the default size the template is written, and nothing formats
   const { calls, options, done } = await made(t)
   await done
   const [{ script, settings }] = calls as [(typeof calls)[0]]
-  const { device, template, mountPoint: mount } = options
-  assert.deepEqual(settings, { device, template, mount })
-  assert.match(script, /if="\$template" skip=1 .* seek=0 bs=4096 count=2/)
-  assert.match(script, /if="\$template" skip=3 .* seek=40 bs=4096 count=1/)
+  const { device, mountPoint: mount } = options
+  assert.deepEqual(settings, { device, mount })
+  assert.match(script, / seek=0 bs=4096 count=2 .*<&4 && dd .* seek=40 bs=4096 count=1 .*<&4/)
   assert.doesNotMatch(script, /mkfs/)
 })
 
@@ -105,16 +104,16 @@ test('a step that fails, a disk that is too small and a damaged template end it'
   await assert.rejects(makeScratch(options), isCode('agent.scratch-failed'))
 })
 
-test('the seed of directory hashes is new in each boot, and nothing else of the first block but its checksum', async (t) => {
+test('the seed of directory hashes is new in each boot, and nothing else of the template but a checksum', async (t) => {
   const seeds = new Set<string>()
   for (let round = 0; round < 2; round++) {
     const { calls, done } = await made(t)
     await done
-    const { first } = calls[0]!
-    seeds.add(first.toString('hex', HASH_SEED.start, HASH_SEED.end))
-    assert.ok(first.subarray(0, HASH_SEED.start).equals(CONTENTS.subarray(0, HASH_SEED.start)))
-    assert.ok(first.subarray(HASH_SEED.end, 2044).equals(CONTENTS.subarray(HASH_SEED.end, 2044)))
-    assert.ok(first.subarray(2048).equals(CONTENTS.subarray(2048, 4096)))
+    const { contents } = calls[0]!
+    seeds.add(contents.toString('hex', HASH_SEED.start, HASH_SEED.end))
+    assert.ok(contents.subarray(0, HASH_SEED.start).equals(CONTENTS.subarray(0, HASH_SEED.start)))
+    assert.ok(contents.subarray(HASH_SEED.end, 2044).equals(CONTENTS.subarray(HASH_SEED.end, 2044)))
+    assert.ok(contents.subarray(2048).equals(CONTENTS.subarray(2048)))
   }
   assert.equal(seeds.size, 2)
 })
@@ -125,14 +124,10 @@ test('the steps put each run of the template in its place', async (t) => {
   const disk = `${options.template}-disk`
   await writeFile(disk, Buffer.alloc(41 * 4096, '.'))
   const script = formatStep(BLOCKS, { blocks: BLOCKS, runs: RUNS }, disk)
-  const env = { ...process.env, template: options.template }
-  const { first } = calls[0]!
-  const given = `${disk}-first`
-  await writeFile(given, first)
-  assert.equal(spawnSync('sh', ['-c', `exec 4<"$0" && ${script}`, given], { env }).status, 0)
+  const { contents: input } = calls[0]!
+  assert.equal(spawnSync('sh', ['-c', `exec 4<&0 && ${script}`], { input }).status, 0)
   const written = await readFile(disk)
-  assert.ok(written.subarray(0, 4096).equals(first))
-  assert.ok(written.subarray(4096, 2 * 4096).equals(CONTENTS.subarray(4096, 2 * 4096)))
+  assert.ok(written.subarray(0, 2 * 4096).equals(input.subarray(0, 2 * 4096)))
   assert.ok(written.subarray(2 * 4096, 40 * 4096).equals(Buffer.alloc(38 * 4096, '.')))
   assert.ok(written.subarray(40 * 4096).equals(CONTENTS.subarray(2 * 4096)))
 })

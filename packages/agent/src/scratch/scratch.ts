@@ -67,13 +67,13 @@ async function mountMemory({ mountPoint, run }: ScratchOptions): Promise<void> {
 async function mountDisk(device: string, options: ScratchOptions): Promise<void> {
   const { mountPoint, template, run, diskBytes = kernelsDiskBytes } = options
   const blocks = scratchBlocks(diskBytes(device))
-  const { plan, firstBlock } = readTemplate(template)
+  const { plan, contents } = readTemplate(template)
   const script = steps(formatStep(blocks, plan, MAPPED))
   const key = hexKey()
   const mappings = mappingsOf(device, blocks, key)
   try {
-    const settings = { device, template, mount: mountPoint }
-    await must(run, ['busybox', 'sh', '-c', script], { settings, pipes: [mappings, firstBlock] })
+    const settings = { device, mount: mountPoint }
+    await must(run, ['busybox', 'sh', '-c', script], { settings, pipes: [mappings, contents] })
   } finally {
     key.fill(0)
     mappings.fill(0)
@@ -111,14 +111,14 @@ function mappingsOf(device: string, blocks: number, key: Uint8Array): Buffer {
   ])
 }
 
-/** The template, and its first block with a seed that is new in each boot: who chooses names of files is not to know by what they are hashed. */
+/** The template, and its blocks with a seed that is new in each boot: who chooses names of files is not to know by what they are hashed. */
 function readTemplate(file: string) {
   try {
     const bytes = readFileSync(file)
-    const start = TEMPLATE_HEAD_BLOCKS * SCRATCH_BLOCK_BYTES
-    const firstBlock = bytes.subarray(start, start + SCRATCH_BLOCK_BYTES)
-    setHashSeed(firstBlock, randomBytes(HASH_SEED_BYTES))
-    return { plan: readScratchTemplate(bytes), firstBlock }
+    const plan = readScratchTemplate(bytes)
+    const contents = bytes.subarray(TEMPLATE_HEAD_BLOCKS * SCRATCH_BLOCK_BYTES)
+    setHashSeed(contents, randomBytes(HASH_SEED_BYTES))
+    return { plan, contents }
   } catch (cause) {
     throw new CloisterError('agent.scratch-failed', { where: file, cause })
   }
