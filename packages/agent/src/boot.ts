@@ -10,14 +10,13 @@ import {
 } from '@cloister/protocol/guest-names'
 import { INITDATA_DISK_BYTES } from '@cloister/protocol/initdata'
 import { isVmWorkload } from '@cloister/protocol/vm-workload'
-import { attesterFor, kernelHasTee, reportsFrom, type ReportsFrom } from './attesters/table.ts'
+import { attesterFor, kernelHasTee, reportsFrom } from './attesters/table.ts'
 import { loadHttp } from './broker/http-exchange.ts'
 import { pinnedContext } from './broker/pinned-tls.ts'
 import { runAgent } from './agent.ts'
 import { crunRuntime } from './container/runtime.ts'
 import { systemClock } from './guest/clock.ts'
 import { readGuestImage } from './guest/guest-image.ts'
-import { HelperShell } from './guest/helper-shell.ts'
 import { attesterMode, type guestKind } from './guest/kernel-command-line.ts'
 import { requireDevice, type DeviceNames } from './guest/named-devices.ts'
 import { openPort } from './guest/port.ts'
@@ -27,7 +26,7 @@ import { pullWorkloadImage } from './image/pull-workload.ts'
 import type { PullOptions } from './image/pull.ts'
 import { bindInitdata } from './initdata-binding.ts'
 import { makeScratch, SCRATCH } from './scratch/scratch.ts'
-import { KERNEL_LOG, watchScratch } from './scratch/watch.ts'
+import { watchScratch } from './scratch/watch.ts'
 import type { Log } from './service/dispatch.ts'
 
 const RUN = '/run/cloister'
@@ -53,11 +52,9 @@ export async function boot(options: BootOptions): Promise<void> {
     if (mode === 'debug') console.error(typeof message === 'string' ? message : message())
   }
   const from = reportsFrom(mode, kernelHasTee())
-  const helpers = kind === 'container' ? startHelpers(from, options) : undefined
-  const openNow = async (name: string) => openPort(requireDevice(ports, name))
-  const attester = await attesterFor(from, {
-    teePort: () => helpers?.teePort ?? openNow(GUEST_PORTS.tee),
-  })
+  const scratch = kind === 'container' ? startScratch(disks) : undefined
+  const port = (name: string) => openPort(requireDevice(ports, name))
+  const attester = await attesterFor(from, { teePort: () => port(GUEST_PORTS.tee) })
   const disk = readStart(requireDevice(disks, GUEST_DISKS.initdata), INITDATA_DISK_BYTES)
   const binding = bindInitdata(disk, attester)
   binding.catch(() => undefined)
@@ -68,8 +65,8 @@ export async function boot(options: BootOptions): Promise<void> {
   stage.reached('initdata')
 
   const parts = {
-    agentPort: await (helpers?.agentPort ?? openNow(GUEST_PORTS.agent)),
-    netPort: await (helpers?.netPort ?? openNow(GUEST_PORTS.net)),
+    agentPort: port(GUEST_PORTS.agent),
+    netPort: port(GUEST_PORTS.net),
     attester,
     clock: systemClock(runProgram),
     epoch: guestImage.epoch,
@@ -77,49 +74,40 @@ export async function boot(options: BootOptions): Promise<void> {
     log,
   }
   const { workload } = bound
-  if (isVmWorkload(workload) && helpers === undefined) {
+  if (isVmWorkload(workload) && scratch === undefined) {
     process.title = VM_PROCESS_NAME
     const { runVmAgent } = await import('./vm/vm-agent.ts')
     const { vmPlaces } = await import('./vm/vm-places.ts')
     await runVmAgent({ ...parts, ...vmPlaces(disks) }, { ...bound, workload })
-  } else if (!isVmWorkload(workload) && helpers !== undefined) {
+  } else if (!isVmWorkload(workload) && scratch !== undefined) {
     const machine = {
       ...parts,
       runtime: crunRuntime({ run: runProgram, directory: `${RUN}/crun` }),
       pullImage: (options: PullOptions) =>
         pullWorkloadImage({ ...options, unpackWorker: pathToFileURL(UNPACK_WORKER) }),
-      scratch: helpers.mounted,
+      scratch: scratch.mounted,
       scratchDirectory: SCRATCH,
       runDirectory: RUN,
     }
-    await Promise.race([helpers.tampered, runAgent(machine, { ...bound, workload })])
+    await Promise.race([scratch.tampered, runAgent(machine, { ...bound, workload })])
   } else throw new CloisterError('agent.guest-kind', { expected: kind })
 }
 
 /**
- * What a container's guest has running beside the agent, begun at once: scratch space takes long to make, and holds nothing before the initdata was checked.
- * What the host sends by the ports is not looked at before either.
+ * What a container's guest has going on beside the agent, begun at once: scratch space takes long to make, and holds nothing before the initdata was checked.
  */
-function startHelpers(from: ReportsFrom, { ports, disks }: BootOptions) {
-  const shell = new HelperShell()
-  const open = (name: string) => shell.port(requireDevice(ports, name))
-  const teePort = from === 'simulator' ? open(GUEST_PORTS.tee) : undefined
+function startScratch(disks: DeviceNames) {
   const device = disks.devices.get(GUEST_DISKS.scratch)
   const mounted = makeScratch({
     mountPoint: SCRATCH,
     template: SCRATCH_TEMPLATE,
-    run: (command, _, runOptions = {}) => shell.run(command, runOptions),
+    run: runProgram,
     ...(device !== undefined && { device }),
   })
-  const [agentPort, netPort] = [open(GUEST_PORTS.agent), open(GUEST_PORTS.net)]
-  const tampered =
-    device === undefined
-      ? new Promise<never>(() => undefined)
-      : watchScratch(KERNEL_LOG, shell.output(KERNEL_LOG))
-  shell.start()
+  const tampered = device === undefined ? new Promise<never>(() => undefined) : watchScratch()
   // Whoever waits for one takes it; before that nobody does.
-  for (const promise of [mounted, tampered, agentPort, netPort]) promise.catch(() => undefined)
-  return { teePort, agentPort, netPort, mounted, tampered }
+  for (const promise of [mounted, tampered]) promise.catch(() => undefined)
+  return { mounted, tampered }
 }
 
 /** The first bytes of a disk, as many as there are up to `limit`. */

@@ -23,7 +23,7 @@ async function main(): Promise<void> {
     console.error(error)
     await stage.failed(CloisterError.from(error).code)
   }
-  // Relays and the container are children that would keep this process: the VM ends with it.
+  // Ports and the container would keep this process: the VM ends with it.
   process.exit(0)
 }
 

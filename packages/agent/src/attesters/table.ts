@@ -11,7 +11,7 @@ import { tdxAttester } from './tdx.ts'
 
 export interface AttesterPlaces {
   /** The simulator's port. Asked for only with {@link reportsFrom} the simulator. */
-  readonly teePort: () => Promise<Duplex>
+  readonly teePort: () => Duplex
   /** Whose reports the kernel gives. Absent: asks it. */
   readonly provider?: () => Promise<TsmProvider | undefined>
 }
@@ -62,7 +62,7 @@ export async function attesterFor(
   places: AttesterPlaces,
 ): Promise<MeasuredAttester> {
   if (from === 'kernel') return await hardwareAttester(places)
-  return snpAttester(simulatedSource(await places.teePort()))
+  return snpAttester(simulatedSource(places.teePort()))
 }
 
 /** That of SNP also where the kernel names none: then it says why there is no report. */

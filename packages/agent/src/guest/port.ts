@@ -1,39 +1,85 @@
-/**
- * A virtio-serial port as a stream. Node cannot wait for such a port without blocking a thread of its pool for each, and four of
- * those hang every file operation; so two small processes carry the bytes between the port and ordinary pipes.
- */
-import { spawn } from 'node:child_process'
-import { closeSync, constants, openSync } from 'node:fs'
+/** A virtio-serial port as a stream. Hosts may open it late, close it and open it again; the stream goes on, and fails only when the port is gone. */
+import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
+import { openPolled, type TakeBytes } from './polled-device.ts'
 
-/** In a VM the owner's system ends all processes before it powers off, but not those of root whose name begins with `@`. */
-const RELAY = { argv0: '@/busybox' } as const
+/** Before it is tried again whether the host has the port open; longer each time that it has not. */
+const REOPEN_MS = { first: 200, most: 1000 } as const
 
-/**
- * What carries the bytes: `busybox` is in our own images and must be asked by name, `coreutils` are in every other. Without a reader at the host a read
- * ends at once: then it is tried again after a pause, which nobody waits for in a VM that runs for long.
- */
-const TOOLS = {
-  busybox: {
-    read: ['busybox', 'sh', '-c', 'while :; do busybox cat; busybox sleep 0.2; done'],
-    write: ['busybox', 'cat'],
-  },
-  coreutils: { read: ['sh', '-c', 'while :; do cat; sleep 1; done'], write: ['cat'] },
-} as const
+/** @throws what `open` throws */
+export function openPort(
+  device: string,
+  open: (take: TakeBytes) => Socket = (take) => openPolled(device, 'both', take),
+): Duplex {
+  return new Port(open)
+}
 
-/** The stream fails when a relay ends, which happens only when the port is gone. */
-export function openPort(device: string, tools: keyof typeof TOOLS = 'busybox'): Duplex {
-  const port = openSync(device, constants.O_RDWR)
-  const [read, ...readArguments] = TOOLS[tools].read
-  const [write, ...writeArguments] = TOOLS[tools].write
-  const naming = tools === 'busybox' ? RELAY : {}
-  const reader = spawn(read, readArguments, { ...naming, stdio: [port, 'pipe', 'ignore'] })
-  const writer = spawn(write, writeArguments, { ...naming, stdio: ['pipe', port, 'ignore'] })
-  closeSync(port)
-  const stream = Duplex.from({ readable: reader.stdout, writable: writer.stdin })
-  for (const relay of [reader, writer]) {
-    relay.once('error', (error) => stream.destroy(error))
-    relay.once('exit', () => stream.destroy(new Error(`the relay of ${device} ended`)))
+class Port extends Duplex {
+  readonly #open: (take: TakeBytes) => Socket
+  /** Undefined while the host has the port closed. */
+  #socket: Socket | undefined
+  #reopen: NodeJS.Timeout | undefined
+  #reopenMs: number = REOPEN_MS.first
+  /** Whoever reads has enough for now. */
+  #isFull = false
+  /** What the host has not taken; written again, whole, when it opens the port anew. */
+  #unwritten: { readonly chunk: Buffer; readonly done: () => void } | undefined
+
+  constructor(open: (take: TakeBytes) => Socket) {
+    super()
+    this.#open = open
+    this.#connect()
   }
-  return stream
+
+  override _read(): void {
+    if (!this.#isFull) return
+    this.#isFull = false
+    this.#socket?.resume()
+  }
+
+  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
+    this.#unwritten = { chunk, done }
+    this.#write()
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    clearTimeout(this.#reopen)
+    this.#socket?.destroy()
+    done(error)
+  }
+
+  #connect(): void {
+    const socket = this.#open((bytes) => {
+      this.#reopenMs = REOPEN_MS.first
+      this.#isFull = !this.push(bytes)
+      return !this.#isFull
+    })
+    this.#socket = socket
+    socket.on('error', (error) => this.destroy(error))
+    socket.once('end', () => socket.destroy())
+    socket.once('close', () => {
+      this.#socket = undefined
+      if (!this.destroyed) this.#reopen = setTimeout(() => this.#reconnect(), this.#reopenMs)
+      this.#reopenMs = Math.min(2 * this.#reopenMs, REOPEN_MS.most)
+    })
+    this.#write()
+  }
+
+  #reconnect(): void {
+    try {
+      this.#connect()
+    } catch (error) {
+      this.destroy(error as Error)
+    }
+  }
+
+  #write(): void {
+    const unwritten = this.#unwritten
+    if (unwritten === undefined) return
+    this.#socket?.write(unwritten.chunk, (error) => {
+      if (error || this.#unwritten !== unwritten) return
+      this.#unwritten = undefined
+      unwritten.done()
+    })
+  }
 }

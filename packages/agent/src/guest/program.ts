@@ -27,22 +27,27 @@ export const runProgram: RunProgram = async ([command, ...parameters], input, op
   const { settings = {}, pipes = [] } = options
   const child = spawn(command, parameters, {
     env: { ...process.env, ...settings },
-    stdio: ['pipe', 'pipe', 'pipe', ...pipes.map(() => 'pipe' as const)],
+    // A stream that nobody needs takes 10 ms of an emulated processor.
+    stdio: [
+      input === undefined ? 'ignore' : 'pipe',
+      'pipe',
+      'pipe',
+      ...pipes.map(() => 'pipe' as const),
+    ],
   })
   const ended = Promise.withResolvers<number>()
   child.once('error', ended.reject)
   child.once('close', (status, signal) => ended.resolve(signal === null ? (status ?? 1) : 128))
-  const [stdin, , , ...others] = child.stdio
+  const [stdin, stdout, stderr, ...others] = child.stdio
   for (const [index, bytes] of [input, ...pipes].entries()) {
-    const pipe = [stdin, ...others][index] as Writable
+    const pipe = [stdin, ...others][index] as Writable | null
     // A program that does not want its input closes it.
-    pipe.on('error', () => undefined)
-    pipe.end(bytes)
+    pipe?.on('error', () => undefined).end(bytes)
   }
-  const [stdout, stderr, status] = await Promise.all([
-    buffer(child.stdout),
-    buffer(child.stderr),
+  const [said, complained, status] = await Promise.all([
+    buffer(stdout!),
+    buffer(stderr!),
     ended.promise,
   ])
-  return { status, said: `${stdout.toString()}${stderr.toString()}`.slice(0, 4096) }
+  return { status, said: `${said.toString()}${complained.toString()}`.slice(0, 4096) }
 }

@@ -35,7 +35,7 @@ async function servePort(name: string, serve: (port: Duplex) => void): Promise<n
   for (;;) {
     const device = findPorts().devices.get(name)
     if (device !== undefined) {
-      const port = openPort(device, 'coreutils')
+      const port = openPort(device)
       port.on('error', (error) => log(`port ${name}: ${error.message}`))
       serve(port)
       log(`answering the host on ${name}`)
