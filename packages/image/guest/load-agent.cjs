@@ -5,7 +5,7 @@
 'use strict'
 ;(() => {
   const { readFileSync } = require('node:fs')
-  const { setFlagsFromString, startupSnapshot } = require('node:v8')
+  const { startupSnapshot } = require('node:v8')
   const { runInThisContext } = require('node:vm')
   /** Put back when a guest begins. */
   const originals = []
@@ -79,28 +79,18 @@
   })
 
   // Node has no snapshots of the first three. The sources of the others would stand in the snapshot and in the heap as well, a megabyte in all.
-  // Each is loaded when something of it is first used.
+  // Each is loaded when something of it is first used, in its compiled form (`LATE_MODULES` in agent-snapshot.ts).
   const late = new Set(
-    [
-      'http',
-      'https',
-      'tls',
-      'child_process',
-      'net',
-      'readline',
-      'stream/consumers',
-      'worker_threads',
-    ].map((name) => `node:${name}`),
+    ['http', 'https', 'tls', 'child_process', 'net', 'stream/consumers', 'worker_threads'].map(
+      (name) => `node:${name}`,
+    ),
   )
   const lateModule = (name) =>
     new Proxy({}, { get: (_, member) => process.getBuiltinModule(name)[member] })
 
-  // Compiled whole, not function by function when a guest first calls each: a sixth of the agent's time until its container runs.
   const filename = '/proc/self/cwd/agent.cjs'
   // By any other encoding Node asks for the file's times, and keeps them.
   const source = readFileSync(filename, 'utf8')
-  setFlagsFromString('--no-lazy')
   const agent = runInThisContext(source, { filename })
-  setFlagsFromString('--lazy')
   agent((name) => (late.has(name) ? lateModule(name) : require(name)))
 })()

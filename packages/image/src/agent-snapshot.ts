@@ -5,6 +5,7 @@
 import { copyFile, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
+import { trimCodeCache } from './snapshot-code-cache.ts'
 import { bundleScript } from './agent-bundle.ts'
 import type { BuildContext } from './run.ts'
 import { run } from './run.ts'
@@ -22,13 +23,52 @@ const PROCESSOR_FEATURES =
 export const SNAPSHOT_FLAGS = [
   // The agent makes no code at run time: V8 asks for no memory that can be written and executed, and what runs once is no slower interpreted.
   '--jitless',
-  // The agent calls the collector once its workload runs.
-  '--expose-gc',
+  // What is loaded is compiled whole, when the image is built: function by function, as each was first called, took half a second of an emulated guest.
+  '--no-lazy',
   // Nothing of the agent evaluates text.
   '--disallow-code-generation-from-strings',
   '--mcpu=generic',
   '--no-intel-jcc-erratum-mitigation',
   ...PROCESSOR_FEATURES.split(' ').map((feature) => `--no-enable-${feature}`),
+] as const
+
+/**
+ * Node's modules that the agent loads when it runs (`load-agent.cjs`), with those that they load. Not those of a thread, a hundred more: the image would
+ * be read for longer in each guest than they save where a large one is unpacked on several processors.
+ */
+export const LATE_MODULES = [
+  'child_process',
+  'cluster',
+  'dgram',
+  'dns',
+  'http',
+  'https',
+  'net',
+  'stream/consumers',
+  'tls',
+  '_http_agent',
+  '_http_client',
+  '_http_common',
+  '_http_incoming',
+  '_http_outgoing',
+  '_http_server',
+  'internal/child_process',
+  'internal/cluster/primary',
+  'internal/cluster/round_robin_handle',
+  'internal/cluster/shared_handle',
+  'internal/cluster/utils',
+  'internal/cluster/worker',
+  'internal/dgram',
+  'internal/dns/callback_resolver',
+  'internal/freelist',
+  'internal/fs/rimraf',
+  'internal/fs/sync_write_stream',
+  'internal/http',
+  'internal/js_stream_socket',
+  'internal/socket_list',
+  'internal/tls/common',
+  'internal/tls/secure-context',
+  'internal/tls/wrap',
 ] as const
 
 export interface SnapshotOptions extends BuildContext {
@@ -65,7 +105,7 @@ export async function snapshotAgent(
       cwd: directory,
       env: {},
     })
-    return await readFile(join(directory, 'agent.snapshot'))
+    return trimCodeCache(await readFile(join(directory, 'agent.snapshot')), LATE_MODULES)
   } finally {
     await rm(directory, { recursive: true, force: true })
   }
