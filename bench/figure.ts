@@ -1,4 +1,4 @@
-import { collectGarbage } from '@cloister/broker/collect-garbage'
+import { collectGarbage } from '@cloister/protocol/collect-garbage'
 
 /** One measured promise: its floor (what hardware and libraries below cost) and ours, in the same run and unit. */
 export interface Figure {

@@ -94,7 +94,7 @@ export async function boot(options: BootOptions): Promise<void> {
 }
 
 /**
- * What a container's guest has going on beside the agent, begun at once: scratch space takes long to make, and holds nothing before the initdata was checked.
+ * The place of a container's files, begun at once: scratch space takes long to make, and holds nothing before the initdata was checked.
  */
 function startScratch(disks: DeviceNames) {
   const device = disks.devices.get(GUEST_DISKS.scratch)

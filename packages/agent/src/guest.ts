@@ -3,9 +3,8 @@
  */
 import type { Duplex } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { AgentService, Health } from '@cloister/protocol/agent-service_pb'
+import { collectGarbage } from '@cloister/protocol/collect-garbage'
 import { CloisterError } from '@cloister/protocol/error'
 import type { ErrorCode } from '@cloister/protocol/errors/catalogue'
 import { Guest as GuestService } from '@cloister/protocol/guest_pb'
@@ -48,6 +47,8 @@ export interface GuestParts {
 
 /** By then the first requests after the start are done. */
 const COLLECT_AFTER_MS = 10_000
+/** And compiled code that is not in use: memory that the workload could have. */
+const LEFT_BY_START = { type: 'major', flavor: 'last-resort' } as const
 /** After a failure the host may still ask for the request id before the VM ends. */
 const LAST_QUESTIONS_MS = 3_000
 const TARGET_TIMEOUT_MS = 60_000
@@ -193,7 +194,7 @@ export class Guest {
   started(): void {
     const { clock, log } = this.#parts
     this.reach('started')
-    setTimeout(collectStart, COLLECT_AFTER_MS).unref()
+    setTimeout(() => collectGarbage(LEFT_BY_START), COLLECT_AFTER_MS).unref()
     void renewTokens(
       this.broker,
       () => clock.now(),
@@ -249,14 +250,6 @@ export class Guest {
       requestId: this.broker.requestId,
     }
   }
-}
-
-/** Gives back what the start left, and compiled code that is not in use: memory that the workload could have. */
-function collectStart(): void {
-  // The collector is no part of a context that began before it was asked for; told so at its start, Node would compile it each time.
-  setFlagsFromString('--expose-gc')
-  const gc = runInNewContext('gc') as NodeJS.GCFunction
-  gc({ type: 'major', flavor: 'last-resort' })
 }
 
 function describe(thrown: unknown): string {

@@ -2,7 +2,7 @@
  * Gives memory back after the start and after a load. V8 collects when something is allocated, so a broker that was busy and is idle again would keep what the load left
  * behind, and one that nobody asks yet what the start left: 20 MiB. Collecting takes some 0.1 s, in which nobody is answered: it waits until next to nobody asks.
  */
-import { collectGarbage } from './collect-garbage.ts'
+import { collectGarbage } from '@cloister/protocol/collect-garbage'
 
 const LOOK_MS = 10_000
 /** Requests between two looks that still count as idle: somebody reads the metrics. */

@@ -79,7 +79,7 @@
   })
 
   // Node has no snapshots of the first three. The sources of the others would stand in the snapshot and in the heap as well, a megabyte in all.
-  // Each is loaded when something of it is first used, in its compiled form (`LATE_MODULES` in agent-snapshot.ts).
+  // Each is loaded when something of it is first used, in its compiled form but for threads (`LATE_MODULES` in agent-snapshot.ts).
   const late = new Set(
     ['http', 'https', 'tls', 'child_process', 'net', 'stream/consumers', 'worker_threads'].map(
       (name) => `node:${name}`,

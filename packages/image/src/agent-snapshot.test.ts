@@ -7,7 +7,7 @@ import { test, type TestContext } from 'node:test'
 import { CloisterError } from '@cloister/protocol/error'
 
 import { AGENT_ENTRY } from './agent-bundle.ts'
-import { SNAPSHOT_FLAGS, snapshotAgent } from './agent-snapshot.ts'
+import { AGENT_FLAGS, snapshotAgent } from './agent-snapshot.ts'
 import { temporaryDirectory } from './testing/temporary-directory.ts'
 
 const MAIN =
@@ -61,7 +61,7 @@ function main() {
   const blob = join(directory, 'blob')
   await writeFile(blob, await make())
   const [first, second] = [1, 2].map(() => {
-    const words = [...SNAPSHOT_FLAGS, '--snapshot-blob', blob]
+    const words = [...AGENT_FLAGS, '--snapshot-blob', blob]
     const env = { GIVEN: 'by the guest' }
     return JSON.parse(execFileSync(process.execPath, words, { env, encoding: 'utf8' }))
   })

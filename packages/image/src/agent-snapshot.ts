@@ -5,10 +5,10 @@
 import { copyFile, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { trimCodeCache } from './snapshot-code-cache.ts'
 import { bundleScript } from './agent-bundle.ts'
 import type { BuildContext } from './run.ts'
 import { run } from './run.ts'
+import { trimCodeCache } from './snapshot-code-cache.ts'
 
 const LOADER = new URL('../guest/load-agent.cjs', import.meta.url)
 
@@ -30,6 +30,15 @@ export const SNAPSHOT_FLAGS = [
   '--mcpu=generic',
   '--no-intel-jcc-erratum-mitigation',
   ...PROCESSOR_FEATURES.split(' ').map((feature) => `--no-enable-${feature}`),
+] as const
+
+/** With these the agent runs: what else may differ from the making of the snapshot, and would change its bytes. */
+export const AGENT_FLAGS = [
+  ...SNAPSHOT_FLAGS,
+  // Most of what the agent makes is short-lived: more room for it would only be more memory.
+  '--max-semi-space-size=1',
+  // The heap is small. Threads that look through it beside the agent take an only processor away from it while it pulls its image.
+  '--single-threaded-gc',
 ] as const
 
 /**

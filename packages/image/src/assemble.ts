@@ -11,7 +11,7 @@ import { FormatError } from '@cloister/verifier/bytes/format-error'
 import type { Lock, LockedPackage } from './inputs.ts'
 import type { BuildContext } from './run.ts'
 import { AGENT_ENTRY, bundleAgent, UNPACK_WORKER_ENTRY } from './agent-bundle.ts'
-import { SNAPSHOT_FLAGS, snapshotAgent } from './agent-snapshot.ts'
+import { AGENT_FLAGS, snapshotAgent } from './agent-snapshot.ts'
 import { commandLines } from './command-line.ts'
 import { describeFile, exists, sha256File } from './files.ts'
 import { IMAGE_FILES, MANIFEST_FILE } from './images.ts'
@@ -122,15 +122,7 @@ async function agentProgram(
   if (agentEntry !== undefined)
     return new Map([...(await bundleAgent(agentEntry)), [file, `/${directory}/${agent}\n`]])
   const blob = await snapshotAgent(AGENT_ENTRY, { node, work, signal, debugLog })
-  const words = [
-    ...SNAPSHOT_FLAGS,
-    // Most of what the agent makes is short-lived: more room for it would only be more memory. While a snapshot is made it would change the bytes.
-    '--max-semi-space-size=1',
-    // The heap is small. Threads that look through it beside the agent take an only processor away from it while it pulls its image.
-    '--single-threaded-gc',
-    '--snapshot-blob',
-    `/${directory}/${snapshot}`,
-  ]
+  const words = [...AGENT_FLAGS, '--snapshot-blob', `/${directory}/${snapshot}`]
   return new Map<string, string | Uint8Array>([
     [snapshot, blob],
     [file, `${words.join(' ')}\n`],

@@ -12,7 +12,7 @@ import { GUEST_PROGRAMS } from '@cloister/protocol/guest-names'
 import { encodeTarHeader, TAR_END, tarPadding, type TarInput } from '@cloister/oci/tar-writer'
 
 import { bundleAgent, UNPACK_WORKER_ENTRY } from './agent-bundle.ts'
-import { SNAPSHOT_FLAGS, snapshotAgent } from './agent-snapshot.ts'
+import { AGENT_FLAGS, snapshotAgent } from './agent-snapshot.ts'
 import { temporaryDirectory } from './testing/temporary-directory.ts'
 
 const UNPACK_THREAD = fileURLToPath(new URL('../../oci/src/unpack-thread.ts', import.meta.url))
@@ -119,6 +119,6 @@ async function runSnapshot(work: string, task: string) {
     blob,
     await snapshotAgent(join(work, 'entry.ts'), { node: process.execPath, work }),
   )
-  const words = [...SNAPSHOT_FLAGS, '--snapshot-blob', blob, 'main', task]
+  const words = [...AGENT_FLAGS, '--snapshot-blob', blob, 'main', task]
   return promisify(execFile)(process.execPath, words, { timeout: 60_000 })
 }

@@ -82,6 +82,7 @@ test('a container sees no devices of the guest, no attestation interface, and ga
   }
   assert.ok(linux.maskedPaths.includes('/sys/kernel/config'))
   assert.ok(linux.maskedPaths.includes('/sys/firmware'))
+  assert.ok(linux.maskedPaths.includes('/proc/kmsg'))
   assert.ok(linux.readonlyPaths.includes('/proc/sys'))
   assert.deepEqual(linux.resources.devices, [{ allow: false, access: 'rwm' }])
   assert.deepEqual(

@@ -1,9 +1,9 @@
 /**
- * A device that the kernel can tell to be readable, such as a virtio-serial port or its own log, as a stream. By Node's documented calls each read
- * of one would block a thread of the pool, and four of those hang every file operation. Node's sockets wait as one should, and their handle takes any
- * descriptor; only its constructor is asked for by an older name.
+ * A device that the kernel can tell to be readable, such as a virtio-serial port or its own log. By Node's documented calls each read of one would
+ * block a thread of the pool, and four of those hang every file operation. Node's sockets wait as one should, and their handle takes any descriptor;
+ * its class is to be had by `process.binding` alone (deprecated in words, DEP0111).
  */
-import { constants, openSync, readSync } from 'node:fs'
+import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs'
 import { Socket, type SocketConstructorOpts } from 'node:net'
 
 interface PipeHandle {
@@ -18,23 +18,38 @@ interface PipeBinding {
 /** Takes a copy of what was read; false: no more until the socket is resumed. */
 export type TakeBytes = (bytes: Buffer) => boolean
 
+export interface PolledDevice {
+  /** Emits no data, for they are taken. Ends when the device does, which for a port is when nobody at the host has it open. */
+  readonly socket: Socket
+  /** Writes what the device takes at once. @returns so many bytes, 0 when it takes none now @throws what `write` throws else */
+  write(bytes: Uint8Array): number
+}
+
 /** The kernel gives out a port's bytes by pages. */
 const PAGE_BYTES = 4096
-const MOST_PAGES = 64
+const BUFFER_BYTES = 64 * PAGE_BYTES
 /** A full page means that more is on its way: it is waited for, and then read at once. */
 const MORE_MS = 1
 
+export function readBuffer(): Buffer {
+  return Buffer.allocUnsafeSlow(BUFFER_BYTES)
+}
+
 /**
- * Emits no data: they are taken. Ends when the device does, which for a port is when nobody at the host has it open. libuv aborts the process for what
- * cannot be waited for, such as a regular file.
+ * libuv aborts the process for what cannot be waited for, such as a regular file.
  *
+ * @param buffer - of {@link readBuffer}; a device that is opened again can have that of before
  * @throws what `open` throws
  */
-export function openPolled(path: string, access: 'read' | 'both', take: TakeBytes): Socket {
+export function openPolled(
+  path: string,
+  access: 'read' | 'both',
+  take: TakeBytes,
+  buffer = readBuffer(),
+): PolledDevice {
   const isWritable = access === 'both'
   const direction = isWritable ? constants.O_RDWR : constants.O_RDONLY
   const descriptor = openSync(path, direction | constants.O_NONBLOCK)
-  const buffer = Buffer.allocUnsafeSlow(MOST_PAGES * PAGE_BYTES)
 
   const callback = (first: number): boolean => {
     const bytes = first === PAGE_BYTES ? readPages(descriptor, buffer, first) : first
@@ -46,10 +61,11 @@ export function openPolled(path: string, access: 'read' | 'both', take: TakeByte
   const socket = new Socket({
     handle: pipeHandle(descriptor),
     readable: true,
-    writable: isWritable,
-    onread: { buffer: buffer.subarray(0, PAGE_BYTES), callback },
+    writable: false,
+    onread: { buffer, callback },
   } as unknown as SocketConstructorOpts)
-  return socket.resume()
+  socket.resume()
+  return { socket, write: (bytes) => writeNow(descriptor, bytes) }
 }
 
 /** Reads on until the device has no more or the buffer is full. */
@@ -64,11 +80,25 @@ function readPages(descriptor: number, buffer: Buffer, before: number): number {
   return bytes
 }
 
+function writeNow(descriptor: number, bytes: Uint8Array): number {
+  try {
+    return writeSync(descriptor, bytes)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return 0
+    throw error
+  }
+}
+
 function pipeHandle(descriptor: number): PipeHandle {
   const node = process as unknown as { binding(name: 'pipe_wrap'): PipeBinding }
-  const { Pipe, constants: types } = node.binding('pipe_wrap')
-  const handle = new Pipe(types.SOCKET)
-  const failure = handle.open(descriptor)
-  if (failure !== 0) throw new Error(`libuv takes no such descriptor: ${failure}`)
-  return handle
+  try {
+    const { Pipe, constants: types } = node.binding('pipe_wrap')
+    const handle = new Pipe(types.SOCKET)
+    const failure = handle.open(descriptor)
+    if (failure !== 0) throw new Error(`libuv takes no such descriptor: ${failure}`)
+    return handle
+  } catch (error) {
+    closeSync(descriptor)
+    throw error
+  }
 }

@@ -7,7 +7,7 @@ import { openPolled, type TakeBytes } from '../guest/polled-device.ts'
 
 /** dm-crypt's words for a tag that does not fit. */
 const TAMPERED = 'INTEGRITY AEAD ERROR'
-/** By this name many lines are read at once; it gives out each line once, and nobody else in the guest reads them. */
+/** By this name many lines are read at once. It gives out each line once: containers do not see it (`MASKED_PATHS`). What the kernel overwrites before it is read is lost. */
 const KERNEL_LOG = '/proc/kmsg'
 
 /**
@@ -36,5 +36,5 @@ export async function watchScratch(open = openKernelLog): Promise<never> {
 }
 
 function openKernelLog(take: TakeBytes) {
-  return openPolled(KERNEL_LOG, 'read', take)
+  return openPolled(KERNEL_LOG, 'read', take).socket
 }

@@ -13,6 +13,8 @@ export function collectGarbage(collection: Collection): void {
   if (gc === undefined) {
     setFlagsFromString('--expose-gc')
     gc = runInNewContext('gc') as (collection: Collection) => void
+    // V8 takes nothing that was compiled beforehand under other flags.
+    setFlagsFromString('--no-expose-gc')
   }
   gc(collection)
 }
