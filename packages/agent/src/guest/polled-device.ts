@@ -3,7 +3,7 @@
  * block a thread of the pool, and four of those hang every file operation. Node's sockets wait as one should, and their handle takes any descriptor;
  * its class is to be had by `process.binding` alone (deprecated in words, DEP0111).
  */
-import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs'
+import { closeSync, constants, openSync, readvSync, writeSync } from 'node:fs'
 import { Socket, type SocketConstructorOpts } from 'node:net'
 
 interface PipeHandle {
@@ -25,14 +25,14 @@ export interface PolledDevice {
   write(bytes: Uint8Array): number
 }
 
-/** The kernel gives out a port's bytes by pages. */
+/** The kernel gives out a port's bytes by pages, one for each buffer of a call. */
 const PAGE_BYTES = 4096
-const BUFFER_BYTES = 64 * PAGE_BYTES
+const PAGES = 64
 /** A full page means that more is on its way: it is waited for, and then read at once. */
 const MORE_MS = 1
 
 export function readBuffer(): Buffer {
-  return Buffer.allocUnsafeSlow(BUFFER_BYTES)
+  return Buffer.allocUnsafeSlow(PAGES * PAGE_BYTES)
 }
 
 /**
@@ -51,8 +51,12 @@ export function openPolled(
   const direction = isWritable ? constants.O_RDWR : constants.O_RDONLY
   const descriptor = openSync(path, direction | constants.O_NONBLOCK)
 
+  const furtherPages = Array.from({ length: PAGES - 1 }, (_, index) =>
+    buffer.subarray((index + 1) * PAGE_BYTES, (index + 2) * PAGE_BYTES),
+  )
+
   const callback = (first: number): boolean => {
-    const bytes = first === PAGE_BYTES ? readPages(descriptor, buffer, first) : first
+    const bytes = first === PAGE_BYTES ? first + readNow(descriptor, furtherPages) : first
     const wantsMore = take(Buffer.from(buffer.subarray(0, bytes)))
     if (bytes < PAGE_BYTES || !wantsMore) return wantsMore
     setTimeout(() => socket.resume(), MORE_MS)
@@ -68,16 +72,13 @@ export function openPolled(
   return { socket, write: (bytes) => writeNow(descriptor, bytes) }
 }
 
-/** Reads on until the device has no more or the buffer is full. */
-function readPages(descriptor: number, buffer: Buffer, before: number): number {
-  let bytes = before
+function readNow(descriptor: number, pages: readonly Buffer[]): number {
   try {
-    for (let read = PAGE_BYTES; read === PAGE_BYTES && bytes < buffer.length; bytes += read)
-      read = readSync(descriptor, buffer, bytes, PAGE_BYTES, null)
+    return readvSync(descriptor, pages)
   } catch {
     // It has no more for now (EAGAIN); whatever else it is, the socket's own read meets it next.
+    return 0
   }
-  return bytes
 }
 
 function writeNow(descriptor: number, bytes: Uint8Array): number {
