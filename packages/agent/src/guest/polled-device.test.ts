@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { closeSync, openSync, writeSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -80,6 +80,11 @@ test('a device takes what it has room for, and then nothing until it is read', a
   await sleep(50)
   assert.equal(received, 1 + taken)
   assert.ok(device.write(bytes) > 0)
+  device.socket.destroy()
+  const other = openSync(`${path}-other`, 'w+')
+  t.after(() => closeSync(other))
+  assert.equal(device.write(Buffer.from('for nobody else')), 0)
+  assert.equal(readFileSync(`${path}-other`, 'latin1'), '')
 })
 
 test('a device that is not there is told at once', async (t) => {

@@ -69,7 +69,8 @@ export function openPolled(
     onread: { buffer, callback },
   } as unknown as SocketConstructorOpts)
   socket.resume()
-  return { socket, write: (bytes) => writeNow(descriptor, bytes) }
+  // Once the socket is closed the descriptor's number may be another file's.
+  return { socket, write: (bytes) => (socket.destroyed ? 0 : writeNow(descriptor, bytes)) }
 }
 
 function readNow(descriptor: number, pages: readonly Buffer[]): number {
