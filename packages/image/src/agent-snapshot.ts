@@ -71,6 +71,7 @@ export const LATE_MODULES = [
   'internal/dns/callback_resolver',
   'internal/freelist',
   'internal/fs/rimraf',
+  'internal/fs/streams',
   'internal/fs/sync_write_stream',
   'internal/http',
   'internal/js_stream_socket',

@@ -47,6 +47,7 @@ test('a file of another form, or without such a module, is refused', () => {
 /** Uses Node as the agent does, in one process that ends. */
 const ENTRY = `
 import { spawn } from 'node:child_process'
+import { createReadStream } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { createServer, Agent, request } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
@@ -60,6 +61,7 @@ async function main() {
   const child = spawn('true', { stdio: ['ignore', 'pipe', 'ignore', 'pipe'] })
   await buffer(child.stdout)
   await rm('/nonexistent/directory', { recursive: true, force: true })
+  await buffer(createReadStream('/dev/null'))
   const server = createServer((_, response) => response.end('answer'))
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address()
