@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { test, type TestContext } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import {
@@ -239,6 +240,8 @@ test('a thread that does not start ends the pull', async (t) => {
   const unpackWorker = new URL('file:///nonexistent/unpack-worker.mjs')
   const options = { ...pullOptions(sample, ''), threadFromBytes: 0, unpackWorker }
   await refuses(t, options, 'internal.bug')
+  // Also when it is over long before a layer comes.
+  await refuses(t, { ...options, place: sleep(500) }, 'internal.bug')
 })
 
 test('a pull that is aborted leaves nothing', async (t) => {

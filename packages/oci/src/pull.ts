@@ -95,6 +95,8 @@ export async function pullImage(options: PullOptions): Promise<PulledImage> {
   progress.step('manifest')
   const manifest = parseManifest(await documentByDigest(source, digest, signal))
   progress.total(manifest.layers)
+  // A thread takes as long to start as signatures, configuration and keys take to come.
+  await using unpacking = startUnpacking(manifest.layers, options)
 
   progress.step('signatures')
   const signedBy =
@@ -118,7 +120,7 @@ export async function pullImage(options: PullOptions): Promise<PulledImage> {
 
   await options.place
   progress.step('layers')
-  const usage = await unpackLayers(plans, options, progress)
+  const usage = await unpackLayers(plans, unpacking, options, progress)
 
   progress.step('done')
   const encryptedLayers = plans.filter(({ key }) => key !== undefined).length
@@ -168,6 +170,7 @@ async function planLayers(
 /** Unpacks into the staging directory and renames it into place. */
 async function unpackLayers(
   plans: readonly LayerPlan[],
+  unpacking: Unpacking,
   options: PullOptions,
   progress: ProgressReport,
 ): Promise<UnpackUsage> {
@@ -178,18 +181,22 @@ async function unpackLayers(
   try {
     const rootfs = `${staging}/rootfs`
     await mkdir(rootfs, { mode: 0o755 })
-    const usage = await applyLayers(plans, { ...options, rootfs, spool: staging }, progress)
+    const place = { ...options, rootfs, spool: staging }
+    const usage = await applyLayers(plans, unpacking, place, progress)
     await rename(rootfs, directory)
     return usage
   } catch (error) {
     throw unpackError(error)
   } finally {
+    // A thread writes there.
+    await unpacking[Symbol.asyncDispose]()
     await rm(staging, { recursive: true, force: true })
   }
 }
 
 async function applyLayers(
   plans: readonly LayerPlan[],
+  unpacking: Unpacking,
   options: PullOptions & { rootfs: string; spool: string },
   progress: ProgressReport,
 ): Promise<UnpackUsage> {
@@ -203,8 +210,6 @@ async function applyLayers(
     { concurrency: options.concurrency ?? DEFAULT_CONCURRENCY, spool, signal },
   )
   const onBytes = (bytes: number) => progress.add(bytes)
-  // Its end is waited for before the staging directory is removed: the thread writes there.
-  await using unpacking = startUnpacking(plans, options)
   let index = 0
   for await (const blob of blobs) {
     const plan = plans[index]!
@@ -217,10 +222,10 @@ async function applyLayers(
 }
 
 function startUnpacking(
-  plans: readonly LayerPlan[],
+  layers: readonly Descriptor[],
   { threadFromBytes = defaultThreadBytes(), unpackWorker = UNPACK_WORKER }: PullOptions,
 ): Unpacking {
-  const bytes = plans.reduce((sum, { descriptor }) => sum + descriptor.size, 0)
+  const bytes = layers.reduce((sum, { size }) => sum + size, 0)
   return bytes < threadFromBytes ? new UnpackHere() : new UnpackThread(unpackWorker)
 }
 

@@ -79,6 +79,7 @@ export type UnpackAnswer =
 export class UnpackThread implements Unpacking {
   readonly #worker: Worker
   readonly #ring: RingWriter
+  readonly #ended: Promise<never>
   #target: UnpackTarget | undefined
   #xattrs: Uint8Array | undefined
   #answer: Promise<UnpackAnswer> | undefined
@@ -88,15 +89,15 @@ export class UnpackThread implements Unpacking {
     this.#ring = new RingWriter(ring)
     const workerData: UnpackWorkerData = { ring }
     this.#worker = new Worker(program, { workerData, name: 'unpack', resourceLimits: LIMITS })
-    // Without these the writer would wait for a thread that is gone, and a failure between two layers would be nobody's.
-    this.#worker.on('error', () => this.#ring.stop())
-    this.#worker.once('exit', () => this.#ring.stop())
+    // Without it the writer would wait for a thread that is gone, and a failure before or between two layers would be nobody's.
+    this.#ended = endOf(this.#worker)
+    this.#ended.catch(() => this.#ring.stop())
   }
 
   begin(target: UnpackTarget): void {
-    this.#ring.open()
+    if (!this.#ring.isStopped) this.#ring.open()
     this.#target = target
-    this.#answer = nextAnswer(this.#worker)
+    this.#answer = nextAnswer(this.#worker, this.#ended)
     // It is looked at when the layer ends, or when the thread gave up.
     this.#answer.catch(() => undefined)
     this.#worker.postMessage(layerTarget(target))
@@ -141,13 +142,19 @@ async function applyXattrs(
   await setXattrs(target.xattrProgram, target.rootfs, xattrs)
 }
 
-async function nextAnswer(worker: Worker): Promise<UnpackAnswer> {
+/** Rejects when the thread fails or ends. */
+function endOf(worker: Worker): Promise<never> {
+  return new Promise((_, reject) => {
+    worker.on('error', (error) => reject(CloisterError.from(error)))
+    worker.once('exit', () =>
+      reject(new CloisterError('internal.bug', { why: 'the thread that unpacks layers ended' })),
+    )
+  })
+}
+
+async function nextAnswer(worker: Worker, ended: Promise<never>): Promise<UnpackAnswer> {
   const settled = new AbortController()
   const { signal } = settled
-  const ended = once(worker, 'exit', { signal }).then(() => {
-    throw new CloisterError('internal.bug', { why: 'the thread that unpacks layers ended' })
-  })
-  ended.catch(() => undefined)
   try {
     const [answer] = (await Promise.race([once(worker, 'message', { signal }), ended])) as [
       UnpackAnswer,
