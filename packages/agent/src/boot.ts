@@ -93,9 +93,7 @@ export async function boot(options: BootOptions): Promise<void> {
   } else throw new CloisterError('agent.guest-kind', { expected: kind })
 }
 
-/**
- * The place of a container's files, begun at once: scratch space takes long to make, and holds nothing before the initdata was checked.
- */
+/** The place of a container's files, begun at once: scratch space takes long to make, and holds nothing before the initdata was checked. */
 function startScratch(disks: DeviceNames) {
   const device = disks.devices.get(GUEST_DISKS.scratch)
   const mounted = makeScratch({

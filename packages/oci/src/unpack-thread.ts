@@ -145,7 +145,7 @@ async function applyXattrs(
 /** Rejects when the thread fails or ends. */
 function endOf(worker: Worker): Promise<never> {
   return new Promise((_, reject) => {
-    worker.on('error', (error) => reject(CloisterError.from(error)))
+    worker.on('error', reject)
     worker.once('exit', () =>
       reject(new CloisterError('internal.bug', { why: 'the thread that unpacks layers ended' })),
     )
