@@ -45,6 +45,32 @@ export const INPUT_MUTATIONS: readonly Mutation[] = [
     says: ACCEPTED,
   },
   {
+    name: 'gzip-length',
+    edits: [
+      {
+        file: 'packages/oci/src/gunzip.ts',
+        find: 'trailer.readUInt32LE(4) !== length % 2 ** 32',
+        replace: 'length < 0',
+      },
+    ],
+    test: 'packages/oci/src/gunzip.test.ts',
+    fails: 'a member that is cut off anywhere is refused, as is a wrong length',
+    says: ACCEPTED,
+  },
+  {
+    name: 'bytes-after-layer',
+    edits: [
+      {
+        file: 'packages/oci/src/decompress.ts',
+        find: 'if (!(await pieces.isAtEnd()))',
+        replace: 'if (pieces === undefined)',
+      },
+    ],
+    test: 'packages/oci/src/decompress.test.ts',
+    fails: 'broken compression is refused',
+    says: ACCEPTED,
+  },
+  {
     name: 'absolute-paths',
     edits: [
       {

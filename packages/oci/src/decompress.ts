@@ -1,21 +1,19 @@
 /** Decompression of a layer while it is read: gzip with any number of members, zstd with any number of frames. */
-import { constants, createGunzip, createZstdDecompress } from 'node:zlib'
+import { constants, createZstdDecompress } from 'node:zlib'
 import { CloisterError } from '@cloister/protocol/error'
-import { releaseMemory } from './released-memory.ts'
+import { DECOMPRESSOR_OPTIONS, through } from './decompressor.ts'
+import { gunzip } from './gunzip.ts'
+import { PieceReader } from './piece-reader.ts'
 import { ZstdFrameSplitter } from './zstd-frames.ts'
-import type { Writable } from 'node:stream'
+import type { ZstdDecompress } from 'node:zlib'
 import type { Compression } from './media-types.ts'
 
-/** Bytes a chunk of output. Each one is a round trip between two threads; larger ones fall out of the processor's cache (bench/oci-unpack.ts). */
-const CHUNK_SIZE = 512 * 1024
-/** Bytes of input at once, for the same reason: what comes from a network comes in pieces of 16 KiB. */
+/** Bytes of input at once: each piece is a round trip between two threads, and what comes from a network comes in pieces of 16 KiB. */
 const BATCH_SIZE = 512 * 1024
-/** Chunks that it makes ahead of their reader: without any, one side would always wait for the other. As objects, for else they were joined by copying. */
-const AHEAD = { readableObjectMode: true, readableHighWaterMark: 4 }
 /** log2 of the window that a zstd frame may ask for: 32 MiB. Levels up to 21 stay below; only `--ultra -22` and `--long` ask for more. */
 const ZSTD_WINDOW_LOG_MAX = 25
 
-/** A chunk is valid only until the next is asked for. Throws `image.layer-malformed` for broken compression; errors of the input pass unchanged. */
+/** A chunk is valid only until the next is asked for. Throws `image.layer-malformed` for broken compression and bytes after its end; errors of the input pass unchanged. */
 export async function* decompress(
   input: AsyncIterable<Uint8Array>,
   compression: Compression,
@@ -24,18 +22,14 @@ export async function* decompress(
     yield* input
     return
   }
-  const decompressor =
-    compression === 'gzip'
-      ? createGunzip({ chunkSize: CHUNK_SIZE, ...AHEAD })
-      : createZstdDecompress({
-          chunkSize: CHUNK_SIZE,
-          ...AHEAD,
-          params: { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX },
-        })
   const batches = inBatches(input)
-  void feed(compression === 'zstd' ? splitFrames(batches) : batches, decompressor)
+  const pieces = new PieceReader(compression === 'zstd' ? splitFrames(batches) : batches)
   try {
-    yield* releasingFull(decompressor as AsyncIterable<Buffer<ArrayBuffer>>)
+    yield* compression === 'zstd' ? through(pieces, createZstd()) : gunzip(pieces)
+    if (!(await pieces.isAtEnd()))
+      throw new CloisterError('image.layer-malformed', {
+        why: `bytes follow the end of its ${compression} data`,
+      })
   } catch (error) {
     throw isCompressionError(error)
       ? new CloisterError('image.layer-malformed', {
@@ -44,40 +38,15 @@ export async function* decompress(
         })
       : error
   } finally {
-    decompressor.destroy()
+    pieces.close()
   }
 }
 
-/**
- * Gives the memory of chunks back. Node's decompressors go on in the same memory until that is full, and then never come back to it.
- *
- * @throws TypeError when one does come back, which no Node so far does: nothing of it was read then, for a layer must be whole
- */
-export async function* releasingFull(
-  chunks: AsyncIterable<Buffer<ArrayBuffer>>,
-): AsyncGenerator<Buffer<ArrayBuffer>> {
-  for await (const chunk of chunks) {
-    if (chunk.buffer.detached) throw new TypeError('a decompressor wrote into memory given back')
-    yield chunk
-    if (chunk.byteOffset + chunk.length === chunk.buffer.byteLength) releaseMemory(chunk.buffer)
-  }
-}
-
-/** Writes one piece while the next is fetched. Never rejects: a failure of the input becomes the decompressor's. */
-async function feed(input: AsyncIterable<Uint8Array>, decompressor: Writable): Promise<void> {
-  try {
-    let isTaken = Promise.resolve()
-    for await (const piece of input) {
-      await isTaken
-      if (decompressor.destroyed) return
-      if (piece.length === 0) continue
-      isTaken = new Promise((resolve) => decompressor.write(piece, () => resolve()))
-    }
-    await isTaken
-    decompressor.end()
-  } catch (error) {
-    decompressor.destroy(error as Error)
-  }
+function createZstd(): ZstdDecompress {
+  return createZstdDecompress({
+    ...DECOMPRESSOR_OPTIONS,
+    params: { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX },
+  })
 }
 
 /** The same bytes in larger pieces. A piece is valid until the second next is asked for: there are two, in turn. */
