@@ -16,9 +16,12 @@ import {
 } from '@cloister/cli/attacks/runtime-attacks'
 import { BOOT_TIMEOUT_MS } from '@cloister/cli/attacks/attack-boots'
 import { awaitRunning } from '@cloister/cli/workload/await-running'
+import { GuestLink } from '@cloister/hostd/guest-link'
 import { QmpClient } from '@cloister/launcher/qmp'
 import { SOCKETS, STATE_FILES } from '@cloister/launcher/vm-files'
+import { AgentService } from '@cloister/protocol/agent-service_pb'
 import { encodeInitdataDisk, initdataOf, encodeInitdata } from '@cloister/protocol/initdata'
+import type { WorkloadInput } from '@cloister/protocol/workload'
 import { openAttackField, type AttackField } from './support/attack-field.ts'
 import { dieReading, dieWriting, HALVES } from './support/half-frames.ts'
 import { findQemu } from './support/recording-qemu.ts'
@@ -41,10 +44,10 @@ describe('a running guest', { skip: await findQemu(), timeout: 900_000 }, () => 
   })
 
   /** Starts the workload by hostd with the guest's clock off by so many years. */
-  async function start(years: number): Promise<void> {
+  async function start(years: number, initdata = field.initdata): Promise<void> {
     await field.qemu.lie('-rtc', `base=${yearsFromNow(years).toISOString().slice(0, 19)}`)
     const hostd = await field.hostd()
-    const { workload, initdata, broker, layout, signal } = field
+    const { workload, broker, layout, signal } = field
     await hostd.start({
       name: workload,
       initdata: Buffer.from(initdata).toString('base64'),
@@ -154,9 +157,7 @@ describe('a running guest', { skip: await findQemu(), timeout: 900_000 }, () => 
   })
 
   test('goes by the initdata of its start when the disk is exchanged later', async () => {
-    const other = encodeInitdata(
-      initdataOf({ ...field.document, hostPolicy: { exec: true, readStdout: true } }),
-    )
+    const other = encodeInitdata(initdataOf(opened(field.document)))
     const disk = await stateFile('initdata')
     const { size } = await stat(disk)
     const content = Buffer.alloc(Math.max(size, encodeInitdataDisk(other).length))
@@ -182,9 +183,20 @@ describe('a running guest', { skip: await findQemu(), timeout: 900_000 }, () => 
   })
 
   test('whose clock was moved ten years back runs by the time of the broker', async () => {
-    await start(-10)
+    const initdata = encodeInitdata(initdataOf(opened(field.document)))
+    await field.broker.putWorkload(field.workload, initdata)
+    await start(-10, initdata)
     await assertCorrectedClock(-10)
     await assertUnharmed()
+  })
+
+  test('filters the system calls of what its workload lets the host execute, too', async () => {
+    const script = `grep ^Seccomp: /proc/self/status; unshare -U true 2>/dev/null || echo refused`
+    const output = await inPlaceOfHostd(
+      field,
+      async (sockets) => await execute(sockets, field.workload, script),
+    )
+    assert.match(output, /^Seccomp:\s2\nrefused\n$/)
   })
 
   async function stateFile(name: keyof typeof STATE_FILES): Promise<string> {
@@ -192,6 +204,26 @@ describe('a running guest', { skip: await findQemu(), timeout: 900_000 }, () => 
     return join(field.directories.hostd, 'vms', id, STATE_FILES[name])
   }
 })
+
+/** Its next revision, in which the host may execute programs in the container. */
+function opened(document: WorkloadInput): WorkloadInput {
+  return { ...document, revision: 2, hostPolicy: { exec: true, readStdout: true } }
+}
+
+/** @returns what the script wrote to its standard output */
+async function execute(sockets: string, containerId: string, script: string): Promise<string> {
+  const { execProcess, readStdout, waitProcess } = AgentService.method
+  const link = new GuestLink(join(sockets, SOCKETS.agent))
+  const id = { containerId, execId: 'execute' }
+  try {
+    await link.call(execProcess, { ...id, process: { Args: ['/bin/sh', '-c', script], Cwd: '/' } })
+    await link.call(waitProcess, id)
+    const { data } = await link.call(readStdout, { ...id, len: 4096 })
+    return Buffer.from(data).toString()
+  } finally {
+    link.close()
+  }
+}
 
 function yearsFromNow(years: number): Date {
   const date = new Date()
