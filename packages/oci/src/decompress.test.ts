@@ -70,6 +70,9 @@ test('broken compression is refused', async () => {
     ['zstd', zstd.subarray(0, -2)],
     ['zstd', A],
     ['zstd', Buffer.concat([zstd, A])],
+    ['zstd', Buffer.concat([zstd, Buffer.alloc(2)])],
+    ['zstd', Buffer.concat([zstd, SKIPPABLE])],
+    ['zstd', Buffer.concat([zstd, SKIPPABLE.subarray(0, 6)])],
   ]
   for (const [compression, bytes] of broken)
     await assert.rejects(collect(bytes, compression), MALFORMED)

@@ -13,7 +13,11 @@ const BATCH_SIZE = 512 * 1024
 /** log2 of the window that a zstd frame may ask for: 32 MiB. Levels up to 21 stay below; only `--ultra -22` and `--long` ask for more. */
 const ZSTD_WINDOW_LOG_MAX = 25
 
-/** A chunk is valid only until the next is asked for. Throws `image.layer-malformed` for broken compression and bytes after its end; errors of the input pass unchanged. */
+/**
+ * A chunk is valid only until the next is asked for. Comes to its end only when the input did: the checks of what is read come there.
+ *
+ * @throws CloisterError `image.layer-malformed` for broken compression and for bytes after its end; errors of the input unchanged
+ */
 export async function* decompress(
   input: AsyncIterable<Uint8Array>,
   compression: Compression,
@@ -81,6 +85,7 @@ async function* splitFrames(input: AsyncIterable<Uint8Array>): AsyncGenerator<Ui
     // The next batch has the memory of the piece before this one, which must have been taken by then.
     if (isSkipped) yield EMPTY
   }
+  splitter.assertEnd()
 }
 
 function isCompressionError(error: unknown): boolean {

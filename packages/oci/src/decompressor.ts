@@ -20,10 +20,12 @@ export async function* through(
 ): AsyncGenerator<Buffer<ArrayBuffer>> {
   const feeding = feed(pieces, decompressor)
   feeding.catch((error: unknown) => decompressor.destroy(error as Error))
-  // Of a failed input it is told below when it has come to its end before.
+  // Nobody listens any more when the input fails after the end of the data, and the process would end: `await feeding` tells it.
   decompressor.on('error', () => undefined)
+  // What was not read must still be given back then: the stream is destroyed below, not by the iterator.
+  const chunks = decompressor.iterator({ destroyOnReturn: false })
   try {
-    yield* releasingFull(decompressor as AsyncIterable<Buffer<ArrayBuffer>>)
+    yield* releasingFull(chunks as AsyncIterable<Buffer<ArrayBuffer>>)
     await feeding
   } finally {
     decompressor.destroy()

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import { gunzip } from './gunzip.ts'
 import { PieceReader } from './piece-reader.ts'
@@ -9,6 +10,10 @@ const FNAME = 8
 const HEADER_SIZE = 10
 const TEXT = Buffer.from('a layer '.repeat(40))
 const MEMBER = gzipSync(TEXT)
+/** Where the trailer begins. */
+const DATA_END = MEMBER.length - 8
+/** Long enough for the decompressor to come to its end. */
+const WAIT_MS = 20
 const EMPTY_MEMBER = gzipSync('')
 
 test('members are joined wherever pieces end', async () => {
@@ -68,14 +73,30 @@ test('what follows and is no member is refused, or left in the input', async () 
   }
 })
 
-test('an error of the input comes out unchanged, even after the end of a member', async () => {
-  for (const length of [4, 30, MEMBER.length - 8, MEMBER.length - 1, MEMBER.length]) {
-    async function* failing(): AsyncGenerator<Uint8Array> {
+test('an input that waits loses nothing, even after the end of the data', async () => {
+  for (const length of [4, DATA_END - 1, DATA_END, DATA_END + 1, MEMBER.length]) {
+    async function* waiting(): AsyncGenerator<Uint8Array> {
       yield MEMBER.subarray(0, length)
-      throw new RangeError('mine')
+      await sleep(WAIT_MS)
+      yield MEMBER.subarray(length)
+      await sleep(WAIT_MS)
+      yield MEMBER
+      await sleep(WAIT_MS)
     }
-    await assert.rejects(collect(failing()), RangeError)
+    assert.deepEqual(await collect(waiting()), Buffer.concat([TEXT, TEXT]), `${length} bytes`)
   }
+})
+
+test('an error of the input comes out unchanged, even late and after the end of the data', async () => {
+  for (const length of [4, DATA_END, DATA_END + 1, MEMBER.length])
+    for (const wait of [0, WAIT_MS]) {
+      async function* failing(): AsyncGenerator<Uint8Array> {
+        yield MEMBER.subarray(0, length)
+        if (wait > 0) await sleep(wait)
+        throw new RangeError('mine')
+      }
+      await assert.rejects(collect(failing()), RangeError)
+    }
 })
 
 async function assertRefused(input: AsyncIterable<Uint8Array>): Promise<void> {

@@ -51,7 +51,6 @@ export async function readLayer(
       diffId.update(chunk)
       await written
     }
-    compressed.assertEnd(plan.descriptor)
     await unpacking.end()
     diffId.verify(plan.descriptor.digest, 'image.diff-id-mismatch')
     await unpacking.setXattrs()
@@ -116,13 +115,9 @@ class Intake {
   }
 }
 
-/**
- * Input whose checks come at its end. A decompressor may stop before, at an error or at bytes that follow its data; then the rest can still be read
- * for the sake of the checks.
- */
+/** Input whose checks come at its end. A decompressor stops before where its data is broken; then the rest can still be read for the sake of the checks. */
 class CheckedInput implements AsyncDisposable {
   readonly #chunks: AsyncGenerator<Uint8Array>
-  #isAtEnd = false
   #failure: { readonly error: unknown } | undefined
 
   constructor(chunks: AsyncGenerator<Uint8Array>) {
@@ -138,7 +133,6 @@ class CheckedInput implements AsyncDisposable {
         step = await this.#chunks.next()
       )
         yield step.value
-      this.#isAtEnd = true
     } catch (error) {
       this.#failure = { error }
       throw error
@@ -149,14 +143,6 @@ class CheckedInput implements AsyncDisposable {
   async drain(): Promise<void> {
     while ((await this.#chunks.next()).done !== true);
     if (this.#failure !== undefined) throw this.#failure.error
-  }
-
-  assertEnd(descriptor: Descriptor): void {
-    if (!this.#isAtEnd)
-      throw new CloisterError('image.layer-malformed', {
-        where: descriptor.digest,
-        why: 'bytes follow the end of its compressed data',
-      })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

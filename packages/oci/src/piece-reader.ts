@@ -1,7 +1,10 @@
-/** Compressed bytes, piece by piece, of which a reader may give back what it took too much. */
+/**
+ * Compressed bytes, piece by piece, of which a reader may give back what it took too much. Where a piece is valid only until the second next is asked
+ * for, it stays so: the input is asked only when all that was given back is read.
+ */
 export class PieceReader {
   readonly #input: AsyncIterator<Uint8Array>
-  #givenBack: Uint8Array[] = []
+  readonly #givenBack: Uint8Array[] = []
 
   constructor(input: AsyncIterable<Uint8Array>) {
     this.#input = input[Symbol.asyncIterator]()
@@ -15,9 +18,9 @@ export class PieceReader {
     return step.done === true ? undefined : step.value
   }
 
-  /** The pieces come next, in their order. */
-  giveBack(...pieces: readonly Uint8Array[]): void {
-    this.#givenBack.unshift(...pieces)
+  /** The piece comes next, before what was given back earlier. */
+  giveBack(piece: Uint8Array): void {
+    if (piece.length > 0) this.#givenBack.unshift(piece)
   }
 
   /** A copy of the next `count` bytes; fewer only at the end. */

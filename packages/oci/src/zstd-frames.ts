@@ -8,6 +8,7 @@ const FRAME_MAGIC = 0xfd2fb528
 const SKIPPABLE_MAGIC = 0x184d2a50
 const DICTIONARY_ID_SIZES = [0, 1, 2, 4] as const
 const CONTENT_SIZE_SIZES = [0, 2, 4, 8] as const
+const MAGIC_SIZE = 4
 const CHECKSUM_SIZE = 4
 const RLE_BLOCK = 1
 
@@ -23,7 +24,7 @@ type Part =
 
 /** Parts whose bytes are read; the others are only counted. */
 const READ_SIZES: Partial<Record<Part, number>> = {
-  magic: 4,
+  magic: MAGIC_SIZE,
   'skippable-size': 4,
   descriptor: 1,
   'block-header': 3,
@@ -31,7 +32,7 @@ const READ_SIZES: Partial<Record<Part, number>> = {
 
 export class ZstdFrameSplitter {
   #part: Part = 'magic'
-  #left = 4
+  #left = MAGIC_SIZE
   /** Little-endian value of the part that is being read. */
   #value = 0
   #shift = 0
@@ -63,6 +64,12 @@ export class ZstdFrameSplitter {
     if (start < chunk.length) yield chunk.subarray(start)
   }
 
+  /** @throws CloisterError `image.layer-malformed` within a frame: not each of Node's decompressors says so */
+  assertEnd(): void {
+    if (this.#part !== 'magic' || this.#left !== MAGIC_SIZE)
+      throw new CloisterError('image.layer-malformed', { why: 'its zstd data ends within a frame' })
+  }
+
   /** Holds the bytes of the magic number back until the frame turns out to be one that is kept. */
   *#magic(bytes: Uint8Array): Generator<Uint8Array> {
     this.#held.push(bytes)
@@ -89,7 +96,7 @@ export class ZstdFrameSplitter {
         if ((value & 0xffff_fff0) >>> 0 === SKIPPABLE_MAGIC) return this.#begin('skippable-size', 4)
         throw new CloisterError('image.layer-malformed', { why: 'a layer is not zstd' })
       case 'skippable-size':
-        return value === 0 ? this.#begin('magic', 4) : this.#begin('skippable', value)
+        return value === 0 ? this.#begin('magic', MAGIC_SIZE) : this.#begin('skippable', value)
       case 'descriptor':
         return this.#begin('header', this.#headerSize(value))
       case 'header':
@@ -99,10 +106,12 @@ export class ZstdFrameSplitter {
         return this.#begin('block', ((value >> 1) & 3) === RLE_BLOCK ? 1 : value >> 3)
       case 'block':
         if (!this.#isLastBlock) return this.#begin('block-header', 3)
-        return this.#hasChecksum ? this.#begin('checksum', CHECKSUM_SIZE) : this.#begin('magic', 4)
+        return this.#hasChecksum
+          ? this.#begin('checksum', CHECKSUM_SIZE)
+          : this.#begin('magic', MAGIC_SIZE)
       case 'skippable':
       case 'checksum':
-        return this.#begin('magic', 4)
+        return this.#begin('magic', MAGIC_SIZE)
     }
   }
 
