@@ -157,7 +157,7 @@ describe('a running guest', { skip: await findQemu(), timeout: 900_000 }, () => 
   })
 
   test('goes by the initdata of its start when the disk is exchanged later', async () => {
-    const other = encodeInitdata(initdataOf(opened(field.document)))
+    const other = openedInitdata(field.document)
     const disk = await stateFile('initdata')
     const { size } = await stat(disk)
     const content = Buffer.alloc(Math.max(size, encodeInitdataDisk(other).length))
@@ -183,7 +183,7 @@ describe('a running guest', { skip: await findQemu(), timeout: 900_000 }, () => 
   })
 
   test('whose clock was moved ten years back runs by the time of the broker', async () => {
-    const initdata = encodeInitdata(initdataOf(opened(field.document)))
+    const initdata = openedInitdata(field.document)
     await field.broker.putWorkload(field.workload, initdata)
     await start(-10, initdata)
     await assertCorrectedClock(-10)
@@ -205,9 +205,10 @@ describe('a running guest', { skip: await findQemu(), timeout: 900_000 }, () => 
   }
 })
 
-/** Its next revision, in which the host may execute programs in the container. */
-function opened(document: WorkloadInput): WorkloadInput {
-  return { ...document, revision: 2, hostPolicy: { exec: true, readStdout: true } }
+/** Of its next revision, in which the host may execute programs in the container. */
+function openedInitdata(document: WorkloadInput): Uint8Array {
+  const hostPolicy = { exec: true, readStdout: true }
+  return encodeInitdata(initdataOf({ ...document, revision: 2, hostPolicy }))
 }
 
 /** @returns what the script wrote to its standard output */
